@@ -1,0 +1,74 @@
+// The CPU twin of the contract in kernels/backend.h.
+#include "kernels/backend.h"
+
+#include <cstring>
+#include <fstream>
+#include <new>
+
+#include "kernels/check.h"
+#include "kernels/cpu/operations.h"
+
+namespace reel {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+std::string processor_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "CPU";
+}
+
+template <class Real>
+class CpuBackend final : public Backend<Real> {
+ public:
+  explicit CpuBackend(int threads) : context_(threads) {}
+
+  DeviceInfo info() const override {
+    return {DeviceKind::kCpu, processor_name(), cpu::instruction_set(), context_.pool.size()};
+  }
+  void synchronize() override {}
+
+  void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }
+  void select_rows(const SelectRows& args) override { cpu::select_rows(context_, args); }
+  void index_tokens(const IndexTokens& args) override { cpu::index_tokens(context_, args); }
+  void project_tokens(const ProjectTokens<Real>& args) override { cpu::project_tokens(context_, args); }
+  void rnn_forward(const RnnForward<Real>& args) override { cpu::rnn_forward(context_, args); }
+  void head_forward(const HeadForward<Real>& args) override { cpu::head_forward(context_, args); }
+  void head_backward(const HeadBackward<Real>& args) override { cpu::head_backward(context_, args); }
+  void rnn_backward(const RnnBackward<Real>& args) override { cpu::rnn_backward(context_, args); }
+  void embedding_gradient(const EmbeddingGradient<Real>& args) override { cpu::embedding_gradient(context_, args); }
+  void clip_gradient(const ClipGradient<Real>& args) override { cpu::clip_gradient(context_, args); }
+  void optimizer_step(const OptimizerStep<Real>& args) override { cpu::optimizer_step(context_, args); }
+
+ protected:
+  void* allocate_bytes(std::size_t bytes) override {
+    void* const data = ::operator new (bytes, std::align_val_t{kAlignment});
+    std::memset(data, 0, bytes);
+    return data;
+  }
+  Buffer<char>::Deleter deleter() const override {
+    return [](void* data) noexcept { ::operator delete (data, std::align_val_t{kAlignment}); };
+  }
+  void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) override {
+    REEL_CHECK(from.size() == to.size(), "copy of {} bytes to {}", from.size(), to.size());
+    if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
+  }
+
+ private:
+  CpuContext context_;
+};
+
+}  // namespace
+
+template <class Real>
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads) {
+  return std::make_unique<CpuBackend<Real>>(threads);
+}
+
+template std::unique_ptr<Backend<float>> make_cpu_backend(int);
+template std::unique_ptr<Backend<double>> make_cpu_backend(int);
+
+}  // namespace reel

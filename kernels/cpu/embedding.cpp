@@ -1,0 +1,195 @@
+// Embedding and input projection, fused: only the distinct tokens of a batch are projected, and their gradients are
+// summed by token before the products. At the tutorial's sizes a batch of 64 reviews holds about 10,000 tokens but
+// fewer than 3,000 distinct ones.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/embedding.cpp"
+#include "hwy/foreach_target.h"
+// foreach_target.h comes first
+#include "hwy/highway.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/products-inl.h"
+#include "kernels/shapes.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace reel {
+namespace HWY_NAMESPACE {
+
+constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles together
+
+template <class Real>
+void run_project(CpuContext& context, const ProjectTokens<Real>& args) {
+  const auto E = static_cast<std::size_t>(args.shape.embedding);
+  const auto H = static_cast<std::size_t>(args.shape.hidden);
+  const auto U = static_cast<std::size_t>(args.index.count[0]);
+  const PackedMatrix<Real> w = pack(args.w_ih.data(), 1, E, E, H, context.arena.take<Real>(packed_size<Real>(E, H)));
+  context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
+    const std::size_t first = task * kTokenBlock;
+    const std::size_t count = std::min(kTokenBlock, U - first);
+    const Real* rows[kTokenBlock];
+    for (std::size_t i = 0; i < count; ++i) {
+      rows[i] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
+    }
+    multiply_rows<Real>(std::span(rows).first(count), w,
+                        [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
+                          const Vector<Real> bias = load_part(args.bias.data() + column, left);
+                          store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
+                        });
+  });
+}
+
+/// to[0 .. H) = the sum of the rows dz[position], in the order of `positions`.
+template <class Real>
+void sum_segment(std::span<const std::int32_t> positions, const Real* dz, std::size_t H, Real* to) {
+  constexpr std::size_t kVectors = 8;
+  const Tag<Real> d;
+  std::size_t column = 0;
+  for (; column + kVectors * kLanes<Real> <= H; column += kVectors * kLanes<Real>) {
+    Vector<Real> sum[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
+    for (const std::int32_t position : positions) {
+      const Real* const row = dz + static_cast<std::size_t>(position) * H + column;
+      for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::Add(sum[v], hn::LoadU(d, row + v * kLanes<Real>));
+    }
+    for (std::size_t v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, to + column + v * kLanes<Real>);
+  }
+  for (; column < H; column += kLanes<Real>) {
+    Vector<Real> sum = hn::Zero(d);
+    for (const std::int32_t position : positions) {
+      sum = hn::Add(sum, load_part(dz + static_cast<std::size_t>(position) * H + column, H - column));
+    }
+    store_part(sum, to + column, H - column);
+  }
+}
+
+/// d_projected and d_embedding, a block of tokens at a time: what one product reads the sum has just left in the cache.
+template <class Real>
+void run_token_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
+  const auto E = static_cast<std::size_t>(args.shape.embedding);
+  const auto H = static_cast<std::size_t>(args.shape.hidden);
+  const auto U = static_cast<std::size_t>(args.index.count[0]);
+  const PackedMatrix<Real> w = pack(args.w_ih.data(), E, 1, H, E, context.arena.take<Real>(packed_size<Real>(H, E)));
+  context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
+    const std::size_t first = task * kTokenBlock;
+    const std::size_t count = std::min(kTokenBlock, U - first);
+    const Real* rows[kTokenBlock];
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto begin = static_cast<std::size_t>(args.index.segment[first + i]);
+      const auto end = static_cast<std::size_t>(args.index.segment[first + i + 1]);
+      Real* const row = args.d_projected.data() + (first + i) * H;
+      sum_segment<Real>(args.index.position.subspan(begin, end - begin), args.dz.data(), H, row);
+      rows[i] = row;
+    }
+    multiply_rows<Real>(std::span(rows).first(count), w,
+                        [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum)
+                            HWY_ATTR { store_part(sum, args.d_embedding.data() + (first + i) * E + column, left); });
+  });
+}
+
+/// d_w_ih and d_bias, cut by rows of W_ih: every element is summed over the tokens in ascending order.
+template <class Real>
+void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
+  const auto E = static_cast<std::size_t>(args.shape.embedding);
+  const auto H = static_cast<std::size_t>(args.shape.hidden);
+  const auto U = static_cast<std::size_t>(args.index.count[0]);
+  const auto gradient = context.arena.take<const Real*>(U);
+  const auto embedded = context.arena.take<const Real*>(U);
+  for (std::size_t u = 0; u < U; ++u) {
+    gradient[u] = args.d_projected.data() + u * H;
+    embedded[u] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[u]) * E;
+  }
+  const std::size_t tiles = (H + kGroupRows - 1) / kGroupRows;
+  const std::size_t tasks = std::min(tiles, static_cast<std::size_t>(context.pool.size()));
+  const std::size_t need = outer_scratch<Real>((tiles + tasks - 1) / tasks * kGroupRows, E);
+  const auto scratch = context.arena.take<Real>(tasks * need);
+  context.pool.run(tasks, [&](std::size_t task) HWY_ATTR {
+    const std::size_t first = tiles * task / tasks * kGroupRows;
+    const std::size_t last = std::min(H, tiles * (task + 1) / tasks * kGroupRows);
+    std::fill_n(args.d_w_ih.data() + first * E, (last - first) * E, Real{0});
+    std::fill_n(args.d_bias.data() + first, last - first, Real{0});
+    add_outer<Real>(gradient, embedded, first, last, E, args.d_w_ih.data(), scratch.subspan(task * need, need));
+    for (const Real* const row : gradient) {
+      for (std::size_t j = first; j < last; ++j) args.d_bias[j] += row[j];
+    }
+  });
+}
+
+template <class Real>
+void run_embedding_gradient(CpuContext& context, const EmbeddingGradient<Real>& args) {
+  run_token_gradients(context, args);
+  run_weight_gradients(context, args);
+}
+
+void project_f32(CpuContext& context, const ProjectTokens<float>& args) { run_project(context, args); }
+void project_f64(CpuContext& context, const ProjectTokens<double>& args) { run_project(context, args); }
+void gradient_f32(CpuContext& context, const EmbeddingGradient<float>& args) { run_embedding_gradient(context, args); }
+void gradient_f64(CpuContext& context, const EmbeddingGradient<double>& args) { run_embedding_gradient(context, args); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace reel
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace reel {
+
+HWY_EXPORT(project_f32);
+HWY_EXPORT(project_f64);
+HWY_EXPORT(gradient_f32);
+HWY_EXPORT(gradient_f64);
+
+namespace cpu {
+namespace {
+
+template <class Args>
+void check_shapes(const Args& args) {
+  const Shape& s = args.shape;
+  check_index(args.index, s);
+  check_size(args.embedding, s.vocabulary * s.embedding, "embedding");
+  check_size(args.w_ih, s.hidden * s.embedding, "w_ih");
+}
+
+template <class Real>
+void check_project(const ProjectTokens<Real>& args) {
+  check_shapes(args);
+  check_size(args.bias, args.shape.hidden, "bias");
+  check_capacity(args.projected, max_distinct(args.shape) * args.shape.hidden, "projected");
+}
+
+template <class Real>
+void check_gradient(const EmbeddingGradient<Real>& args) {
+  check_shapes(args);
+  check_capacity(args.dz, args.shape.steps * args.shape.batch * args.shape.hidden, "dz");
+  check_capacity(args.d_projected, max_distinct(args.shape) * args.shape.hidden, "d_projected");
+  check_capacity(args.d_embedding, max_distinct(args.shape) * args.shape.embedding, "d_embedding");
+  check_size(args.d_w_ih, args.shape.hidden * args.shape.embedding, "d_w_ih");
+  check_size(args.d_bias, args.shape.hidden, "d_bias");
+}
+
+}  // namespace
+
+void project_tokens(CpuContext& context, const ProjectTokens<float>& args) {
+  check_project(args);
+  context.arena.reset();
+  HWY_DYNAMIC_DISPATCH(project_f32)(context, args);
+}
+
+void project_tokens(CpuContext& context, const ProjectTokens<double>& args) {
+  check_project(args);
+  context.arena.reset();
+  HWY_DYNAMIC_DISPATCH(project_f64)(context, args);
+}
+
+void embedding_gradient(CpuContext& context, const EmbeddingGradient<float>& args) {
+  check_gradient(args);
+  context.arena.reset();
+  HWY_DYNAMIC_DISPATCH(gradient_f32)(context, args);
+}
+
+void embedding_gradient(CpuContext& context, const EmbeddingGradient<double>& args) {
+  check_gradient(args);
+  context.arena.reset();
+  HWY_DYNAMIC_DISPATCH(gradient_f64)(context, args);
+}
+
+}  // namespace cpu
+}  // namespace reel
+#endif  // HWY_ONCE

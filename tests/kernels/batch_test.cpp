@@ -1,0 +1,130 @@
+// Selecting rows and indexing tokens.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/check.h"
+#include "tests/kernels/problem.h"
+
+namespace reel::test {
+namespace {
+
+using testing::ElementsAre;
+using Ids = std::vector<std::int32_t>;
+
+struct Selected {
+  Ids ids, lengths, labels;
+};
+
+// Three reviews of up to four tokens; the middle one is empty.
+Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t step = 0) {
+  const Ids data_ids = {11, 12, 13, 0, 0, 0, 0, 0, 31, 32, 33, 34}, data_lengths = {3, 0, 4}, data_labels = {1, 0, 1};
+  const auto backend = make_cpu_backend<float>(2);
+  Selected out{Ids(rows.size() * 4, -7), Ids(rows.size()), Ids(rows.size())};
+  backend->select_rows({.shape = {.vocabulary = 40, .batch = static_cast<std::int64_t>(rows.size()), .steps = 4},
+                        .data_ids = data_ids,
+                        .data_lengths = data_lengths,
+                        .data_labels = data_labels,
+                        .rows = rows,
+                        .padding = padding,
+                        .word_dropout = word_dropout,
+                        .word_dropout_key = {.seed = 3, .stream = RandomStream::kWordDropout, .step = step},
+                        .ids = out.ids,
+                        .lengths = out.lengths,
+                        .labels = out.labels});
+  return out;
+}
+
+TEST(SelectRows, MaskedRowsKeepTheirLength) {
+  const Selected s = select({2, 0, 1}, Padding::kNone);
+  EXPECT_THAT(s.lengths, ElementsAre(4, 3, 0));
+  EXPECT_THAT(s.labels, ElementsAre(1, 1, 0));
+  EXPECT_THAT(Ids(s.ids.begin(), s.ids.begin() + 7), ElementsAre(31, 32, 33, 34, 11, 12, 13));
+}
+
+TEST(SelectRows, PostPadding) {
+  const Selected s = select({0, 1}, Padding::kPost);
+  EXPECT_THAT(s.lengths, ElementsAre(4, 4));
+  EXPECT_THAT(s.ids, ElementsAre(11, 12, 13, 0, 0, 0, 0, 0));
+}
+
+TEST(SelectRows, PrePadding) { EXPECT_THAT(select({0, 1}, Padding::kPre).ids, ElementsAre(0, 11, 12, 13, 0, 0, 0, 0)); }
+
+TEST(SelectRows, WordDropoutFollowsItsKeyAndSparesPadding) {
+  const RandomKey key{.seed = 3, .stream = RandomStream::kWordDropout, .step = 5};
+  Ids expected = {11, 12, 13, 0};
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (random_uniform(key, i) < 0.5f) expected[i] = 2;
+  }
+  EXPECT_EQ(select({0}, Padding::kPost, 0.5f, 5).ids, expected);
+  EXPECT_THAT(select({0}, Padding::kPre, 1.0f).ids, ElementsAre(0, 2, 2, 2));
+}
+
+TEST(SelectRows, RowOutsideTheDataSetIsRefused) { EXPECT_THROW(select({3}, Padding::kNone), ContractError); }
+
+struct Index {
+  Ids count = Ids(1), tokens, slot, row, segment, position;
+  explicit Index(std::size_t vocabulary, std::size_t cells)
+      : tokens(std::min(vocabulary, cells)),
+        slot(vocabulary),
+        row(cells),
+        segment(tokens.size() + 1),
+        position(cells) {}
+  TokenIndex view() { return {count, tokens, slot, row, segment, position}; }
+};
+
+void expect_consistent(const Problem& p, const Index& index) {
+  const auto B = static_cast<std::size_t>(p.shape.batch), T = static_cast<std::size_t>(p.shape.steps);
+  std::size_t total = 0;
+  for (std::size_t b = 0; b < B; ++b) {
+    for (std::size_t t = 0; t < static_cast<std::size_t>(p.lengths[b]); ++t, ++total) {
+      const auto u = static_cast<std::size_t>(index.row[b * T + t]);
+      EXPECT_EQ(index.tokens[u], p.ids[b * T + t]);
+      EXPECT_EQ(index.slot[static_cast<std::size_t>(index.tokens[u])], static_cast<std::int32_t>(u));
+      const auto begin = index.position.begin() + index.segment[u], end = index.position.begin() + index.segment[u + 1];
+      EXPECT_TRUE(std::binary_search(begin, end, static_cast<std::int32_t>(t * B + b)));
+      EXPECT_TRUE(std::is_sorted(begin, end));
+    }
+  }
+  EXPECT_EQ(index.segment[static_cast<std::size_t>(index.count[0])], static_cast<std::int32_t>(total));
+  EXPECT_EQ(std::count_if(index.slot.begin(), index.slot.end(), [](auto s) { return s >= 0; }), index.count[0]);
+}
+
+TEST(IndexTokens, DescribesEachBatchAnew) {
+  const auto backend = make_cpu_backend<float>(1);
+  const Shape shape{.vocabulary = 30, .embedding = 1, .hidden = 1, .batch = 9, .steps = 11};
+  Index index(30, 99);
+  backend->clear_index(index.view());
+  for (const unsigned seed : {1u, 2u, 3u}) {
+    const Problem p = make_problem(shape, Pool::kLast, Nonlinearity::kTanh, 0, seed);
+    backend->index_tokens({.shape = shape, .ids = p.ids, .lengths = p.lengths, .index = index.view()});
+    expect_consistent(p, index);
+  }
+}
+
+TEST(IndexTokens, BatchOfEmptyRows) {
+  const auto backend = make_cpu_backend<float>(1);
+  Index index(5, 6);
+  backend->clear_index(index.view());
+  const Ids ids(6), lengths = {0, 0};
+  backend->index_tokens({.shape = {5, 1, 1, 2, 3}, .ids = ids, .lengths = lengths, .index = index.view()});
+  EXPECT_EQ(index.count[0], 0);
+  EXPECT_EQ(index.segment[0], 0);
+}
+
+TEST(IndexTokens, TokenOutsideTheVocabularyIsRefused) {
+  const auto backend = make_cpu_backend<float>(1);
+  Index index(5, 2);
+  backend->clear_index(index.view());
+  for (const std::int32_t bad : {5, -1}) {
+    const Ids ids = {1, bad}, lengths = {2};
+    EXPECT_THROW(
+        backend->index_tokens({.shape = {5, 1, 1, 1, 2}, .ids = ids, .lengths = lengths, .index = index.view()}),
+        ContractError);
+  }
+}
+
+}  // namespace
+}  // namespace reel::test

@@ -1,0 +1,71 @@
+// Finite differences in float64: the gradient of the mean loss with respect to every kind of parameter, and h0.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "tests/kernels/problem.h"
+#include "tests/kernels/run_problem.h"
+
+namespace reel::test {
+namespace {
+
+constexpr double kStep = 1e-5;
+constexpr double kTolerance = 2e-8;  // absolute; central differences are exact to kStep^2
+
+struct Case {
+  const char* name;
+  Shape shape;
+  Pool pool;
+  Nonlinearity nonlinearity;
+  bool full_rows;  // as with --mask off: every row runs all steps
+  float dropout;
+};
+
+class Gradient : public testing::TestWithParam<Case> {};
+
+double mean_loss(Backend<double>& backend, const Problem& p) {
+  return run_problem(backend, p).loss_sum / static_cast<double>(p.shape.batch);
+}
+
+TEST_P(Gradient, AgreesWithFiniteDifferences) {
+  const Case& c = GetParam();
+  Problem p = make_problem(c.shape, c.pool, c.nonlinearity, c.dropout, 4);
+  if (c.full_rows) std::fill(p.lengths.begin(), p.lengths.end(), static_cast<std::int32_t>(c.shape.steps));
+  const auto backend = make_cpu_backend<double>(1);
+  const Results r = run_problem(*backend, p);
+
+  const auto check = [&](std::vector<double>& parameter, const std::vector<double>& gradient, const char* name) {
+    ASSERT_EQ(parameter.size(), gradient.size());
+    for (std::size_t i = 0; i < parameter.size(); i += 1 + parameter.size() / 60) {
+      const double value = parameter[i];
+      parameter[i] = value + kStep;
+      const double above = mean_loss(*backend, p);
+      parameter[i] = value - kStep;
+      const double below = mean_loss(*backend, p);
+      parameter[i] = value;
+      EXPECT_NEAR(gradient[i], (above - below) / (2 * kStep), kTolerance) << name << '[' << i << ']';
+    }
+  };
+  check(p.embedding, r.d_embedding, "embedding");
+  check(p.w_ih, r.d_w_ih, "w_ih");
+  check(p.w_hh, r.d_w_hh, "w_hh");
+  check(p.bias, r.d_bias, "bias");
+  check(p.fc_weight, r.d_fc_weight, "fc_weight");
+  check(p.fc_bias, r.d_fc_bias, "fc_bias");
+  check(p.h0, r.d_h0, "h0");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, Gradient,
+    testing::Values(Case{"MaskedRagged", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, false, 0},
+                    Case{"Unmasked", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, true, 0},
+                    Case{"MeanPool", {13, 4, 6, 5, 7}, Pool::kMean, Nonlinearity::kTanh, false, 0},
+                    Case{"MeanPoolUnmasked", {13, 4, 6, 5, 7}, Pool::kMean, Nonlinearity::kTanh, true, 0},
+                    Case{"Relu", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kRelu, false, 0},
+                    Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, false, 0.4f},
+                    Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Nonlinearity::kTanh, false, 0}),
+    [](const testing::TestParamInfo<Case>& tested) { return tested.param.name; });
+
+}  // namespace
+}  // namespace reel::test

@@ -1,0 +1,107 @@
+// Every operation of every backend against float64, over shapes that fit nothing: one body for all devices.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/kernels/problem.h"
+#include "tests/kernels/reference.h"
+#include "tests/kernels/run_problem.h"
+#include "tests/kernels/tolerances.h"
+
+namespace reel::test {
+namespace {
+
+void expect_near(const std::vector<double>& actual, const std::vector<double>& expected, double tolerance,
+                 const char* name) {
+  ASSERT_EQ(actual.size(), expected.size()) << name;
+  double largest = 1e-3;
+  for (const double x : expected) largest = std::max(largest, std::abs(x));
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_LE(std::abs(actual[i] - expected[i]), tolerance * largest)
+        << name << '[' << i << "] is " << actual[i] << ", expected " << expected[i];
+  }
+}
+
+template <class Real>
+void expect_equal_results(const Results& actual, const Results& expected) {
+  const double forward = Tolerance<Real>::kForward, gradient = Tolerance<Real>::kGradient;
+  expect_near(actual.h, expected.h, forward, "h");
+  expect_near(actual.pooled, expected.pooled, forward, "pooled");
+  expect_near(actual.logits, expected.logits, forward, "logits");
+  expect_near({actual.loss_sum}, {expected.loss_sum}, forward, "loss_sum");
+  EXPECT_EQ(actual.correct, expected.correct);
+  expect_near(actual.d_fc_weight, expected.d_fc_weight, gradient, "d_fc_weight");
+  expect_near(actual.d_fc_bias, expected.d_fc_bias, gradient, "d_fc_bias");
+  expect_near(actual.d_pooled, expected.d_pooled, gradient, "d_pooled");
+  expect_near(actual.dz, expected.dz, gradient, "dz");
+  expect_near(actual.d_w_hh, expected.d_w_hh, gradient, "d_w_hh");
+  expect_near(actual.d_h0, expected.d_h0, gradient, "d_h0");
+  expect_near(actual.d_embedding, expected.d_embedding, gradient, "d_embedding");
+  expect_near(actual.d_w_ih, expected.d_w_ih, gradient, "d_w_ih");
+  expect_near(actual.d_bias, expected.d_bias, gradient, "d_bias");
+}
+
+struct Case {
+  Shape shape;  // {V, E, H, B, T}
+  Pool pool = Pool::kLast;
+  Nonlinearity nonlinearity = Nonlinearity::kTanh;
+  float dropout = 0;
+};
+
+class Operations : public testing::TestWithParam<Case> {
+ protected:
+  Problem problem() const {
+    return make_problem(GetParam().shape, GetParam().pool, GetParam().nonlinearity, GetParam().dropout);
+  }
+};
+
+TEST_P(Operations, CpuFloatAgreesWithFloat64) {
+  const auto backend = make_cpu_backend<float>(2);
+  expect_equal_results<float>(run_problem(*backend, problem()), reference(problem()));
+}
+
+TEST_P(Operations, CpuDoubleAgreesWithFloat64) {
+  const auto backend = make_cpu_backend<double>(2);
+  expect_equal_results<double>(run_problem(*backend, problem()), reference(problem()));
+}
+
+TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
+  const Results one = run_problem(*make_cpu_backend<float>(1), problem());
+  for (const int threads : {2, 3, 7}) {
+    SCOPED_TRACE(threads);
+    const Results many = run_problem(*make_cpu_backend<float>(threads), problem());
+    EXPECT_EQ(many.h, one.h);
+    EXPECT_EQ(many.logits, one.logits);
+    EXPECT_EQ(many.loss_sum, one.loss_sum);
+    EXPECT_EQ(many.d_fc_weight, one.d_fc_weight);
+    EXPECT_EQ(many.dz, one.dz);
+    EXPECT_EQ(many.d_w_hh, one.d_w_hh);
+    EXPECT_EQ(many.d_h0, one.d_h0);
+    EXPECT_EQ(many.d_embedding, one.d_embedding);
+    EXPECT_EQ(many.d_w_ih, one.d_w_ih);
+    EXPECT_EQ(many.d_bias, one.d_bias);
+  }
+}
+
+constexpr auto kTanh = Nonlinearity::kTanh;
+constexpr auto kRelu = Nonlinearity::kRelu;
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Operations,
+    testing::Values(Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}},
+                    Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
+                    Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f}, Case{{300, 128, 128, 64, 20}},
+                    Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
+                    Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f}, Case{{200, 24, 40, 131, 6}},
+                    Case{{3, 4, 300, 5, 5}}),
+    [](const testing::TestParamInfo<Case>& tested) {
+      const Case& c = tested.param;
+      const Shape& s = c.shape;
+      return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
+                         c.pool == Pool::kMean ? "Mean" : "Last", c.nonlinearity == kRelu ? "Relu" : "Tanh",
+                         c.dropout > 0 ? "Dropout" : "");
+    });
+
+}  // namespace
+}  // namespace reel::test

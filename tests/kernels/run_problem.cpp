@@ -1,0 +1,201 @@
+#include "tests/kernels/run_problem.h"
+
+#include <algorithm>
+
+#include "kernels/shapes.h"
+
+namespace reel::test {
+namespace {
+
+template <class Real>
+class Runner {
+ public:
+  Runner(Backend<Real>& backend, const Problem& problem) : backend_(backend), p_(problem) {
+    const auto [V, E, H, B, T] = p_.shape;
+    const std::int64_t U = max_distinct(p_.shape);
+    for (auto [buffer, count] : {std::pair{&tokens_, U},
+                                 {&slot_, V},
+                                 {&row_, B * T},
+                                 {&segment_, U + 1},
+                                 {&position_, B * T},
+                                 {&count_, std::int64_t{1}}}) {
+      *buffer = backend.template allocate<std::int32_t>(count);
+    }
+    index_ = {.count = count_.span(),
+              .tokens = tokens_.span(),
+              .slot = slot_.span(),
+              .row = row_.span(),
+              .segment = segment_.span(),
+              .position = position_.span()};
+    backend.clear_index(index_);
+  }
+
+  Results run() {
+    forward();
+    backward();
+    Results r;
+    r.h = to_host(h_);
+    r.pooled = to_host(pooled_);
+    r.logits = to_host(logits_);
+    std::vector<BatchStats> stats(1);
+    backend_.download(std::span<const BatchStats>(stats_.span()), std::span(stats));
+    r.loss_sum = stats[0].loss_sum;
+    r.correct = stats[0].correct;
+    r.d_fc_weight = to_host(d_fc_weight_);
+    r.d_fc_bias = to_host(d_fc_bias_);
+    r.d_pooled = to_host(d_pooled_);
+    r.dz = to_host(dz_);
+    r.d_w_hh = to_host(d_w_hh_);
+    r.d_h0 = to_host(d_h0_);
+    r.d_w_ih = to_host(d_w_ih_);
+    r.d_bias = to_host(d_bias_);
+    r.d_embedding = dense_embedding();
+    return r;
+  }
+
+ private:
+  Buffer<Real> zeros(std::int64_t count) { return backend_.template allocate<Real>(count); }
+
+  Buffer<Real> to_device(const std::vector<double>& values, std::int64_t room = 0) {
+    std::vector<Real> converted(values.begin(), values.end());
+    converted.resize(std::max(converted.size(), static_cast<std::size_t>(room)));
+    Buffer<Real> buffer = zeros(static_cast<std::int64_t>(converted.size()));
+    backend_.upload(std::span<const Real>(converted), buffer.span());
+    return buffer;
+  }
+
+  Buffer<std::int32_t> to_device(const std::vector<std::int32_t>& values) {
+    auto buffer = backend_.template allocate<std::int32_t>(static_cast<std::int64_t>(values.size()));
+    backend_.upload(std::span<const std::int32_t>(values), buffer.span());
+    return buffer;
+  }
+
+  template <class T>
+  std::vector<double> to_host(const Buffer<T>& buffer) {
+    std::vector<T> values(buffer.size());
+    backend_.download(buffer.span(), std::span(values));
+    return {values.begin(), values.end()};
+  }
+
+  void forward() {
+    const auto [V, E, H, B, T] = p_.shape;
+    ids_ = to_device(p_.ids);
+    lengths_ = to_device(p_.lengths);
+    labels_ = to_device(p_.labels);
+    embedding_ = to_device(p_.embedding);
+    w_ih_ = to_device(p_.w_ih);
+    w_hh_ = to_device(p_.w_hh);
+    fc_weight_ = to_device(p_.fc_weight);
+    const Buffer<Real> bias = to_device(p_.bias), fc_bias = to_device(p_.fc_bias);
+    projected_ = zeros(max_distinct(p_.shape) * H);
+    h_ = to_device(p_.h0, (T + 1) * B * H);
+    pooled_ = zeros(B * H);
+    logits_ = zeros(B);
+    backend_.index_tokens({.shape = p_.shape, .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
+    backend_.project_tokens({.shape = p_.shape,
+                             .index = index_,
+                             .embedding = embedding_.span(),
+                             .w_ih = w_ih_.span(),
+                             .bias = bias.span(),
+                             .projected = projected_.span()});
+    backend_.rnn_forward({.shape = p_.shape,
+                          .row = row_.span(),
+                          .lengths = lengths_.span(),
+                          .projected = projected_.span(),
+                          .w_hh = w_hh_.span(),
+                          .nonlinearity = p_.nonlinearity,
+                          .h = h_.span()});
+    backend_.head_forward({.shape = p_.shape,
+                           .lengths = lengths_.span(),
+                           .h = h_.span(),
+                           .pool = p_.pool,
+                           .dropout = p_.dropout,
+                           .dropout_key = kDropoutKey,
+                           .fc_weight = fc_weight_.span(),
+                           .fc_bias = fc_bias.span(),
+                           .pooled = pooled_.span(),
+                           .logits = logits_.span()});
+    backend_.synchronize();
+  }
+
+  void backward() {
+    const auto [V, E, H, B, T] = p_.shape;
+    const std::int64_t U = max_distinct(p_.shape);
+    stats_ = backend_.template allocate<BatchStats>(1);
+    d_fc_weight_ = zeros(H);
+    d_fc_bias_ = zeros(1);
+    d_pooled_ = zeros(B * H);
+    dz_ = zeros(T * B * H);
+    d_w_hh_ = zeros(H * H);
+    d_h0_ = zeros(B * H);
+    d_projected_ = zeros(U * H);
+    d_embedding_ = zeros(U * E);
+    d_w_ih_ = zeros(H * E);
+    d_bias_ = zeros(H);
+    backend_.head_backward({.shape = p_.shape,
+                            .labels = labels_.span(),
+                            .logits = logits_.span(),
+                            .pooled = pooled_.span(),
+                            .fc_weight = fc_weight_.span(),
+                            .dropout = p_.dropout,
+                            .dropout_key = kDropoutKey,
+                            .stats = stats_.span(),
+                            .d_fc_weight = d_fc_weight_.span(),
+                            .d_fc_bias = d_fc_bias_.span(),
+                            .d_pooled = d_pooled_.span()});
+    backend_.rnn_backward({.shape = p_.shape,
+                           .lengths = lengths_.span(),
+                           .h = h_.span(),
+                           .w_hh = w_hh_.span(),
+                           .d_pooled = d_pooled_.span(),
+                           .pool = p_.pool,
+                           .nonlinearity = p_.nonlinearity,
+                           .dz = dz_.span(),
+                           .d_w_hh = d_w_hh_.span(),
+                           .d_h0 = d_h0_.span()});
+    backend_.embedding_gradient({.shape = p_.shape,
+                                 .index = index_,
+                                 .dz = dz_.span(),
+                                 .embedding = embedding_.span(),
+                                 .w_ih = w_ih_.span(),
+                                 .d_projected = d_projected_.span(),
+                                 .d_embedding = d_embedding_.span(),
+                                 .d_w_ih = d_w_ih_.span(),
+                                 .d_bias = d_bias_.span()});
+  }
+
+  std::vector<double> dense_embedding() {
+    const auto E = static_cast<std::size_t>(p_.shape.embedding);
+    const std::vector<double> rows = to_host(d_embedding_);
+    const std::vector<double> slots = to_host(slot_);
+    std::vector<double> dense(p_.embedding.size());
+    for (std::size_t v = 0; v < slots.size(); ++v) {
+      if (slots[v] < 0) continue;
+      const auto from = rows.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(slots[v]) * E);
+      std::copy_n(from, E, dense.begin() + static_cast<std::ptrdiff_t>(v * E));
+    }
+    return dense;
+  }
+
+  static constexpr RandomKey kDropoutKey{.seed = 7, .stream = RandomStream::kDropout, .step = 3};
+
+  Backend<Real>& backend_;
+  const Problem& p_;
+  TokenIndex index_;
+  Buffer<std::int32_t> count_, tokens_, slot_, row_, segment_, position_, ids_, lengths_, labels_;
+  Buffer<Real> embedding_, w_ih_, w_hh_, fc_weight_, projected_, h_, pooled_, logits_;
+  Buffer<Real> d_fc_weight_, d_fc_bias_, d_pooled_, dz_, d_w_hh_, d_h0_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
+  Buffer<BatchStats> stats_;
+};
+
+}  // namespace
+
+template <class Real>
+Results run_problem(Backend<Real>& backend, const Problem& problem) {
+  return Runner<Real>(backend, problem).run();
+}
+
+template Results run_problem(Backend<float>&, const Problem&);
+template Results run_problem(Backend<double>&, const Problem&);
+
+}  // namespace reel::test

@@ -1,0 +1,14 @@
+// Runs a problem through every operation of a backend, in whatever memory that backend computes.
+#pragma once
+
+#include <vector>
+
+#include "kernels/backend.h"
+#include "tests/kernels/problem.h"
+
+namespace reel::test {
+
+template <class Real>
+Results run_problem(Backend<Real>& backend, const Problem& problem);
+
+}  // namespace reel::test

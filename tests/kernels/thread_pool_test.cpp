@@ -1,0 +1,48 @@
+#include "kernels/cpu/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <vector>
+
+namespace reel {
+namespace {
+
+TEST(ThreadPool, RunsEachTaskOnce) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (std::size_t tasks = 0; tasks < 40; ++tasks) {
+      std::vector<std::atomic<int>> runs(tasks);
+      pool.run(tasks, [&](std::size_t i) { ++runs[i]; });
+      for (const auto& count : runs) EXPECT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, ManyShortCallsSeeEachOthersWrites) {
+  ThreadPool pool(4);
+  std::vector<int> values(16, 0);
+  for (int call = 0; call < 5000; ++call) {
+    pool.run(values.size(), [&](std::size_t i) { values[i] += 1; });
+  }
+  EXPECT_EQ(values, std::vector<int>(16, 5000));
+}
+
+TEST(ThreadPool, ThrowsWhatATaskThrewAndGoesOn) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.run(8,
+                        [](std::size_t i) {
+                          if (i == 5) throw std::runtime_error("task 5");
+                        }),
+               std::runtime_error);
+  std::atomic<int> runs = 0;
+  pool.run(8, [&](std::size_t) { ++runs; });
+  EXPECT_EQ(runs, 8);
+}
+
+TEST(ThreadPool, ZeroMeansEveryAvailableCore) { EXPECT_EQ(ThreadPool(0).size(), available_cores()); }
+
+}  // namespace
+}  // namespace reel
