@@ -1,0 +1,15 @@
+// Archives (tar, tar.gz, zip and what else libarchive reads), streamed: nothing is unpacked to disk.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace reel {
+
+/// Calls visit(name, contents) for every regular file whose name `wanted` accepts, in the archive's order. Throws Error
+/// where the archive is damaged or ends early.
+void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string& name)>& wanted,
+                  const std::function<void(const std::string& name, std::string contents)>& visit);
+
+}  // namespace reel

@@ -1,0 +1,40 @@
+#include "host/files/checksum.h"
+
+#include <openssl/evp.h>
+
+#include "host/files/file.h"
+#include "kernels/check.h"
+
+namespace reel {
+
+struct Checksum::Context {
+  EVP_MD_CTX* digest = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(digest); }
+};
+
+Checksum::Checksum(Algorithm algorithm) : context_(std::make_unique<Context>()) {
+  const EVP_MD* type = algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_md5();
+  if (EVP_DigestInit_ex(context_->digest, type, nullptr) != 1) fail("OpenSSL cannot compute this checksum");
+}
+
+Checksum::~Checksum() = default;
+
+void Checksum::add(std::string_view bytes) { EVP_DigestUpdate(context_->digest, bytes.data(), bytes.size()); }
+
+std::string Checksum::hex() {
+  unsigned char value[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  EVP_DigestFinal_ex(context_->digest, value, &size);
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
+  return text;
+}
+
+std::string file_sha256(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  Checksum checksum;
+  checksum.add({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  return "sha256:" + checksum.hex();
+}
+
+}  // namespace reel

@@ -1,0 +1,32 @@
+// Checksums of what was read, by OpenSSL.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace reel {
+
+/// Accumulates a message digest.
+class Checksum {
+ public:
+  enum class Algorithm { kSha256, kMd5 };
+  explicit Checksum(Algorithm algorithm = Algorithm::kSha256);
+  ~Checksum();
+  Checksum(const Checksum&) = delete;
+  Checksum& operator=(const Checksum&) = delete;
+
+  void add(std::string_view bytes);
+  /// Lower-case hexadecimal; the object cannot be added to afterwards.
+  std::string hex();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+/// "sha256:..." of a file.
+std::string file_sha256(const std::filesystem::path& path);
+
+}  // namespace reel

@@ -1,0 +1,55 @@
+// Files and folders: reading with clear errors, and writing that never leaves half a file behind.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace reel {
+
+/// The whole file. Throws Error with path and reason.
+std::string read_file(const std::filesystem::path& path);
+
+/// At most the first `count` bytes: enough to tell what kind of file it is. Throws Error with path and reason.
+std::string read_start(const std::filesystem::path& path, std::size_t count = 512);
+
+/// A read-only memory-mapped file. Move-only.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Writes a file beside its place, syncs it, then renames it: readers see the old or the new file, nothing between.
+/// Commit() must be called; a writer destroyed before that removes its temporary file. Every failed write (a full disk)
+/// throws Error with path and reason.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::string_view text);
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+};
+
+/// AtomicFile for a whole text at once.
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace reel

@@ -1,0 +1,228 @@
+#include "host/files/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <type_traits>
+
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::uint64_t kMaxHeader = 100'000'000;  // the reference implementation's limit
+constexpr std::size_t kAlignment = 8;
+
+const std::map<std::string, std::uint64_t>& dtype_sizes() {
+  static const std::map<std::string, std::uint64_t> sizes = {
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"U16", 2}, {"I16", 2}, {"F16", 2},
+      {"BF16", 2}, {"U32", 4}, {"I32", 4}, {"F32", 4},     {"U64", 8},     {"I64", 8}, {"F64", 8}};
+  return sizes;
+}
+
+template <class T>
+constexpr const char* dtype_of() {
+  if constexpr (std::is_same_v<T, float>) return "F32";
+  if constexpr (std::is_same_v<T, double>) return "F64";
+  if constexpr (std::is_same_v<T, std::int32_t>) return "I32";
+  if constexpr (std::is_same_v<T, std::int64_t>) return "I64";
+  if constexpr (std::is_same_v<T, std::uint8_t>) return "U8";
+}
+
+/// A JSON object whose keys are all different: nlohmann's parser would keep the last of two silently.
+Json parse_header(std::string_view text, const std::string& path) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second) fail("{}: header names '{}' twice", path, key);
+    }
+    return true;
+  };
+  try {
+    Json header = Json::parse(text, refuse_duplicates);
+    if (!header.is_object()) fail("{}: header is not a JSON object", path);
+    return header;
+  } catch (const Json::exception& error) {
+    fail("{}: header is not JSON: {}", path, error.what());
+  }
+}
+
+std::uint64_t unsigned_of(const Json& value, const std::string& where) {
+  if (!value.is_number_unsigned()) fail("{}: {} where a whole number from 0 was expected", where, value.dump());
+  return value.get<std::uint64_t>();
+}
+
+struct Extent {
+  std::uint64_t begin, end;
+  std::string name;
+};
+
+/// One entry of the header. Returns the tensor and where its bytes lie in the buffer.
+TensorView parse_tensor(const Json& entry, const std::string& where, std::span<const std::byte> buffer,
+                        Extent& extent) {
+  if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets") || !entry["dtype"].is_string() || !entry["shape"].is_array() ||
+      !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2) {
+    fail("{}: expected {{\"dtype\", \"shape\", \"data_offsets\": [begin, end]}}", where);
+  }
+  TensorView tensor{.dtype = entry["dtype"].get<std::string>()};
+  const auto size = dtype_sizes().find(tensor.dtype);
+  if (size == dtype_sizes().end()) fail("{}: unknown dtype '{}'", where, tensor.dtype);
+  std::uint64_t bytes = size->second;
+  for (const Json& dimension : entry["shape"]) {
+    const std::uint64_t length = unsigned_of(dimension, where + ": shape");
+    if (length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
+        __builtin_mul_overflow(bytes, length, &bytes)) {
+      fail("{}: shape {} is too large", where, entry["shape"].dump());
+    }
+    tensor.shape.push_back(static_cast<std::int64_t>(length));
+  }
+  extent.begin = unsigned_of(entry["data_offsets"][0], where + ": data_offsets");
+  extent.end = unsigned_of(entry["data_offsets"][1], where + ": data_offsets");
+  if (extent.begin > extent.end || extent.end > buffer.size()) {
+    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where, entry["data_offsets"].dump(),
+         buffer.size());
+  }
+  if (extent.end - extent.begin != bytes) {
+    fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype,
+         entry["shape"].dump(), bytes);
+  }
+  tensor.bytes = buffer.subspan(extent.begin, extent.end - extent.begin);
+  return tensor;
+}
+
+void check_no_holes(std::vector<Extent>& extents, std::uint64_t size, const std::string& path) {
+  std::ranges::sort(extents, {}, [](const Extent& e) { return std::pair(e.begin, e.end); });
+  std::uint64_t end = 0;
+  for (const Extent& extent : extents) {
+    if (extent.begin != end) {
+      fail("{}: tensor '{}' begins at byte {} of the data, expected {}", path, extent.name, extent.begin, end);
+    }
+    end = extent.end;
+  }
+  if (end != size) fail("{}: {} bytes after the last tensor", path, size - end);
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t length : shape) {
+    if (text.size() > 1) text += ", ";
+    text += length < 0 ? "any" : std::to_string(length);
+  }
+  return text + "]";
+}
+
+}  // namespace
+
+std::int64_t TensorView::elements() const {
+  std::int64_t count = 1;
+  for (const std::int64_t length : shape) count *= length;
+  return count;
+}
+
+template <class T>
+TensorView tensor_view(std::span<const T> elements, std::vector<std::int64_t> shape) {
+  TensorView tensor{.dtype = dtype_of<T>(), .shape = std::move(shape), .bytes = std::as_bytes(elements)};
+  REEL_CHECK(tensor.elements() == static_cast<std::int64_t>(elements.size()), "{} elements for a tensor of shape {}",
+             elements.size(), shape_text(tensor.shape));
+  return tensor;
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
+  const std::span<const std::byte> bytes = file_.bytes();
+  const std::string name = path.string();
+  std::uint64_t header_size = 0;
+  if (bytes.size() < sizeof header_size) fail("{}: not a safetensors file: {} bytes long", name, bytes.size());
+  std::memcpy(&header_size, bytes.data(), sizeof header_size);
+  if (header_size > kMaxHeader || header_size > bytes.size() - sizeof header_size) {
+    fail("{}: not a safetensors file, or a truncated one: a header of {} bytes in a file of {}", name, header_size,
+         bytes.size());
+  }
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_size, header_size);
+  if (!text.starts_with('{')) fail("{}: not a safetensors file: its header does not begin with '{{'", name);
+  const Json header = parse_header(text, name);
+  const std::span<const std::byte> buffer = bytes.subspan(sizeof header_size + header_size);
+  std::vector<Extent> extents;
+  for (const auto& [key, entry] : header.items()) {
+    if (key == "__metadata__") {
+      for (const auto& [item, value] : entry.items()) {
+        if (!value.is_string()) fail("{}: __metadata__ '{}' is not a string", name, item);
+        metadata_[item] = value.get<std::string>();
+      }
+      continue;
+    }
+    Extent extent{.name = key};
+    tensors_[key] = parse_tensor(entry, name + ": tensor '" + key + "'", buffer, extent);
+    extents.push_back(extent);
+  }
+  check_no_holes(extents, buffer.size(), name);
+}
+
+template <class T>
+std::span<const T> SafetensorsFile::get(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) fail("{}: no tensor '{}'", path_.string(), name);
+  const TensorView& tensor = found->second;
+  const auto fits = [](std::int64_t have, std::int64_t want) { return want < 0 || have == want; };
+  if (tensor.dtype != dtype_of<T>() || !std::ranges::equal(tensor.shape, shape, fits)) {
+    fail("{}: tensor '{}' is {} {}, expected {} {}", path_.string(), name, tensor.dtype, shape_text(tensor.shape),
+         dtype_of<T>(), shape_text(shape));
+  }
+  if (reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % alignof(T) != 0) {
+    fail("{}: tensor '{}' is not aligned to {} bytes", path_.string(), name, alignof(T));
+  }
+  return {reinterpret_cast<const T*>(tensor.bytes.data()), tensor.bytes.size() / sizeof(T)};
+}
+
+const std::string& SafetensorsFile::metadata(const std::string& key) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) fail("{}: __metadata__ has no '{}'", path_.string(), key);
+  return found->second;
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  // Wide elements first, then by name: so every tensor begins at a multiple of its element's size.
+  std::vector<std::pair<std::string, const TensorView*>> order;
+  for (const auto& [name, tensor] : tensors) order.emplace_back(name, &tensor);
+  const auto width = [](const auto& item) { return dtype_sizes().at(item.second->dtype); };
+  std::ranges::stable_sort(order, std::greater{}, width);
+
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const auto& [name, tensor] : order) {
+    header[name] = {{"dtype", tensor->dtype},
+                    {"shape", tensor->shape},
+                    {"data_offsets", {offset, offset + tensor->bytes.size()}}};
+    offset += tensor->bytes.size();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  const std::uint64_t size = text.size();
+
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(&size, 1)));
+  file.write(text);
+  for (const auto& [name, tensor] : order) file.write(tensor->bytes);
+  file.commit();
+}
+
+#define REEL_INSTANTIATE(T)                                                          \
+  template TensorView tensor_view(std::span<const T>, std::vector<std::int64_t>);    \
+  template std::span<const T> SafetensorsFile::get(const std::string&, const std::vector<std::int64_t>&) const
+REEL_INSTANTIATE(float);
+REEL_INSTANTIATE(double);
+REEL_INSTANTIATE(std::int32_t);
+REEL_INSTANTIATE(std::int64_t);
+REEL_INSTANTIATE(std::uint8_t);
+#undef REEL_INSTANTIATE
+
+}  // namespace reel

@@ -1,0 +1,114 @@
+#include "host/model/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "host/files/safetensors.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
+                     *kBiasHh = "rnn.bias_hh_l0";
+
+template <class T>
+std::span<T> place_of(const Parameter& parameter, std::span<T> parameters) {
+  return parameters.subspan(static_cast<std::size_t>(parameter.offset), static_cast<std::size_t>(parameter.size));
+}
+
+/// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
+void copy_weights(const SafetensorsFile& file, const ModelConfig& config, std::span<float> parameters) {
+  for (const Parameter& parameter : parameter_layout(config)) {
+    const auto values = file.get<float>(parameter.name, parameter.shape);
+    const auto place = place_of(parameter, parameters);
+    std::ranges::copy(values, place.begin());
+    if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
+      const auto second = file.get<float>(kBiasHh, parameter.shape);
+      std::ranges::transform(place, second, place.begin(), std::plus{});
+    }
+  }
+}
+
+void check_format(const SafetensorsFile& file, const fs::path& path) {
+  const auto found = file.metadata().find(kFormatKey);
+  if (found == file.metadata().end()) {
+    fail("{}: weights without Reel's metadata: expected a file that reel train wrote (or --init-from for weights alone)",
+         path.string());
+  }
+  if (found->second != kFormat) fail("{}: Reel format {}, expected {}", path.string(), found->second, kFormat);
+}
+
+}  // namespace
+
+void save_model(const fs::path& path, const ModelConfig& config, std::span<const float> parameters,
+                const Metadata& metadata) {
+  std::map<std::string, TensorView> tensors;
+  for (const Parameter& parameter : parameter_layout(config)) {
+    tensors[parameter.name] = tensor_view(place_of(parameter, parameters), parameter.shape);
+  }
+  const std::vector<float> zeros(static_cast<std::size_t>(config.hidden), 0.0f);
+  tensors[kBiasHh] = tensor_view(std::span(zeros), {config.hidden});
+  Metadata all = metadata;
+  all[kFormatKey] = kFormat;
+  all["nonlinearity"] = config.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu";
+  all["pool"] = config.pool == Pool::kLast ? "last" : "mean";
+  write_safetensors(path, tensors, all);
+}
+
+SavedModel load_model(const fs::path& path) {
+  const SafetensorsFile file(path);
+  check_format(file, path);
+  const auto choice = [&](const char* key, const char* first, const char* second) {
+    const std::string& value = file.metadata(key);
+    if (value != first && value != second) fail("{}: {} '{}', expected {} or {}", path.string(), key, value, first, second);
+    return value == first;
+  };
+  SavedModel saved{.metadata = file.metadata()};
+  file.get<float>("embedding.weight", {-1, -1});
+  const std::vector<std::int64_t>& table = file.tensors().at("embedding.weight").shape;
+  saved.config = {.vocabulary = table[0],
+                  .embedding = table[1],
+                  .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
+                  .nonlinearity = choice("nonlinearity", "tanh", "relu") ? Nonlinearity::kTanh : Nonlinearity::kRelu,
+                  .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
+  saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
+  copy_weights(file, saved.config, saved.parameters);
+  return saved;
+}
+
+void load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
+  copy_weights(SafetensorsFile(path), config, parameters);
+}
+
+void save_training_state(const fs::path& path, const TrainingState& state) {
+  const auto view = [](const std::vector<float>& values) {
+    return tensor_view(std::span(values), {static_cast<std::int64_t>(values.size())});
+  };
+  Metadata values = state.values;
+  values[kFormatKey] = kFormat;
+  write_safetensors(path,
+                    {{"parameters", view(state.parameters)},
+                     {"state1", view(state.state1)},
+                     {"state2", view(state.state2)},
+                     {"best_parameters", view(state.best_parameters)}},
+                    values);
+}
+
+TrainingState load_training_state(const fs::path& path) {
+  const SafetensorsFile file(path);
+  check_format(file, path);
+  const auto vector = [&](const char* name) {
+    const auto values = file.get<float>(name, {-1});
+    return std::vector<float>(values.begin(), values.end());
+  };
+  return {.parameters = vector("parameters"),
+          .state1 = vector("state1"),
+          .state2 = vector("state2"),
+          .best_parameters = vector("best_parameters"),
+          .values = file.metadata()};
+}
+
+}  // namespace reel

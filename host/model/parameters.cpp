@@ -1,0 +1,115 @@
+#include "host/model/parameters.h"
+
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "kernels/check.h"
+#include "kernels/philox.h"
+
+namespace reel {
+namespace {
+
+/// Numbers of one tensor, by position; the tensor's place in the layout is the step of the key.
+class Draws {
+ public:
+  Draws(std::uint64_t seed, std::size_t tensor)
+      : key_{.seed = seed, .stream = RandomStream::kInitialisation, .step = tensor} {}
+
+  /// U(-limit, limit)
+  double uniform(std::uint64_t position, double limit) const {
+    return (2.0 * random_uniform(key_, position) - 1.0) * limit;
+  }
+  /// N(0, 1) by Box and Muller, from positions 2i and 2i + 1.
+  double normal(std::uint64_t i) const {
+    const double u = 1.0 - random_uniform(key_, 2 * i);  // in (0, 1]
+    const double angle = 2 * std::numbers::pi * random_uniform(key_, 2 * i + 1);
+    return std::sqrt(-2 * std::log(u)) * std::cos(angle);
+  }
+
+ private:
+  RandomKey key_;
+};
+
+/// Q . sign(diag R) of a normal matrix: modified Gram-Schmidt on its columns, twice for orthogonality to rounding. A
+/// positive length in the normalisation is the positive diagonal that the sign asks for.
+template <class Real>
+void orthogonal(const Draws& draws, std::size_t n, std::span<Real> matrix) {
+  std::vector<double> q(n * n);  // row j is column j of Q
+  for (std::size_t i = 0; i < n * n; ++i) q[(i % n) * n + i / n] = draws.normal(i);
+  for (std::size_t j = 0; j < n; ++j) {
+    double* column = &q[j * n];
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::size_t k = 0; k < j; ++k) {
+        const double* other = &q[k * n];
+        const double dot = std::inner_product(column, column + n, other, 0.0);
+        for (std::size_t i = 0; i < n; ++i) column[i] -= dot * other[i];
+      }
+    }
+    const double length = std::sqrt(std::inner_product(column, column + n, column, 0.0));
+    for (std::size_t i = 0; i < n; ++i) column[i] /= length;
+  }
+  for (std::size_t i = 0; i < n * n; ++i) matrix[i] = static_cast<Real>(q[(i % n) * n + i / n]);
+}
+
+double glorot(const Parameter& p) {
+  return std::sqrt(6.0 / static_cast<double>(p.shape[0] + p.shape[1]));
+}
+
+}  // namespace
+
+std::vector<Parameter> parameter_layout(const ModelConfig& config) {
+  const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden;
+  std::vector<Parameter> layout = {{.name = "embedding.weight", .shape = {V, E}},
+                                   {.name = "rnn.weight_ih_l0", .shape = {H, E}},
+                                   {.name = "rnn.weight_hh_l0", .shape = {H, H}},
+                                   {.name = "rnn.bias_ih_l0", .shape = {H}},
+                                   {.name = "fc.weight", .shape = {1, H}},
+                                   {.name = "fc.bias", .shape = {1}}};
+  std::int64_t offset = 0;
+  for (Parameter& p : layout) {
+    p.offset = offset;
+    p.size = std::accumulate(p.shape.begin(), p.shape.end(), std::int64_t{1}, std::multiplies{});
+    offset += p.size;
+  }
+  return layout;
+}
+
+std::int64_t parameter_count(const ModelConfig& config) {
+  const Parameter last = parameter_layout(config).back();
+  return last.offset + last.size;
+}
+
+template <class Real>
+void initialise(const ModelConfig& config, const Initialisation& how, std::span<Real> parameters) {
+  REEL_CHECK(static_cast<std::int64_t>(parameters.size()) == parameter_count(config), "{} parameters",
+             parameters.size());
+  const std::vector<Parameter> layout = parameter_layout(config);
+  const bool keras = how.init == Init::kKeras;
+  const double torch_limit = 1 / std::sqrt(static_cast<double>(config.hidden));
+  for (std::size_t tensor = 0; tensor < layout.size(); ++tensor) {
+    const Parameter& p = layout[tensor];
+    const Draws draws(how.seed, tensor);
+    const auto values = parameters.subspan(static_cast<std::size_t>(p.offset), static_cast<std::size_t>(p.size));
+    const auto fill = [&](auto value) {
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(value(i));
+    };
+    const bool bias = p.shape.size() == 1;
+    if (p.name == "rnn.weight_hh_l0" && how.orthogonal) {
+      orthogonal(draws, static_cast<std::size_t>(config.hidden), values);
+    } else if (p.name == "embedding.weight") {
+      fill([&](std::size_t i) { return keras ? draws.uniform(i, 0.05) : draws.normal(i); });
+    } else if (keras) {
+      fill([&](std::size_t i) { return bias ? 0.0 : draws.uniform(i, glorot(p)); });
+    } else if (p.name == "rnn.bias_ih_l0") {
+      fill([&](std::size_t i) { return draws.uniform(2 * i, torch_limit) + draws.uniform(2 * i + 1, torch_limit); });
+    } else {
+      fill([&](std::size_t i) { return draws.uniform(i, torch_limit); });
+    }
+  }
+}
+
+template void initialise(const ModelConfig&, const Initialisation&, std::span<float>);
+template void initialise(const ModelConfig&, const Initialisation&, std::span<double>);
+
+}  // namespace reel

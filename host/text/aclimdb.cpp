@@ -1,0 +1,76 @@
+// The Large Movie Review Dataset as published: one file a review, named train/pos/ID_RATING.txt.
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "host/files/archive.h"
+#include "host/files/checksum.h"
+#include "host/files/file.h"
+#include "host/text/readers.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Place {
+  Split split;
+  std::int32_t label;
+};
+
+/// Where a file belongs; nothing for the unlabelled reviews, url lists and the like.
+std::optional<Place> place_of(const fs::path& file) {
+  if (file.extension() != ".txt") return {};
+  const std::string label = file.parent_path().filename(), split = file.parent_path().parent_path().filename();
+  if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) return {};
+  return Place{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
+}
+
+/// Reviews by path: the order in which the archive was packed, and the same for every kind of source.
+using Texts = std::map<std::string, std::string>;
+
+Corpus build(const Texts& texts, const fs::path& source, std::string checksum) {
+  CorpusBuilder builder;
+  for (const auto& [name, text] : texts) {
+    const Place place = *place_of(name);
+    builder.add(place.split, place.label, text);
+  }
+  if (texts.empty()) fail("{}: no reviews: expected aclImdb/train/pos/0_9.txt and the like", source.string());
+  return builder.finish(source.string(), std::move(checksum));
+}
+
+}  // namespace
+
+Corpus read_aclimdb_archive(const fs::path& path) {
+  Texts texts;
+  read_archive(
+      path, [](const std::string& name) { return place_of(name).has_value(); },
+      [&](const std::string& name, std::string text) {
+        const fs::path file(name);
+        const fs::path split = file.parent_path().parent_path();
+        texts[(split.filename() / file.parent_path().filename() / file.filename()).string()] = std::move(text);
+      });
+  return build(texts, path, file_sha256(path));
+}
+
+Corpus read_aclimdb_folder(const fs::path& folder) {
+  Texts texts;
+  for (const char* part : {"train/pos", "train/neg", "test/pos", "test/neg"}) {
+    std::error_code error;
+    fs::directory_iterator files(folder / part, error);
+    if (error) fail("{}: cannot be read: {}", (folder / part).string(), error.message());
+    for (const fs::directory_entry& entry : files) {
+      const std::string name = part / entry.path().filename();
+      if (place_of(name)) texts[name] = read_file(entry.path());
+    }
+  }
+  Checksum checksum;
+  for (const auto& [name, text] : texts) {
+    checksum.add(name + '\n' + std::to_string(text.size()) + '\n');
+    checksum.add(text);
+  }
+  return build(texts, folder, "sha256:" + checksum.hex());
+}
+
+}  // namespace reel

@@ -1,0 +1,60 @@
+#include "host/text/corpus.h"
+
+#include "host/files/file.h"
+#include "host/text/readers.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSupported =
+    "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV or JSON lines (alone, or train.* and test.* in a folder), or a "
+    "prepared folder";
+
+bool is_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+Corpus read_npz_with_index(const fs::path& path) {
+  const fs::path index = path.parent_path() / "imdb_word_index.json";
+  return read_npz(path, is_file(index) ? index : fs::path());
+}
+
+Corpus read_folder(const fs::path& folder) {
+  if (is_file(folder / "prepared.json")) return read_prepared(folder);
+  for (const fs::path& root : {folder, folder / "aclImdb"}) {
+    if (fs::is_directory(root / "train" / "pos")) return read_aclimdb_folder(root);
+  }
+  for (const char* type : {".csv", ".jsonl", ".json"}) {
+    const fs::path train = folder / (std::string("train") + type), test = folder / (std::string("test") + type);
+    if (is_file(train)) return read_labelled_rows(train, is_file(test) ? test : fs::path());
+  }
+  if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(folder / "aclImdb_v1.tar.gz");
+  if (is_file(folder / "imdb.npz")) return read_npz_with_index(folder / "imdb.npz");
+  fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
+}
+
+/// A tar archive names its format at byte 257; gzip and zip begin with a magic number.
+Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
+  const std::string start = read_start(path);
+  if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
+  if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
+  if (start.starts_with("\x1f\x8b") || start.find("ustar") == 257) return read_aclimdb_archive(path);
+  const std::string header = start.substr(0, start.find('\n'));
+  if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
+  fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);
+}
+
+}  // namespace
+
+Corpus read_corpus(const fs::path& path, const fs::path& test_path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) fail("{}: no such file or folder", path.string());
+  return fs::is_directory(status) ? read_folder(path) : read_single_file(path, test_path);
+}
+
+}  // namespace reel

@@ -1,0 +1,63 @@
+// A corpus: labelled reviews as word ranks, with the words. What every reader produces, and the prepared folder stores.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace reel {
+
+/// Reviews of one split, back to back. Ranks count from 1, the most frequent word of the training split; words that
+/// the training split lacks have no rank and are stored as 0.
+struct Reviews {
+  std::vector<std::int32_t> ranks;
+  std::vector<std::int64_t> begin{0};  // [N + 1] review i is ranks[begin[i] .. begin[i+1])
+  std::vector<std::int32_t> labels;    // [N] 0 or 1
+
+  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
+  std::span<const std::int32_t> review(std::int64_t i) const {
+    return std::span(ranks).subspan(static_cast<std::size_t>(begin[static_cast<std::size_t>(i)]),
+                                    static_cast<std::size_t>(begin[static_cast<std::size_t>(i) + 1] -
+                                                             begin[static_cast<std::size_t>(i)]));
+  }
+};
+
+struct Corpus {
+  std::string source;               // what it was read from, for people
+  std::string source_checksum;      // "sha256:..." of the source file(s); empty for generated reviews
+  std::vector<std::string> words;   // words[rank - 1]; empty when the source has no word list
+  std::vector<std::int64_t> counts; // occurrences in the training split, like words; never empty
+  Reviews train, test;
+  std::int64_t invalid_utf8 = 0;    // byte sequences replaced by U+FFFD while reading
+};
+
+/// Reads any supported source, recognised by content, not by name: aclImdb_v1.tar.gz, an unpacked aclImdb folder, Keras'
+/// imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines, or a prepared folder.
+/// CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file, whose rows then serve as
+/// training reviews with `test_path` (or, without it, the last fifth) as test reviews.
+/// Text corpora are shuffled once with a fixed seed (an npz and a prepared folder keep their order), so that the last
+/// samples are a fair validation split. Throws Error.
+Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
+
+/// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early negations.
+/// Deterministic.
+Corpus generate_corpus(std::int64_t train = 4000, std::int64_t test = 1000);
+
+/// Writes the prepared folder, which read_corpus reads in a fraction of a second.
+void write_prepared(const Corpus& corpus, const std::filesystem::path& folder);
+
+/// What people hear while default_corpus() looks for data.
+struct DefaultCorpusEvents {
+  std::function<void(const std::string& line)> announce;
+  std::function<void(std::int64_t received, std::int64_t total)> progress;  // of the download, in bytes; may be empty
+};
+
+/// What leaving out `--data` means: $REEL_DATA, then a prepared folder in the user's cache ($REEL_CACHE,
+/// $XDG_CACHE_HOME/reel or ~/.cache/reel), then the published archive (downloaded, checked, prepared into the cache),
+/// and if that fails, the generated reviews.
+Corpus default_corpus(const DefaultCorpusEvents& events);
+
+}  // namespace reel

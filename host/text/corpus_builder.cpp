@@ -1,0 +1,87 @@
+#include "host/text/corpus_builder.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+#include <utility>
+
+#include "host/text/tokenizer.h"
+#include "kernels/check.h"
+#include "kernels/philox.h"
+
+namespace reel {
+namespace {
+
+template <class Integer>
+std::vector<Integer> counting(std::size_t size) {
+  std::vector<Integer> numbers(size);
+  std::iota(numbers.begin(), numbers.end(), Integer{0});
+  return numbers;
+}
+
+}  // namespace
+
+void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) {
+  Reviews& reviews = split == Split::kTrain ? corpus_.train : corpus_.test;
+  std::string key;
+  corpus_.invalid_utf8 += for_each_word(text, [&](std::string_view word) {
+    key = word;
+    const auto [entry, added] = places_.try_emplace(key, static_cast<std::int32_t>(words_.size()));
+    if (added) words_.push_back({.text = &entry->first});
+    if (split == Split::kTrain) {
+      Word& counted = words_[static_cast<std::size_t>(entry->second)];
+      if (counted.count++ == 0) counted.first = training_words_;
+      ++training_words_;
+    }
+    reviews.ranks.push_back(entry->second);
+  });
+  reviews.begin.push_back(static_cast<std::int64_t>(reviews.ranks.size()));
+  reviews.labels.push_back(label);
+}
+
+Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
+  if (corpus_.train.size() == 0) fail("{}: no training reviews", source);
+  if (corpus_.test.size() == 0) fail("{}: no test reviews", source);
+  std::vector<std::size_t> order = counting<std::size_t>(words_.size());
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple(-words_[i].count, words_[i].first); });
+  std::vector<std::int32_t> rank(words_.size(), 0);
+  for (const std::size_t i : order) {
+    if (words_[i].count == 0) break;  // words of the test split alone have no rank
+    corpus_.words.push_back(*words_[i].text);
+    corpus_.counts.push_back(words_[i].count);
+    rank[i] = static_cast<std::int32_t>(corpus_.words.size());
+  }
+  for (Reviews* reviews : {&corpus_.train, &corpus_.test}) {
+    for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];
+  }
+  shuffle_reviews(corpus_.train, 0);
+  shuffle_reviews(corpus_.test, 1);
+  corpus_.source = std::move(source);
+  corpus_.source_checksum = std::move(checksum);
+  Corpus corpus = std::move(corpus_);
+  *this = {};
+  return corpus;
+}
+
+Reviews permute(const Reviews& reviews, std::span<const std::int64_t> order) {
+  Reviews permuted;
+  permuted.ranks.reserve(reviews.ranks.size());
+  for (const std::int64_t i : order) {
+    const auto review = reviews.review(i);
+    permuted.ranks.insert(permuted.ranks.end(), review.begin(), review.end());
+    permuted.begin.push_back(static_cast<std::int64_t>(permuted.ranks.size()));
+    permuted.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
+  }
+  return permuted;
+}
+
+void shuffle_reviews(Reviews& reviews, std::uint64_t split) {
+  const RandomKey key{.seed = 0, .stream = RandomStream::kCorpusShuffle, .step = split};
+  std::vector<std::int64_t> order = counting<std::int64_t>(static_cast<std::size_t>(reviews.size()));
+  std::ranges::sort(order, {}, [&](std::int64_t i) {
+    return std::pair(random_bits(key, static_cast<std::uint64_t>(i)), i);
+  });
+  reviews = permute(reviews, order);
+}
+
+}  // namespace reel

@@ -1,0 +1,114 @@
+#include "host/text/dataset.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "host/text/corpus_builder.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+/// What truncation leaves of a sequence.
+std::span<const std::int32_t> truncate(std::span<const std::int32_t> ids, std::int64_t steps, Truncating truncating) {
+  const auto limit = static_cast<std::size_t>(steps);
+  if (ids.size() <= limit) return ids;
+  return truncating == Truncating::kPre ? ids.last(limit) : ids.first(limit);
+}
+
+/// numpy.random.RandomState: MT19937 seeded by one integer, with the legacy bounded draw by masked rejection.
+class LegacyRandom {
+ public:
+  explicit LegacyRandom(std::uint32_t seed) : bits_(seed) {}
+
+  std::uint32_t up_to(std::uint32_t last) {
+    std::uint32_t mask = last;
+    for (const int shift : {1, 2, 4, 8, 16}) mask |= mask >> shift;
+    for (;;) {
+      const auto drawn = static_cast<std::uint32_t>(bits_()) & mask;
+      if (drawn <= last) return drawn;
+    }
+  }
+
+ private:
+  std::mt19937 bits_;
+};
+
+}  // namespace
+
+EncodedReviews load_data(const Reviews& reviews, const LoadOptions& options) {
+  EncodedReviews encoded;
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < reviews.size(); ++i) {
+    if (!encode_ranks(reviews.review(i), options, ids)) continue;
+    encoded.ids.push_back(ids);
+    encoded.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
+  }
+  return encoded;
+}
+
+std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t>> sequences, std::int64_t maxlen,
+                                        Padding padding, Truncating truncating, std::int32_t value) {
+  REEL_CHECK(padding != Padding::kNone, "padding none");
+  if (maxlen < 0) {
+    maxlen = 0;
+    for (const auto& sequence : sequences) maxlen = std::max(maxlen, static_cast<std::int64_t>(sequence.size()));
+  }
+  const auto width = static_cast<std::size_t>(maxlen);
+  std::vector<std::int32_t> padded(sequences.size() * width, value);
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const auto kept = truncate(sequences[i], maxlen, truncating);
+    const std::size_t offset = padding == Padding::kPre ? width - kept.size() : 0;
+    std::ranges::copy(kept, padded.begin() + static_cast<std::ptrdiff_t>(i * width + offset));
+  }
+  return padded;
+}
+
+Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating) {
+  Dataset dataset{.steps = steps};
+  dataset.ids.reserve(static_cast<std::size_t>(reviews.size() * steps));
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < reviews.size(); ++i) {
+    if (!encode_ranks(reviews.review(i), options, ids)) continue;
+    const auto kept = truncate(ids, steps, truncating);
+    dataset.lengths.push_back(static_cast<std::int32_t>(kept.size()));
+    dataset.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
+    dataset.ids.insert(dataset.ids.end(), kept.begin(), kept.end());
+    dataset.ids.resize(static_cast<std::size_t>(dataset.size() * steps), 0);
+  }
+  return dataset;
+}
+
+Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {
+  const auto cut = [&](const std::vector<std::int32_t>& from, std::int64_t width) {
+    return std::vector<std::int32_t>(from.begin() + first * width, from.begin() + last * width);
+  };
+  return {.steps = dataset.steps,
+          .ids = cut(dataset.ids, dataset.steps),
+          .lengths = cut(dataset.lengths, 1),
+          .labels = cut(dataset.labels, 1)};
+}
+
+void keras_shuffle(Corpus& corpus, std::uint32_t seed) {
+  // load_data makes one RandomState and shuffles an index array for each split.
+  LegacyRandom random(seed);
+  for (Reviews* reviews : {&corpus.train, &corpus.test}) {
+    std::vector<std::int64_t> order(static_cast<std::size_t>(reviews->size()));
+    std::iota(order.begin(), order.end(), 0);
+    for (std::size_t i = order.size(); i-- > 1;) std::swap(order[i], order[random.up_to(static_cast<std::uint32_t>(i))]);
+    *reviews = permute(*reviews, order);
+  }
+}
+
+PaddingReport measure_padding(const Dataset& dataset) {
+  std::vector<std::int64_t> padding;
+  for (const std::int32_t length : dataset.lengths) padding.push_back(dataset.steps - length);
+  if (padding.empty()) return {};
+  const auto padded = std::ranges::count_if(padding, [](std::int64_t steps) { return steps > 0; });
+  const auto middle = padding.begin() + static_cast<std::ptrdiff_t>(padding.size() / 2);
+  std::ranges::nth_element(padding, middle);
+  return {.padded_share = static_cast<double>(padded) / static_cast<double>(padding.size()), .median_padding = *middle};
+}
+
+}  // namespace reel

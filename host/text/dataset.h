@@ -1,0 +1,54 @@
+// Encoded reviews, ready for a device: every row cut to `steps` tokens and left-aligned; padding is added by
+// Backend::select_rows, so that one data set serves masked and unmasked training.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "host/text/corpus.h"
+#include "host/text/vocabulary.h"
+#include "kernels/backend.h"
+
+namespace reel {
+
+enum class Truncating { kPre, kPost };  // which end is cut; kPre keeps the last tokens
+
+struct Dataset {
+  std::int64_t steps = 0;             // T
+  std::vector<std::int32_t> ids;      // [N, T], 0 from lengths[i] on
+  std::vector<std::int32_t> lengths;  // [N]
+  std::vector<std::int32_t> labels;   // [N]
+
+  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+/// Reviews as load_data returns them, one vector each, with the labels of those that were kept.
+struct EncodedReviews {
+  std::vector<std::vector<std::int32_t>> ids;
+  std::vector<std::int32_t> labels;
+};
+EncodedReviews load_data(const Reviews& reviews, const LoadOptions& options);
+
+/// keras.utils.pad_sequences: [N, maxlen]; maxlen -1 is the longest sequence.
+std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t>> sequences, std::int64_t maxlen = -1,
+                                        Padding padding = Padding::kPre, Truncating truncating = Truncating::kPre,
+                                        std::int32_t value = 0);
+
+/// load_data and truncation in one pass over the reviews.
+Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
+
+/// The rows [first, last) of a data set.
+Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last);
+
+/// Applies the shuffle of load_data(seed=113) to both splits, train first: numpy.random.RandomState(seed).shuffle.
+void keras_shuffle(Corpus& corpus, std::uint32_t seed = 113);
+
+/// What the padding check prints: how much of a data set is padding.
+struct PaddingReport {
+  double padded_share = 0;          // rows shorter than T
+  std::int64_t median_padding = 0;  // median over all rows of T - length
+};
+PaddingReport measure_padding(const Dataset& dataset);
+
+}  // namespace reel

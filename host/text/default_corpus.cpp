@@ -1,0 +1,67 @@
+// Where the data comes from when nobody said: $REEL_DATA, the cache, a download, the generator.
+#include <cstdlib>
+
+#include "host/files/checksum.h"
+#include "host/files/download.h"
+#include "host/text/corpus.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// https://ai.stanford.edu/~amaas/data/sentiment/ (Maas et al., ACL 2011).
+constexpr const char* kUrl = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz";
+constexpr const char* kMd5 = "7c2ac02c03563afcf9b574c7e56c153a";
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+fs::path cache_folder() {
+  const std::string reel = environment("REEL_CACHE"), xdg = environment("XDG_CACHE_HOME"), home = environment("HOME");
+  if (!reel.empty()) return reel;
+  if (!xdg.empty()) return fs::path(xdg) / "reel";
+  return (home.empty() ? fs::temp_directory_path() : fs::path(home) / ".cache") / "reel";
+}
+
+/// Downloads the archive, prepares it, and keeps the prepared folder alone.
+Corpus fetch(const fs::path& prepared, const DefaultCorpusEvents& events) {
+  std::error_code error;
+  fs::create_directories(prepared.parent_path(), error);
+  if (error) fail("{}: cannot be made: {}", prepared.parent_path().string(), error.message());
+  const fs::path archive = prepared.parent_path() / "aclImdb_v1.tar.gz";
+  events.announce(fmt::format("data: downloading {}", kUrl));
+  download({.url = kUrl, .md5 = kMd5, .progress = events.progress}, archive);
+  Corpus corpus = read_corpus(archive);
+  write_prepared(corpus, prepared);
+  fs::remove(archive, error);
+  return corpus;
+}
+
+}  // namespace
+
+Corpus default_corpus(const DefaultCorpusEvents& events) {
+  if (const std::string data = environment("REEL_DATA"); !data.empty()) {
+    events.announce(fmt::format("data: {} ($REEL_DATA)", data));
+    return read_corpus(data);
+  }
+  const fs::path prepared = cache_folder() / "imdb";
+  if (fs::exists(prepared / "prepared.json")) {
+    events.announce(fmt::format("data: {} (the cache)", prepared.string()));
+    return read_corpus(prepared);
+  }
+  try {
+    return fetch(prepared, events);
+  } catch (const Error& error) {
+    events.announce(error.what());
+    events.announce(
+        "data: NOT IMDB: the built-in generated reviews. Accuracies below say nothing about IMDB; for that, give "
+        "--data FILE or set REEL_DATA");
+    return generate_corpus();
+  }
+}
+
+}  // namespace reel

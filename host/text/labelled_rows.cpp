@@ -1,0 +1,162 @@
+// CSV with a header, and JSON lines.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+
+#include "host/files/checksum.h"
+#include "host/files/file.h"
+#include "host/text/readers.h"
+#include "host/text/tokenizer.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t kTestShare = 5;  // one row in five tests where there is no test file
+
+std::int32_t parse_label(std::string label, const std::string& where) {
+  std::ranges::transform(label, label.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+  if (label == "1" || label == "pos" || label == "positive" || label == "true") return 1;
+  if (label == "0" || label == "neg" || label == "negative" || label == "false") return 0;
+  fail("{}: label '{}', expected 0, 1, neg, pos, negative or positive", where, label);
+}
+
+/// Reads RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes. A byte order mark is skipped.
+class CsvReader {
+ public:
+  explicit CsvReader(const fs::path& path) : path_(path.string()), text_(read_file(path)) {
+    if (text_.starts_with("\xEF\xBB\xBF")) place_ = 3;
+  }
+
+  /// "path:line" of the record that was read last.
+  std::string where() const { return fmt::format("{}:{}", path_, record_line_); }
+
+  /// The next record, nothing at the end of the file. Empty lines are skipped.
+  std::optional<std::vector<std::string>> next() {
+    while (place_ < text_.size() && (text_[place_] == '\n' || text_[place_] == '\r')) line_ += text_[place_++] == '\n';
+    if (place_ >= text_.size()) return {};
+    record_line_ = line_;
+    std::vector<std::string> fields;
+    do {
+      fields.push_back(text_[place_] == '"' ? quoted() : plain());
+    } while (take(','));
+    take('\r');
+    if (place_ < text_.size() && !take('\n')) fail("{}: text after a closing quote", where());
+    ++line_;
+    return fields;
+  }
+
+ private:
+  bool take(char c) {
+    if (place_ >= text_.size() || text_[place_] != c) return false;
+    ++place_;
+    return true;
+  }
+
+  std::string plain() {
+    const std::size_t end = std::min(text_.find_first_of(",\r\n", place_), text_.size());
+    std::string field = text_.substr(place_, end - place_);
+    place_ = end;
+    return field;
+  }
+
+  std::string quoted() {
+    std::string field;
+    ++place_;
+    for (;;) {
+      const std::size_t end = text_.find('"', place_);
+      if (end == std::string::npos) fail("{}: quoted field without a closing quote", where());
+      field.append(text_, place_, end - place_);
+      place_ = end + 1;
+      if (!take('"')) break;
+      field += '"';
+    }
+    line_ += std::ranges::count(field, '\n');
+    return field;
+  }
+
+  std::string path_, text_;
+  std::size_t place_ = 0;
+  std::int64_t line_ = 1, record_line_ = 1;
+};
+
+struct LabelledText {
+  std::int32_t label;
+  std::string text;
+};
+
+std::vector<LabelledText> read_csv(const fs::path& path) {
+  CsvReader csv(path);
+  const std::vector<std::string> header = csv.next().value_or(std::vector<std::string>{});
+  const auto column = [&](const char* name, const char* other) {
+    const auto found = std::ranges::find_if(header, [&](const std::string& h) { return h == name || h == other; });
+    if (found == header.end()) fail("{}: no column '{}' or '{}' in the header", path.string(), name, other);
+    return static_cast<std::size_t>(found - header.begin());
+  };
+  const std::size_t text = column("review", "text"), label = column("sentiment", "label");
+  std::vector<LabelledText> rows;
+  while (auto record = csv.next()) {
+    if (record->size() != header.size()) {
+      fail("{}: {} fields, expected {} as in the header", csv.where(), record->size(), header.size());
+    }
+    rows.push_back({parse_label((*record)[label], csv.where()), std::move((*record)[text])});
+  }
+  return rows;
+}
+
+/// Invalid UTF-8 is not valid JSON: it is replaced before parsing, and counted.
+std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& builder) {
+  std::istringstream lines(read_file(path));
+  std::vector<LabelledText> rows;
+  std::int64_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string where = fmt::format("{}:{}", path.string(), number);
+    builder.count_invalid_utf8(repair_utf8(line));
+    const Json row = Json::parse(line, nullptr, false);
+    if (!row.is_object() || !row.contains("text") || !row["text"].is_string() || !row.contains("label")) {
+      fail("{}: expected {{\"text\": \"...\", \"label\": 0 or 1}}", where);
+    }
+    const Json& label = row["label"];
+    rows.push_back({parse_label(label.is_string() ? label.get<std::string>() : label.dump(), where),
+                    row["text"].get<std::string>()});
+  }
+  return rows;
+}
+
+}  // namespace
+
+Corpus read_labelled_rows(const fs::path& train_path, const fs::path& test_path) {
+  CorpusBuilder builder;
+  const auto read = [&](const fs::path& path) {
+    std::vector<LabelledText> rows = is_json_lines(path) ? read_json_lines(path, builder) : read_csv(path);
+    if (rows.empty()) fail("{}: no reviews", path.string());
+    return rows;
+  };
+  const auto add = [&](Split split, std::span<const LabelledText> rows) {
+    for (const LabelledText& row : rows) builder.add(split, row.label, row.text);
+  };
+  const std::vector<LabelledText> train = read(train_path);
+  if (test_path.empty()) {
+    const std::size_t kept = train.size() - (train.size() + kTestShare - 1) / kTestShare;
+    add(Split::kTrain, std::span(train).first(kept));
+    add(Split::kTest, std::span(train).subspan(kept));
+    return builder.finish(train_path.string(), file_sha256(train_path));
+  }
+  add(Split::kTrain, train);
+  add(Split::kTest, read(test_path));
+  return builder.finish(train_path.string(), file_sha256(train_path) + "+" + file_sha256(test_path));
+}
+
+bool is_json_lines(const fs::path& path) {
+  const std::string start = read_start(path);
+  const std::size_t first = start.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  return first != std::string::npos && start[first] == '{';
+}
+
+}  // namespace reel

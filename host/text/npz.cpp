@@ -1,0 +1,119 @@
+// Keras' imdb.npz: a zip of x_train.npy, y_train.npy, x_test.npy and y_test.npy.
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "host/files/archive.h"
+#include "host/files/checksum.h"
+#include "host/files/file.h"
+#include "host/text/pickle.h"
+#include "host/text/readers.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kMaxRank = 1 << 24;
+
+struct Npy {
+  std::string dtype;     // NumPy's: "|O", "<i8", ...
+  std::int64_t length;   // of its only dimension
+  std::string_view data;
+};
+
+/// numpy/lib/format.py: magic, version, header size, a Python dict, the data.
+Npy parse_npy(std::string_view bytes, const std::string& where) {
+  if (!bytes.starts_with("\x93NUMPY") || bytes.size() < 12) fail("{}: not an .npy file", where);
+  const bool wide = bytes[6] > 1;  // versions 2 and 3 have a four-byte header size
+  std::uint32_t size = 0;
+  std::memcpy(&size, bytes.data() + 8, wide ? 4 : 2);
+  const std::size_t begin = wide ? 12 : 10;
+  if (size > bytes.size() - begin) fail("{}: the file ends inside its header", where);
+  const std::string header(bytes.substr(begin, size));
+  static const std::regex pattern(R"('descr': '([^']+)', 'fortran_order': False, 'shape': \((\d{1,9}),\))");
+  std::smatch match;
+  if (!std::regex_search(header, match, pattern)) fail("{}: expected a one-dimensional array, found {}", where, header);
+  return {.dtype = match[1], .length = std::stoll(match[2]), .data = bytes.substr(begin + size)};
+}
+
+std::vector<std::int32_t> read_labels(std::string_view bytes, const std::string& where) {
+  const Npy array = parse_npy(bytes, where);
+  if (array.dtype != "<i8") fail("{}: labels of type {}, expected <i8", where, array.dtype);
+  const auto count = static_cast<std::size_t>(array.length);
+  if (array.data.size() < count * sizeof(std::int64_t)) fail("{}: the file ends early", where);
+  std::vector<std::int32_t> labels;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::int64_t label = 0;
+    std::memcpy(&label, array.data.data() + i * sizeof label, sizeof label);
+    if (label != 0 && label != 1) fail("{}: label {} of review {}, expected 0 or 1", where, label, i);
+    labels.push_back(static_cast<std::int32_t>(label));
+  }
+  return labels;
+}
+
+Reviews read_reviews(std::string_view x, std::string_view y, const std::string& where) {
+  const Npy array = parse_npy(x, where);
+  if (array.dtype != "|O") fail("{}: reviews of type {}, expected |O (lists of integers)", where, array.dtype);
+  Reviews reviews;
+  for (const std::vector<std::int64_t>& review : unpickle_lists(array.data, where)) {
+    for (const std::int64_t rank : review) {
+      if (rank < 1 || rank > kMaxRank) fail("{}: word rank {}, expected 1 to {}", where, rank, kMaxRank);
+      reviews.ranks.push_back(static_cast<std::int32_t>(rank));
+    }
+    reviews.begin.push_back(static_cast<std::int64_t>(reviews.ranks.size()));
+  }
+  reviews.labels = read_labels(y, where);
+  if (reviews.labels.size() + 1 != reviews.begin.size()) {
+    fail("{}: {} reviews, but {} labels", where, reviews.begin.size() - 1, reviews.labels.size());
+  }
+  return reviews;
+}
+
+std::vector<std::string> read_word_index(const fs::path& path) {
+  const nlohmann::json index = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (!index.is_object()) fail("{}: expected {{\"word\": rank, ...}}", path.string());
+  std::vector<std::string> words(index.size());
+  for (const auto& [word, rank] : index.items()) {
+    if (!rank.is_number_unsigned() || rank == 0u || rank > words.size()) {
+      fail("{}: rank {} of '{}', expected 1 to {}", path.string(), rank.dump(), word, words.size());
+    }
+    std::string& place = words[rank.get<std::size_t>() - 1];
+    if (!place.empty()) fail("{}: '{}' and '{}' have the same rank", path.string(), place, word);
+    place = word;
+  }
+  return words;
+}
+
+}  // namespace
+
+Corpus read_npz(const fs::path& path, const fs::path& word_index) {
+  std::map<std::string, std::string> arrays = {{"x_train", {}}, {"y_train", {}}, {"x_test", {}}, {"y_test", {}}};
+  const auto array_of = [](const std::string& name) { return fs::path(name).stem().string(); };
+  read_archive(
+      path, [&](const std::string& name) { return arrays.contains(array_of(name)); },
+      [&](const std::string& name, std::string contents) { arrays[array_of(name)] = std::move(contents); });
+  for (const auto& [name, contents] : arrays) {
+    if (contents.empty()) fail("{}: no {}.npy in it", path.string(), name);
+  }
+  const std::string where = path.string() + ": ";
+  Corpus corpus;
+  corpus.train = read_reviews(arrays["x_train"], arrays["y_train"], where + "train");
+  corpus.test = read_reviews(arrays["x_test"], arrays["y_test"], where + "test");
+  if (corpus.train.size() == 0) fail("{}no training reviews", where);
+  corpus.source = path.string();
+  corpus.source_checksum = file_sha256(path);
+  if (!word_index.empty()) corpus.words = read_word_index(word_index);
+  const auto largest = std::max<std::int32_t>(*std::ranges::max_element(corpus.train.ranks), 0);
+  corpus.counts.resize(std::max(static_cast<std::size_t>(largest), corpus.words.size()));
+  for (const std::int32_t rank : corpus.train.ranks) ++corpus.counts[static_cast<std::size_t>(rank) - 1];
+  if (!corpus.words.empty() && corpus.words.size() < corpus.counts.size()) {
+    fail("{}: {} words, but {} has ranks up to {}", word_index.string(), corpus.words.size(), path.string(), largest);
+  }
+  return corpus;
+}
+
+}  // namespace reel

@@ -1,0 +1,124 @@
+// The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank) and prepared.json, written last.
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "host/files/safetensors.h"
+#include "host/text/readers.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json";
+
+std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
+  std::vector<std::int32_t> lengths;
+  for (std::int64_t i = 0; i < reviews.size(); ++i) {
+    lengths.push_back(static_cast<std::int32_t>(reviews.review(i).size()));
+  }
+  return lengths;
+}
+
+Reviews read_split(const SafetensorsFile& file, const std::string& split, std::int64_t words, const std::string& path) {
+  const auto ranks = file.get<std::int32_t>(split + ".ranks", {-1});
+  const auto lengths = file.get<std::int32_t>(split + ".lengths", {-1});
+  const auto labels = file.get<std::int32_t>(split + ".labels", {static_cast<std::int64_t>(lengths.size())});
+  const auto within = [](std::span<const std::int32_t> numbers, std::int64_t last) {
+    return std::ranges::all_of(numbers, [last](std::int32_t n) { return n >= 0 && n <= last; });
+  };
+  if (!within(ranks, words)) fail("{}: a rank of {} is none of the {} words", path, split, words);
+  if (!within(labels, 1)) fail("{}: a label of {} is neither 0 nor 1", path, split);
+  Reviews reviews{.ranks = {ranks.begin(), ranks.end()}, .labels = {labels.begin(), labels.end()}};
+  for (const std::int32_t length : lengths) {
+    if (length < 0) fail("{}: a length of {} is negative", path, split);
+    reviews.begin.push_back(reviews.begin.back() + length);
+  }
+  if (reviews.begin.back() != static_cast<std::int64_t>(ranks.size())) {
+    fail("{}: lengths of {} add up to {}, but it has {} tokens", path, split, reviews.begin.back(), ranks.size());
+  }
+  return reviews;
+}
+
+/// Lines `word<TAB>count`; an empty word where the source has no word list.
+void read_words(const fs::path& path, Corpus& corpus) {
+  const std::string text = read_file(path);
+  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
+    end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    const std::size_t tab = line.find('\t');
+    std::int64_t count = -1;
+    if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
+    if (count < 0) fail("{}:{}: expected word<TAB>count", path.string(), corpus.counts.size() + 1);
+    if (tab > 0) corpus.words.emplace_back(line.substr(0, tab));
+    corpus.counts.push_back(count);
+  }
+  if (!corpus.words.empty() && corpus.words.size() != corpus.counts.size()) {
+    fail("{}: lines without a word", path.string());
+  }
+}
+
+}  // namespace
+
+void write_prepared(const Corpus& corpus, const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail("{}: cannot be made: {}", folder.string(), error.message());
+  fs::remove(folder / kDescription, error);  // an interrupted rewrite must not pass for the old folder
+
+  const std::vector<std::int32_t> train_lengths = lengths_of(corpus.train), test_lengths = lengths_of(corpus.test);
+  const auto view = [](const std::vector<std::int32_t>& numbers) {
+    return tensor_view(std::span(numbers), {static_cast<std::int64_t>(numbers.size())});
+  };
+  write_safetensors(folder / kTokens, {{"train.ranks", view(corpus.train.ranks)},
+                                       {"train.lengths", view(train_lengths)},
+                                       {"train.labels", view(corpus.train.labels)},
+                                       {"test.ranks", view(corpus.test.ranks)},
+                                       {"test.lengths", view(test_lengths)},
+                                       {"test.labels", view(corpus.test.labels)}});
+  std::string words;
+  for (std::size_t i = 0; i < corpus.counts.size(); ++i) {
+    if (!corpus.words.empty()) words += corpus.words[i];
+    words += '\t' + std::to_string(corpus.counts[i]) + '\n';
+  }
+  write_file(folder / kWords, words);
+  const Json description = {{"reel_prepared", kFormat},
+                            {"source", corpus.source},
+                            {"source_checksum", corpus.source_checksum},
+                            {"train_reviews", corpus.train.size()},
+                            {"test_reviews", corpus.test.size()},
+                            {"words", corpus.counts.size()},
+                            {"invalid_utf8", corpus.invalid_utf8},
+                            {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
+                            {"ranking", "count in the training reviews, ties by first appearance"}};
+  write_file(folder / kDescription, description.dump(2) + "\n");
+}
+
+Corpus read_prepared(const fs::path& folder) {
+  const std::string path = (folder / kDescription).string();
+  const Json description = Json::parse(read_file(path), nullptr, false);
+  if (!description.is_object() || !description.contains("reel_prepared")) fail("{}: not a prepared folder", path);
+  if (description["reel_prepared"] != kFormat) {
+    fail("{}: format {}, expected {}: prepare the data again", path, description["reel_prepared"].dump(), kFormat);
+  }
+  Corpus corpus;
+  read_words(folder / kWords, corpus);
+  const SafetensorsFile tokens(folder / kTokens);
+  const auto words = static_cast<std::int64_t>(corpus.counts.size());
+  corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
+  corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
+  try {
+    corpus.source = description.at("source").get<std::string>();
+    corpus.source_checksum = description.at("source_checksum").get<std::string>();
+    corpus.invalid_utf8 = description.at("invalid_utf8").get<std::int64_t>();
+  } catch (const Json::exception& error) {
+    fail("{}: {}", path, error.what());
+  }
+  return corpus;
+}
+
+}  // namespace reel

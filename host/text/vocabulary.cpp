@@ -1,0 +1,104 @@
+#include "host/text/vocabulary.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "host/files/file.h"
+#include "host/text/tokenizer.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+std::string reserved_name(std::int64_t id, const LoadOptions& options) {
+  if (id == options.start_char) return "<start>";
+  if (id == options.oov_char) return "<unk>";
+  return id == 0 ? "<pad>" : fmt::format("<reserved-{}>", id);
+}
+
+bool is_word(std::string_view text) { return !text.empty() && !text.starts_with('<'); }
+
+}  // namespace
+
+bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& options, std::vector<std::int32_t>& ids) {
+  ids.clear();
+  const std::size_t length = ranks.size() + (options.start_char >= 0);
+  if (options.maxlen >= 0 && static_cast<std::int64_t>(length) >= options.maxlen) return false;
+  const auto add = [&](std::int32_t id, bool known) {
+    known = known && id >= options.skip_top && (options.num_words < 0 || id < options.num_words);
+    if (known) {
+      ids.push_back(id);
+    } else if (options.oov_char >= 0) {
+      ids.push_back(options.oov_char);
+    }
+  };
+  if (options.start_char >= 0) add(options.start_char, true);
+  for (const std::int32_t rank : ranks) add(rank + options.index_from, rank > 0);
+  return true;
+}
+
+std::int64_t vocabulary_size(const Corpus& corpus, const LoadOptions& options) {
+  const std::int64_t all = static_cast<std::int64_t>(corpus.counts.size()) + options.index_from + 1;
+  const std::int64_t reserved = std::max(options.start_char, options.oov_char) + std::int64_t{1};
+  return std::max(options.num_words < 0 ? all : std::min<std::int64_t>(all, options.num_words), reserved);
+}
+
+Vocabulary::Vocabulary(const Corpus& corpus, const LoadOptions& options) : options_(options) {
+  for (std::int64_t id = 0; id < vocabulary_size(corpus, options); ++id) {
+    const std::int64_t rank = id - options.index_from;
+    const bool known = rank >= 1 && rank <= static_cast<std::int64_t>(corpus.counts.size());
+    const auto place = static_cast<std::size_t>(rank - 1);
+    counts_.push_back(known ? corpus.counts[place] : 0);
+    words_.push_back(!known                 ? reserved_name(id, options)
+                     : corpus.words.empty() ? fmt::format("<rank-{}>", rank)
+                                            : corpus.words[place]);
+  }
+  index_words();
+}
+
+Vocabulary Vocabulary::read(const std::filesystem::path& path, const LoadOptions& options) {
+  Vocabulary vocabulary;
+  vocabulary.options_ = options;
+  const std::string text = read_file(path);
+  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
+    end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    const std::size_t tab = line.find('\t');
+    std::int64_t count = -1;
+    if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
+    if (count < 0 || tab == 0) fail("{}:{}: expected word<TAB>count", path.string(), vocabulary.size() + 1);
+    vocabulary.words_.emplace_back(line.substr(0, tab));
+    vocabulary.counts_.push_back(count);
+  }
+  vocabulary.index_words();
+  return vocabulary;
+}
+
+void Vocabulary::index_words() {
+  for (std::size_t id = 0; id < words_.size(); ++id) {
+    if (is_word(words_[id])) ids_.try_emplace(words_[id], static_cast<std::int32_t>(id));
+  }
+}
+
+void Vocabulary::write(const std::filesystem::path& path) const {
+  std::string text;
+  for (std::size_t id = 0; id < words_.size(); ++id) text += words_[id] + '\t' + std::to_string(counts_[id]) + '\n';
+  write_file(path, text);
+}
+
+std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
+  if (ids_.empty()) fail("the vocabulary has ranks but no words (imdb.npz without imdb_word_index.json): give ids");
+  std::vector<std::int32_t> ranks, ids;
+  std::string key;
+  for_each_word(text, [&](std::string_view word) {
+    key = word;
+    const auto known = ids_.find(key);
+    ranks.push_back(known == ids_.end() ? 0 : known->second - options_.index_from);
+  });
+  LoadOptions options = options_;
+  options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about
+  encode_ranks(ranks, options, ids);
+  return ids;
+}
+
+}  // namespace reel

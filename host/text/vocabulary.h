@@ -1,0 +1,60 @@
+// Words and their ids, as keras.datasets.imdb.load_data numbers them: reserved ids first, then words by rank.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "host/text/corpus.h"
+
+namespace reel {
+
+/// keras.datasets.imdb.load_data's parameters, with its meanings and its order of effects: prepend start_char and add
+/// index_from, drop by maxlen, then num_words / skip_top with oov_char. -1 stands for Python's None.
+struct LoadOptions {
+  std::int32_t num_words = -1;  // ids >= num_words (shifted) are out of vocabulary
+  std::int32_t skip_top = 0;    // ids < skip_top (shifted) are out of vocabulary
+  std::int64_t maxlen = -1;     // reviews whose length (start token included) is >= maxlen are dropped
+  std::int32_t start_char = 1;  // -1: no start token
+  std::int32_t oov_char = 2;    // -1: out-of-vocabulary tokens are left out
+  std::int32_t index_from = 3;  // rank r has id r + index_from
+};
+
+/// Ids of one review of ranks (0: a word without a rank), in load_data's order of effects. False when maxlen drops it.
+bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& options, std::vector<std::int32_t>& ids);
+
+/// How many ids there are: num_words, or fewer where the corpus has no more words; at least the reserved ids.
+std::int64_t vocabulary_size(const Corpus& corpus, const LoadOptions& options);
+
+/// vocab.txt: line i (from 0) is `word<TAB>count` of id i; ids below the first word are reserved (<pad>, <start>, <unk>,
+/// <reserved-N>).
+class Vocabulary {
+ public:
+  Vocabulary() = default;
+  Vocabulary(const Corpus& corpus, const LoadOptions& options);
+  static Vocabulary read(const std::filesystem::path& path, const LoadOptions& options);
+  void write(const std::filesystem::path& path) const;
+
+  std::int64_t size() const { return static_cast<std::int64_t>(words_.size()); }
+  const std::string& word(std::int64_t id) const { return words_.at(static_cast<std::size_t>(id)); }
+  std::int64_t count(std::int64_t id) const { return counts_.at(static_cast<std::size_t>(id)); }
+  const LoadOptions& options() const { return options_; }
+
+  /// Raw text to ids: tokenised, start token prepended, unknown words as oov_char. Throws Error when the source had
+  /// ranks only.
+  std::vector<std::int32_t> encode(std::string_view text) const;
+
+ private:
+  void index_words();
+
+  LoadOptions options_;
+  std::vector<std::string> words_;
+  std::vector<std::int64_t> counts_;
+  std::unordered_map<std::string, std::int32_t> ids_;
+};
+
+}  // namespace reel

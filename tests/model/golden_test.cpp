@@ -1,0 +1,127 @@
+// The whole model against PyTorch and Keras in float64; tests/golden/make_golden.py wrote the values.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "host/model/classifier.h"
+#include "host/model/optimizer.h"
+
+namespace reel {
+namespace {
+
+constexpr double kTolerance = 1e-13;  // absolute; all values are of order one, sums are of a few dozen terms
+
+class Golden : public testing::Test {
+ protected:
+  Golden() {
+    std::ifstream file(REEL_TEST_FILES "/golden/golden.json");
+    golden_ = nlohmann::json::parse(file);
+    data_.steps = 6;
+    for (const auto& row : golden_["ids"]) {
+      for (const auto& id : row) data_.ids.push_back(id);
+    }
+    data_.lengths = golden_["lengths"].get<std::vector<std::int32_t>>();
+    data_.labels = golden_["labels"].get<std::vector<std::int32_t>>();
+  }
+
+  Classifier<double> make_model(Nonlinearity nonlinearity, Pool pool) {
+    const ModelConfig config{.vocabulary = golden_["V"],
+                             .embedding = golden_["E"],
+                             .hidden = golden_["H"],
+                             .nonlinearity = nonlinearity,
+                             .pool = pool};
+    Classifier<double> model(*backend_, config, 4, 6);
+    const auto parameters = golden_["parameters"].get<std::vector<double>>();
+    backend_->upload(std::span<const double>(parameters), model.parameters());
+    return model;
+  }
+
+  BatchStats run(Classifier<double>& model, Padding padding) {
+    const DeviceDataset data = to_device(*backend_, data_);
+    const std::vector<std::int32_t> rows = {0, 1, 2, 3};
+    std::vector<BatchStats> stats(1);
+    model.select(data, rows, {.padding = padding});
+    model.forward();
+    model.backward(stats);
+    return stats[0];
+  }
+
+  /// All gradients in the order of parameter_layout, the embedding's dense.
+  std::vector<double> gradient(Classifier<double>& model) {
+    const ModelGradient<double> g = model.gradient();
+    const auto E = static_cast<std::size_t>(model.config().embedding);
+    std::vector<double> flat;
+    for (const std::int32_t slot : g.index.slot) {
+      for (std::size_t e = 0; e < E; ++e) {
+        flat.push_back(slot < 0 ? 0 : g.embedding[static_cast<std::size_t>(slot) * E + e]);
+      }
+    }
+    flat.insert(flat.end(), g.dense.begin(), g.dense.end());
+    return flat;
+  }
+
+  static void expect_near(std::span<const double> actual, const std::vector<double>& expected, const char* what) {
+    ASSERT_EQ(actual.size(), expected.size()) << what;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(actual[i], expected[i], kTolerance) << what << '[' << i << ']';
+    }
+  }
+
+  nlohmann::json golden_;
+  Dataset data_;
+  std::unique_ptr<Backend<double>> backend_ = make_cpu_backend<double>(2);
+};
+
+TEST_F(Golden, ForwardAndGradients) {
+  ASSERT_EQ(golden_["models"].size(), 8u);
+  for (const auto& expected : golden_["models"]) {
+    SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
+    Classifier<double> model =
+        make_model(expected["nonlinearity"] == "tanh" ? Nonlinearity::kTanh : Nonlinearity::kRelu,
+                   expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
+    const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
+    EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
+    expect_near(model.logits(), expected["logits"], "logits");
+    expect_near(gradient(model), expected["gradient"], "gradient");
+  }
+}
+
+OptimizerSettings settings_of(const nlohmann::json& golden) {
+  const std::string name = golden["optimizer"];
+  const std::string kind = name.substr(0, name.find('+'));
+  const std::string variant = name.substr(std::min(name.size(), kind.size() + 1));
+  const std::map<std::string, OptimizerKind> kinds = {{"adam", OptimizerKind::kAdam},
+                                                      {"adamw", OptimizerKind::kAdamW},
+                                                      {"sgd", OptimizerKind::kSgd},
+                                                      {"rmsprop", OptimizerKind::kRmsprop},
+                                                      {"adagrad", OptimizerKind::kAdagrad}};
+  OptimizerSettings settings =
+      default_settings(kinds.at(kind), golden["convention"] == "keras" ? Convention::kKeras : Convention::kTorch);
+  if (variant == "momentum" || variant == "nesterov") settings.momentum = 0.9;
+  settings.nesterov = variant == "nesterov";
+  if (variant == "decay") settings.weight_decay = 0.1;
+  return settings;
+}
+
+TEST_F(Golden, TenStepsOfEveryOptimizerInBothConventions) {
+  ASSERT_EQ(golden_["optimizers"].size(), 18u);
+  for (const auto& expected : golden_["optimizers"]) {
+    SCOPED_TRACE(expected["convention"].dump() + " " + expected["optimizer"].dump());
+    Classifier<double> model = make_model(Nonlinearity::kTanh, Pool::kLast);
+    Optimizer<double> optimizer(*backend_, settings_of(expected), parameter_count(model.config()));
+    std::vector<double> losses;
+    for (int step = 0; step < 10; ++step) {
+      std::vector<BatchStats> stats = {run(model, Padding::kNone)};
+      losses.push_back(stats[0].loss_sum / 4);
+      optimizer.step(model, golden_["lr"], {}, stats);
+    }
+    expect_near(losses, expected["losses"], "loss");
+    expect_near(model.parameters(), expected["parameters"], "parameters");
+  }
+}
+
+}  // namespace
+}  // namespace reel
