@@ -267,6 +267,11 @@ class Backend {
 template <class Real>
 std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0);
 
+/// What this machine offers: a CUDA device if Reel can use one, else the CPU.
+DeviceKind best_device();
+/// The CUDA device, or why there is none, for people.
+std::string describe_cuda();
+
 /// float on any device. Throws Error with one clear line where the device cannot be had.
 std::unique_ptr<Backend<float>> make_backend(DeviceKind device, int threads = 0);
 

@@ -4,6 +4,8 @@
 #include <archive_entry.h>
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "host/files/file.h"
 #include "kernels/check.h"
@@ -11,22 +13,20 @@
 namespace reel {
 namespace {
 
-constexpr std::size_t kBlock = 1 << 18;
+constexpr std::size_t kBlock = 1 << 16;
 constexpr std::size_t kMaxEntry = std::size_t{4} << 30;  // a small archive cannot fill the memory
 
 struct Free {
   void operator()(archive* a) const { archive_read_free(a); }
 };
 
-std::string read_entry(archive* source, const std::string& where) {
+std::string read_entry(archive* source, std::span<char> block, const std::string& where) {
   std::string contents;
   for (;;) {
-    const std::size_t size = contents.size();
-    contents.resize(size + kBlock);
-    const la_ssize_t count = archive_read_data(source, contents.data() + size, kBlock);
+    const la_ssize_t count = archive_read_data(source, block.data(), block.size());
     if (count < 0) fail("{}: damaged archive: {}", where, archive_error_string(source));
-    contents.resize(size + static_cast<std::size_t>(count));
     if (count == 0) return contents;
+    contents.append(block.data(), static_cast<std::size_t>(count));
     if (contents.size() > kMaxEntry) fail("{}: unpacks to more than {} bytes", where, kMaxEntry);
   }
 }
@@ -44,6 +44,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
   if (archive_read_open_memory(source.get(), file.bytes().data(), file.bytes().size()) != ARCHIVE_OK) {
     fail("{}: not an archive: {}", name, archive_error_string(source.get()));
   }
+  std::vector<char> block(kBlock);
   for (;;) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(source.get(), &entry);
@@ -53,7 +54,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     }
     const char* entry_name = archive_entry_pathname(entry);
     if (entry_name == nullptr || archive_entry_filetype(entry) != AE_IFREG || !wanted(entry_name)) continue;
-    visit(entry_name, read_entry(source.get(), name + ": " + entry_name));
+    visit(entry_name, read_entry(source.get(), block, name + ": " + entry_name));
   }
 }
 

@@ -199,9 +199,8 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : order) {
-    header[name] = {{"dtype", tensor->dtype},
-                    {"shape", tensor->shape},
-                    {"data_offsets", {offset, offset + tensor->bytes.size()}}};
+    header[name] = {
+        {"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {offset, offset + tensor->bytes.size()}}};
     offset += tensor->bytes.size();
   }
   std::string text = header.dump();
@@ -215,8 +214,8 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   file.commit();
 }
 
-#define REEL_INSTANTIATE(T)                                                          \
-  template TensorView tensor_view(std::span<const T>, std::vector<std::int64_t>);    \
+#define REEL_INSTANTIATE(T)                                                       \
+  template TensorView tensor_view(std::span<const T>, std::vector<std::int64_t>); \
   template std::span<const T> SafetensorsFile::get(const std::string&, const std::vector<std::int64_t>&) const
 REEL_INSTANTIATE(float);
 REEL_INSTANTIATE(double);

@@ -28,15 +28,16 @@ TensorView tensor_view(std::span<const T> elements, std::vector<std::int64_t> sh
 
 class SafetensorsFile {
  public:
-  /// Maps and validates the file. Throws Error where anything is off: header size and JSON, unknown dtype, shape against
-  /// offsets, holes, overlaps, duplicate names, trailing bytes.
+  /// Maps and validates the file. Throws Error where anything is off: header size and JSON, unknown dtype, shape
+  /// against offsets, holes, overlaps, duplicate names, trailing bytes.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
 
-  /// Elements of one tensor. Throws Error when it is missing or of another type or shape; a -1 in `shape` fits any size.
+  /// Elements of one tensor. Throws Error when it is missing or of another type or shape; a -1 in `shape` fits any
+  /// size.
   template <class T>
   std::span<const T> get(const std::string& name, const std::vector<std::int64_t>& shape) const;
 

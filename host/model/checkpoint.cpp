@@ -35,8 +35,9 @@ void copy_weights(const SafetensorsFile& file, const ModelConfig& config, std::s
 void check_format(const SafetensorsFile& file, const fs::path& path) {
   const auto found = file.metadata().find(kFormatKey);
   if (found == file.metadata().end()) {
-    fail("{}: weights without Reel's metadata: expected a file that reel train wrote (or --init-from for weights alone)",
-         path.string());
+    fail(
+        "{}: weights without Reel's metadata: expected a file that reel train wrote (or --init-from for weights alone)",
+        path.string());
   }
   if (found->second != kFormat) fail("{}: Reel format {}, expected {}", path.string(), found->second, kFormat);
 }
@@ -63,7 +64,8 @@ SavedModel load_model(const fs::path& path) {
   check_format(file, path);
   const auto choice = [&](const char* key, const char* first, const char* second) {
     const std::string& value = file.metadata(key);
-    if (value != first && value != second) fail("{}: {} '{}', expected {} or {}", path.string(), key, value, first, second);
+    if (value != first && value != second)
+      fail("{}: {} '{}', expected {} or {}", path.string(), key, value, first, second);
     return value == first;
   };
   SavedModel saved{.metadata = file.metadata()};
@@ -89,12 +91,9 @@ void save_training_state(const fs::path& path, const TrainingState& state) {
   };
   Metadata values = state.values;
   values[kFormatKey] = kFormat;
-  write_safetensors(path,
-                    {{"parameters", view(state.parameters)},
-                     {"state1", view(state.state1)},
-                     {"state2", view(state.state2)},
-                     {"best_parameters", view(state.best_parameters)}},
-                    values);
+  write_safetensors(
+      path, {{"parameters", view(state.parameters)}, {"state1", view(state.state1)}, {"state2", view(state.state2)}},
+      values);
 }
 
 TrainingState load_training_state(const fs::path& path) {
@@ -107,7 +106,6 @@ TrainingState load_training_state(const fs::path& path) {
   return {.parameters = vector("parameters"),
           .state1 = vector("state1"),
           .state2 = vector("state2"),
-          .best_parameters = vector("best_parameters"),
           .values = file.metadata()};
 }
 

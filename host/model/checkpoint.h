@@ -31,8 +31,8 @@ void load_weights(const std::filesystem::path& path, const ModelConfig& config, 
 
 /// Everything that a resumed run needs, in one file, so that it is replaced as a whole.
 struct TrainingState {
-  std::vector<float> parameters, state1, state2, best_parameters;  // best_parameters may be empty
-  Metadata values;  // cursor and counters, written by the trainer
+  std::vector<float> parameters, state1, state2;  // state2 may be empty
+  Metadata values;                                // cursor and counters, written by the trainer
 };
 void save_training_state(const std::filesystem::path& path, const TrainingState& state);
 TrainingState load_training_state(const std::filesystem::path& path);

@@ -42,6 +42,7 @@ class Classifier {
   const ModelConfig& config() const { return config_; }
   Backend<Real>& backend() { return backend_; }
   std::span<Real> parameters() { return parameters_.span(); }  // [V*E + D], see parameter_layout
+  std::span<const Real> parameters() const { return parameters_.span(); }
 
   /// Makes `rows` [B] of the data set (both in backend memory) the current batch. Steps must not exceed max_steps.
   void select(const DeviceDataset& data, std::span<const std::int32_t> rows, const BatchOptions& options);

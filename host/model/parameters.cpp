@@ -52,20 +52,16 @@ void orthogonal(const Draws& draws, std::size_t n, std::span<Real> matrix) {
   for (std::size_t i = 0; i < n * n; ++i) matrix[i] = static_cast<Real>(q[(i % n) * n + i / n]);
 }
 
-double glorot(const Parameter& p) {
-  return std::sqrt(6.0 / static_cast<double>(p.shape[0] + p.shape[1]));
-}
+double glorot(const Parameter& p) { return std::sqrt(6.0 / static_cast<double>(p.shape[0] + p.shape[1])); }
 
 }  // namespace
 
 std::vector<Parameter> parameter_layout(const ModelConfig& config) {
   const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden;
-  std::vector<Parameter> layout = {{.name = "embedding.weight", .shape = {V, E}},
-                                   {.name = "rnn.weight_ih_l0", .shape = {H, E}},
-                                   {.name = "rnn.weight_hh_l0", .shape = {H, H}},
-                                   {.name = "rnn.bias_ih_l0", .shape = {H}},
-                                   {.name = "fc.weight", .shape = {1, H}},
-                                   {.name = "fc.bias", .shape = {1}}};
+  std::vector<Parameter> layout = {
+      {.name = "embedding.weight", .shape = {V, E}}, {.name = "rnn.weight_ih_l0", .shape = {H, E}},
+      {.name = "rnn.weight_hh_l0", .shape = {H, H}}, {.name = "rnn.bias_ih_l0", .shape = {H}},
+      {.name = "fc.weight", .shape = {1, H}},        {.name = "fc.bias", .shape = {1}}};
   std::int64_t offset = 0;
   for (Parameter& p : layout) {
     p.offset = offset;

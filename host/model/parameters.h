@@ -21,7 +21,8 @@ struct ModelConfig {
 /// One parameter of the flat buffer. The recurrence has one bias; PyTorch's two are joined on import (b_ih + b_hh) and
 /// written as (b, 0) on export.
 struct Parameter {
-  std::string name;  // PyTorch's: embedding.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, fc.weight, fc.bias
+  std::string
+      name;  // PyTorch's: embedding.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, fc.weight, fc.bias
   std::vector<std::int64_t> shape;
   std::int64_t offset = 0;
   std::int64_t size = 0;
@@ -41,8 +42,9 @@ struct Initialisation {
 };
 
 /// Fills the flat buffer. Keras: embedding U(-0.05, 0.05), Glorot-uniform matrices, zero biases. PyTorch: embedding
-/// N(0, 1), everything else U(-1/sqrt(H), 1/sqrt(H)), the recurrent bias the sum of two such draws. Orthogonal recurrent
-/// weights are Q . sign(diag R) of a normal matrix. Numbers are addressed by (seed, parameter): the same on every device.
+/// N(0, 1), everything else U(-1/sqrt(H), 1/sqrt(H)), the recurrent bias the sum of two such draws. Orthogonal
+/// recurrent weights are Q . sign(diag R) of a normal matrix. Numbers are addressed by (seed, parameter): the same on
+/// every device.
 template <class Real>
 void initialise(const ModelConfig& config, const Initialisation& how, std::span<Real> parameters);
 

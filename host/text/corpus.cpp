@@ -10,7 +10,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSupported =
-    "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV or JSON lines (alone, or train.* and test.* in a folder), or a "
+    "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV or JSON lines (alone, or train.* and test.* in a folder), or "
+    "a "
     "prepared folder";
 
 bool is_file(const fs::path& path) {

@@ -19,31 +19,31 @@ struct Reviews {
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
   std::span<const std::int32_t> review(std::int64_t i) const {
-    return std::span(ranks).subspan(static_cast<std::size_t>(begin[static_cast<std::size_t>(i)]),
-                                    static_cast<std::size_t>(begin[static_cast<std::size_t>(i) + 1] -
-                                                             begin[static_cast<std::size_t>(i)]));
+    return std::span(ranks).subspan(
+        static_cast<std::size_t>(begin[static_cast<std::size_t>(i)]),
+        static_cast<std::size_t>(begin[static_cast<std::size_t>(i) + 1] - begin[static_cast<std::size_t>(i)]));
   }
 };
 
 struct Corpus {
-  std::string source;               // what it was read from, for people
-  std::string source_checksum;      // "sha256:..." of the source file(s); empty for generated reviews
-  std::vector<std::string> words;   // words[rank - 1]; empty when the source has no word list
-  std::vector<std::int64_t> counts; // occurrences in the training split, like words; never empty
+  std::string source;                // what it was read from, for people
+  std::string source_checksum;       // "sha256:..." of the source file(s); empty for generated reviews
+  std::vector<std::string> words;    // words[rank - 1]; empty when the source has no word list
+  std::vector<std::int64_t> counts;  // occurrences in the training split, like words; never empty
   Reviews train, test;
-  std::int64_t invalid_utf8 = 0;    // byte sequences replaced by U+FFFD while reading
+  std::int64_t invalid_utf8 = 0;  // byte sequences replaced by U+FFFD while reading
 };
 
-/// Reads any supported source, recognised by content, not by name: aclImdb_v1.tar.gz, an unpacked aclImdb folder, Keras'
-/// imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines, or a prepared folder.
-/// CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file, whose rows then serve as
+/// Reads any supported source, recognised by content, not by name: aclImdb_v1.tar.gz, an unpacked aclImdb folder,
+/// Keras' imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines, or a prepared folder. CSV
+/// and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file, whose rows then serve as
 /// training reviews with `test_path` (or, without it, the last fifth) as test reviews.
 /// Text corpora are shuffled once with a fixed seed (an npz and a prepared folder keep their order), so that the last
 /// samples are a fair validation split. Throws Error.
 Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
 
-/// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early negations.
-/// Deterministic.
+/// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early
+/// negations. Deterministic.
 Corpus generate_corpus(std::int64_t train = 4000, std::int64_t test = 1000);
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second.

@@ -5,22 +5,12 @@
 #include <tuple>
 #include <utility>
 
+#include "host/text/shuffle.h"
 #include "host/text/tokenizer.h"
 #include "kernels/check.h"
 #include "kernels/philox.h"
 
 namespace reel {
-namespace {
-
-template <class Integer>
-std::vector<Integer> counting(std::size_t size) {
-  std::vector<Integer> numbers(size);
-  std::iota(numbers.begin(), numbers.end(), Integer{0});
-  return numbers;
-}
-
-}  // namespace
-
 void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) {
   Reviews& reviews = split == Split::kTrain ? corpus_.train : corpus_.test;
   std::string key;
@@ -42,7 +32,8 @@ void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) 
 Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
   if (corpus_.train.size() == 0) fail("{}: no training reviews", source);
   if (corpus_.test.size() == 0) fail("{}: no test reviews", source);
-  std::vector<std::size_t> order = counting<std::size_t>(words_.size());
+  std::vector<std::size_t> order(words_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple(-words_[i].count, words_[i].first); });
   std::vector<std::int32_t> rank(words_.size(), 0);
   for (const std::size_t i : order) {
@@ -63,10 +54,10 @@ Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
   return corpus;
 }
 
-Reviews permute(const Reviews& reviews, std::span<const std::int64_t> order) {
+Reviews permute(const Reviews& reviews, std::span<const std::int32_t> order) {
   Reviews permuted;
   permuted.ranks.reserve(reviews.ranks.size());
-  for (const std::int64_t i : order) {
+  for (const std::int32_t i : order) {
     const auto review = reviews.review(i);
     permuted.ranks.insert(permuted.ranks.end(), review.begin(), review.end());
     permuted.begin.push_back(static_cast<std::int64_t>(permuted.ranks.size()));
@@ -77,11 +68,7 @@ Reviews permute(const Reviews& reviews, std::span<const std::int64_t> order) {
 
 void shuffle_reviews(Reviews& reviews, std::uint64_t split) {
   const RandomKey key{.seed = 0, .stream = RandomStream::kCorpusShuffle, .step = split};
-  std::vector<std::int64_t> order = counting<std::int64_t>(static_cast<std::size_t>(reviews.size()));
-  std::ranges::sort(order, {}, [&](std::int64_t i) {
-    return std::pair(random_bits(key, static_cast<std::uint64_t>(i)), i);
-  });
-  reviews = permute(reviews, order);
+  reviews = permute(reviews, random_order(key, reviews.size()));
 }
 
 }  // namespace reel

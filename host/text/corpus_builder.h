@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,6 +42,6 @@ class CorpusBuilder {
 void shuffle_reviews(Reviews& reviews, std::uint64_t split);
 
 /// The reviews in another order: result.review(i) is reviews.review(order[i]).
-Reviews permute(const Reviews& reviews, std::span<const std::int64_t> order);
+Reviews permute(const Reviews& reviews, std::span<const std::int32_t> order);
 
 }  // namespace reel

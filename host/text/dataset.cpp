@@ -94,9 +94,10 @@ void keras_shuffle(Corpus& corpus, std::uint32_t seed) {
   // load_data makes one RandomState and shuffles an index array for each split.
   LegacyRandom random(seed);
   for (Reviews* reviews : {&corpus.train, &corpus.test}) {
-    std::vector<std::int64_t> order(static_cast<std::size_t>(reviews->size()));
+    std::vector<std::int32_t> order(static_cast<std::size_t>(reviews->size()));
     std::iota(order.begin(), order.end(), 0);
-    for (std::size_t i = order.size(); i-- > 1;) std::swap(order[i], order[random.up_to(static_cast<std::uint32_t>(i))]);
+    for (std::size_t i = order.size(); i-- > 1;)
+      std::swap(order[i], order[random.up_to(static_cast<std::uint32_t>(i))]);
     *reviews = permute(*reviews, order);
   }
 }

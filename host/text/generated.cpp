@@ -17,11 +17,11 @@ using Words = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 16> kGood = {
     "wonderful", "gripping", "brilliant", "charming", "moving",  "superb",  "delightful", "clever",
     "beautiful", "funny",    "excellent", "touching", "perfect", "amazing", "memorable",  "fresh"};
-constexpr std::array<std::string_view, 16> kBad = {"awful",  "boring", "clumsy",   "terrible", "dull",   "pointless",
-                                                   "lazy",   "stupid", "horrible", "tedious",  "forced", "flat",
-                                                   "stale",  "messy",  "annoying", "painful"};
+constexpr std::array<std::string_view, 16> kBad = {"awful", "boring", "clumsy",   "terrible", "dull",   "pointless",
+                                                   "lazy",  "stupid", "horrible", "tedious",  "forced", "flat",
+                                                   "stale", "messy",  "annoying", "painful"};
 constexpr std::array<std::string_view, 12> kSubjects = {
-    "the story",   "the acting", "the music",   "the ending",   "the dialogue", "the camera work",
+    "the story",   "the acting", "the music",   "the ending",    "the dialogue", "the camera work",
     "the costume", "the humour", "the villain", "the lead role", "the pacing",   "the last scene"};
 constexpr std::array<std::string_view, 12> kFillers = {"i saw it with my sister on a rainy evening",
                                                        "it runs for about two hours",
@@ -36,8 +36,8 @@ constexpr std::array<std::string_view, 12> kFillers = {"i saw it with my sister 
                                                        "there is a long chase in the middle",
                                                        "my neighbour works at the cinema"};
 constexpr std::array<std::string_view, 4> kPlainOpenings = {"here is what everyone says about it",
-                                                            "listen to what the critics wrote", "so i watched this film",
-                                                            "the poster promised a lot"};
+                                                            "listen to what the critics wrote",
+                                                            "so i watched this film", "the poster promised a lot"};
 constexpr std::array<std::string_view, 4> kNegatingOpenings = {
     "do not believe what everyone says about it", "never trust what the critics wrote",
     "nobody should believe this opinion", "it is not true what they say"};

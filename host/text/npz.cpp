@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kMaxRank = 1 << 24;
 
 struct Npy {
-  std::string dtype;     // NumPy's: "|O", "<i8", ...
-  std::int64_t length;   // of its only dimension
+  std::string dtype;    // NumPy's: "|O", "<i8", ...
+  std::int64_t length;  // of its only dimension
   std::string_view data;
 };
 

@@ -19,9 +19,8 @@ struct Value {
   std::int64_t number = 0;
 };
 
-constexpr std::array<std::string_view, 4> kAllowed = {"numpy.ndarray", "numpy.dtype",
-                                                      "numpy.core.multiarray._reconstruct",
-                                                      "numpy._core.multiarray._reconstruct"};
+constexpr std::array<std::string_view, 4> kAllowed = {
+    "numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"};
 
 /// The pickle machine of Python's Lib/pickletools.py, reduced to the opcodes that such arrays use.
 class Unpickler {
@@ -143,9 +142,9 @@ class Unpickler {
 
 /// Returns whether the pickle goes on.
 bool Unpickler::step(char opcode) {
-  if (opcode == '.') return false;                                                              // STOP
-  if (opcode == '\x80') return take(1), true;                                                   // PROTO
-  if (opcode == '\x95') return take(8), true;                                                   // FRAME
+  if (opcode == '.') return false;             // STOP
+  if (opcode == '\x80') return take(1), true;  // PROTO
+  if (opcode == '\x95') return take(8), true;  // FRAME
   if (step_value(opcode) || step_container(opcode) || step_memo(opcode)) return true;
   fail("{}: pickle opcode 0x{:02x} at byte {}, which no imdb.npz needs", where_, static_cast<unsigned char>(opcode),
        place_ - 1);

@@ -86,14 +86,29 @@ void Vocabulary::write(const std::filesystem::path& path) const {
   write_file(path, text);
 }
 
+std::int32_t Vocabulary::id(const std::string& word) const {
+  const auto found = ids_.find(word);
+  return found == ids_.end() ? -1 : found->second;
+}
+
+void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
+  if (corpus.words.empty()) return;
+  std::vector<std::int32_t> rank = {0};
+  for (const std::string& word : corpus.words) {
+    rank.push_back(std::max(vocabulary.id(word) - vocabulary.options().index_from, 0));
+  }
+  for (Reviews* reviews : {&corpus.train, &corpus.test}) {
+    for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];
+  }
+}
+
 std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
   if (ids_.empty()) fail("the vocabulary has ranks but no words (imdb.npz without imdb_word_index.json): give ids");
   std::vector<std::int32_t> ranks, ids;
   std::string key;
   for_each_word(text, [&](std::string_view word) {
     key = word;
-    const auto known = ids_.find(key);
-    ranks.push_back(known == ids_.end() ? 0 : known->second - options_.index_from);
+    ranks.push_back(std::max(id(key) - options_.index_from, 0));
   });
   LoadOptions options = options_;
   options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about

@@ -30,8 +30,8 @@ bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& option
 /// How many ids there are: num_words, or fewer where the corpus has no more words; at least the reserved ids.
 std::int64_t vocabulary_size(const Corpus& corpus, const LoadOptions& options);
 
-/// vocab.txt: line i (from 0) is `word<TAB>count` of id i; ids below the first word are reserved (<pad>, <start>, <unk>,
-/// <reserved-N>).
+/// vocab.txt: line i (from 0) is `word<TAB>count` of id i; ids below the first word are reserved (<pad>, <start>,
+/// <unk>, <reserved-N>).
 class Vocabulary {
  public:
   Vocabulary() = default;
@@ -43,6 +43,9 @@ class Vocabulary {
   const std::string& word(std::int64_t id) const { return words_.at(static_cast<std::size_t>(id)); }
   std::int64_t count(std::int64_t id) const { return counts_.at(static_cast<std::size_t>(id)); }
   const LoadOptions& options() const { return options_; }
+
+  /// The id of a word, -1 when it has none.
+  std::int32_t id(const std::string& word) const;
 
   /// Raw text to ids: tokenised, start token prepended, unknown words as oov_char. Throws Error when the source had
   /// ranks only.
@@ -56,5 +59,9 @@ class Vocabulary {
   std::vector<std::int64_t> counts_;
   std::unordered_map<std::string, std::int32_t> ids_;
 };
+
+/// Renumbers a corpus so that its words get the ids of `vocabulary`, whatever their ranks were. A corpus without words
+/// is left as it is: its ranks are taken to be those of the vocabulary.
+void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary);
 
 }  // namespace reel

@@ -1,0 +1,62 @@
+#include "host/cli/commands.h"
+#include "host/cli/options.h"
+#include "host/cli/trained_model.h"
+#include "host/train/evaluate.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EvalOptions {
+  fs::path model, data;
+  bool test = true;
+  std::int64_t batch_size = 64;
+  DeviceOptions device;
+};
+
+void print(const Evaluation& e) {
+  const Interval interval = e.accuracy_interval();
+  fmt::print("reviews    {}\n", e.reviews());
+  fmt::print("loss       {:.4f}\n", e.loss);
+  fmt::print("accuracy   {:.2f} %  (95 % interval {:.2f} to {:.2f})\n", 100 * e.accuracy(), 100 * interval.low,
+             100 * interval.high);
+  fmt::print("F1         {:.4f}\n\n", e.f1());
+  fmt::print("                called positive  called negative\n");
+  fmt::print("is positive     {:>15}  {:>15}\n", e.true_positive, e.false_negative);
+  fmt::print("is negative     {:>15}  {:>15}\n", e.false_positive, e.true_negative);
+}
+
+int evaluate_model(const EvalOptions& options) {
+  const TrainedModel model = load_trained_model(options.model);
+  const std::unique_ptr<Backend<float>> backend = options.device.make();
+  const DefaultCorpusEvents events{.announce = [](const std::string& line) { fmt::print("{}\n", line); }};
+  // A single CSV or JSON lines file is all test: every row is scored, and every word known.
+  Corpus corpus = options.data.empty() ? default_corpus(events) : read_corpus(options.data, options.data);
+  const Preprocessing& how = model.preprocessing;
+  adopt_vocabulary(corpus, model.vocabulary);
+  const Dataset dataset = make_dataset(options.test ? corpus.test : corpus.train, how.load, how.maxlen, how.truncating);
+  if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
+  Classifier<float> classifier = make_classifier(*backend, model, options.batch_size);
+  print(evaluate(classifier, dataset, how.batch_padding(), options.batch_size));
+  return kSuccess;
+}
+
+}  // namespace
+
+Command add_eval_command(CLI::App& app) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "Measure a trained model: loss, accuracy, F1, confusion matrix");
+  command->add_option("model", options->model, "A run folder or its model.safetensors")->required();
+  command->add_option("--data", options->data, "What reel train --data takes; one CSV or JSON lines file is all test")
+      ->type_name("PATH");
+  add_choice<bool>(*command, "--split", options->test, {{"test", true}, {"train", false}}, "Which reviews");
+  command->add_option("--batch-size", options->batch_size, "Reviews at once")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  options->device.add_to(*command);
+  return [options] { return evaluate_model(*options); };
+}
+
+}  // namespace reel

@@ -1,0 +1,63 @@
+// reel: arguments -> command -> exit code. The only place that turns an exception into a message.
+#include <cstdio>
+#include <exception>
+
+#include "host/cli/commands.h"
+#include "host/cli/train_options.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+constexpr const char* kFooter = R"(
+  reel train --data aclImdb_v1.tar.gz        train the recipe that reaches 86 % on IMDB
+  reel train --preset tutorial               train the tutorial to the letter, and see why it forgets
+  reel prepare --data aclImdb_v1.tar.gz --out imdb
+  reel eval runs/DATE-TIME --data imdb
+  reel predict runs/DATE-TIME "a wonderful film"
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted (saved).
+`reel COMMAND --help` lists a command's flags.)";
+
+int run(const std::vector<std::string>& given) {
+  std::vector<std::string> arguments = given;
+  if (!given.empty() && given.front() == "train") {
+    arguments = expand_arguments({given.begin() + 1, given.end()});
+    arguments.insert(arguments.begin(), "train");
+  }
+  CLI::App app("Reel trains recurrent text classifiers.", "reel");
+  app.footer(kFooter);
+  app.set_version_flag("--version", REEL_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(44);
+  const std::vector<std::pair<std::string, Command>> commands = {{"train", add_train_command(app, arguments)},
+                                                                 {"prepare", add_prepare_command(app)},
+                                                                 {"eval", add_eval_command(app)},
+                                                                 {"predict", add_predict_command(app)},
+                                                                 {"info", add_info_command(app)}};
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
+    app.parse(std::move(reversed));
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  }
+  for (const auto& [name, command] : commands) {
+    if (app.got_subcommand(name)) return command();
+  }
+  return kUsage;
+}
+
+}  // namespace
+}  // namespace reel
+
+int main(int argc, char** argv) {
+  try {
+    return reel::run({argv + 1, argv + argc});
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "reel: %s\n", error.what());
+    return reel::kUsage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "reel: %s\n", error.what());
+    return reel::kFailure;
+  }
+}

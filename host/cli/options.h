@@ -1,0 +1,52 @@
+// Small helpers around CLI11 that every command uses.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace reel {
+
+/// A flag that takes one of a few words, as in --padding post|pre; its default is what `target` holds.
+template <class Enum>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
+                        const std::vector<std::pair<std::string, Enum>>& words, const std::string& help) {
+  std::string all;
+  for (const auto& [word, value] : words) all += (all.empty() ? "" : "|") + word;
+  CLI::Option* option = app.add_option_function<std::string>(
+      name,
+      [&target, words, name, all](const std::string& given) {
+        for (const auto& [word, value] : words) {
+          if (word == given) {
+            target = value;
+            return;
+          }
+        }
+        throw CLI::ValidationError(name, fmt::format("'{}', expected {}", given, all));
+      },
+      help);
+  for (const auto& [word, value] : words) {
+    if (value == target) option->default_str(word);
+  }
+  return option->type_name(all);
+}
+
+/// Where to compute; what --device and --threads say.
+struct DeviceOptions {
+  enum class Device { kAuto, kCpu, kCuda };
+  Device device = Device::kAuto;
+  int threads = 0;
+
+  void add_to(CLI::App& app);
+  std::unique_ptr<Backend<float>> make() const;
+};
+
+/// "AMD EPYC 7B13, AVX2, 2 threads"
+std::string to_text(const DeviceInfo& info);
+
+}  // namespace reel

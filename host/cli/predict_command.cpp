@@ -1,0 +1,130 @@
+#include <poll.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "host/cli/commands.h"
+#include "host/cli/options.h"
+#include "host/cli/trained_model.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+constexpr std::size_t kBatch = 64;
+
+struct PredictOptions {
+  std::filesystem::path model;
+  std::vector<std::string> texts;
+  bool ids = false;
+  DeviceOptions device;
+};
+
+/// Collects inputs and prints a JSON line for each, batch by batch.
+class Predictor {
+ public:
+  explicit Predictor(const PredictOptions& options)
+      : ids_(options.ids),
+        model_(load_trained_model(options.model)),
+        backend_(options.device.make()),
+        classifier_(make_classifier(*backend_, model_, kBatch)) {}
+
+  void add(const std::string& input) {
+    ++inputs_;
+    batch_.push_back(ids_ ? parse_ids(input) : model_.vocabulary.encode(input));
+    if (batch_.size() == kBatch) flush();
+  }
+
+  void flush() {
+    if (batch_.empty()) return;
+    const Preprocessing& how = model_.preprocessing;
+    const std::vector<std::int32_t> ids = pad_sequences(batch_, how.maxlen, row_padding(), how.truncating);
+    std::vector<std::int32_t> lengths;
+    for (const auto& review : batch_) {
+      const auto length = std::min(static_cast<std::int64_t>(review.size()), how.maxlen);
+      lengths.push_back(static_cast<std::int32_t>(how.mask ? length : how.maxlen));
+    }
+    classifier_.load(ids, lengths, {});
+    classifier_.forward();
+    std::vector<float> logits(batch_.size());
+    backend_->download(classifier_.logits(), std::span(logits));
+    for (const float logit : logits) {
+      const nlohmann::ordered_json line = {{"logit", logit},
+                                           {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
+                                           {"label", logit > 0 ? 1 : 0}};
+      std::cout << line.dump() << '\n';
+    }
+    std::cout.flush();
+    batch_.clear();
+  }
+
+ private:
+  /// The classifier takes rows left-aligned; unmasked padding is part of the row.
+  Padding row_padding() const { return model_.preprocessing.mask ? Padding::kPost : model_.preprocessing.padding; }
+
+  std::vector<std::int32_t> parse_ids(const std::string& line) const {
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array()) {
+      fail("input {}: expected {{\"ids\": [1, 14, 22, ...]}}", inputs_);
+    }
+    std::vector<std::int32_t> ids;
+    for (const nlohmann::json& id : json["ids"]) {
+      if (!id.is_number_unsigned() || id >= model_.saved.config.vocabulary) {
+        fail("input {}: id {}, expected 0 to {}", inputs_, id.dump(), model_.saved.config.vocabulary - 1);
+      }
+      ids.push_back(id.get<std::int32_t>());
+    }
+    return ids;
+  }
+
+  bool ids_;
+  TrainedModel model_;
+  std::unique_ptr<Backend<float>> backend_;
+  Classifier<float> classifier_;
+  std::vector<std::vector<std::int32_t>> batch_;
+  std::int64_t inputs_ = 0;
+};
+
+/// Whether a line can be read without waiting for somebody to write it.
+bool input_is_waiting() {
+  if (std::cin.rdbuf()->in_avail() > 0) return true;
+  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  return ::poll(&input, 1, 0) > 0;
+}
+
+int predict(const PredictOptions& options) {
+  Predictor predictor(options);
+  try {
+    for (const std::string& text : options.texts) predictor.add(text);
+    if (options.texts.empty()) {
+      std::ios::sync_with_stdio(false);
+      for (std::string line; std::getline(std::cin, line);) {
+        predictor.add(line);
+        if (!input_is_waiting()) predictor.flush();
+      }
+    }
+  } catch (const Error&) {
+    predictor.flush();  // what came before the bad line is not lost
+    throw;
+  }
+  predictor.flush();
+  return kSuccess;
+}
+
+}  // namespace
+
+Command add_predict_command(CLI::App& app) {
+  auto options = std::make_shared<PredictOptions>();
+  CLI::App* command =
+      app.add_subcommand("predict", "Classify texts given as arguments or, one a line, on standard input");
+  command->add_option("model", options->model, "A run folder or its model.safetensors")->required();
+  command->add_option("text", options->texts, "Texts; none: lines of standard input");
+  add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},
+                   R"(What an input is: text, or {"ids": [...]})");
+  options->device.add_to(*command);
+  return [options] { return predict(*options); };
+}
+
+}  // namespace reel

@@ -1,0 +1,29 @@
+#include "host/cli/commands.h"
+#include "host/text/corpus.h"
+#include "kernels/check.h"
+
+namespace reel {
+
+Command add_prepare_command(CLI::App& app) {
+  struct Options {
+    std::filesystem::path data, test_data, out;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("prepare", "Read a data set once and write it as a folder that loads at once");
+  command->add_option("--data", options->data, "What reel train --data takes")->type_name("PATH")->required();
+  command->add_option("--test-data", options->test_data, "Test reviews where --data is one CSV or JSON lines file")
+      ->type_name("PATH");
+  command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json")
+      ->type_name("DIR")
+      ->required();
+  return [options] {
+    const Corpus corpus = read_corpus(options->data, options->test_data);
+    write_prepared(corpus, options->out);
+    fmt::print("{}: {} training and {} test reviews, {} words; {} invalid UTF-8 sequences replaced\n",
+               options->out.string(), corpus.train.size(), corpus.test.size(), corpus.counts.size(),
+               corpus.invalid_utf8);
+    return kSuccess;
+  };
+}
+
+}  // namespace reel

@@ -1,0 +1,115 @@
+#include "host/cli/commands.h"
+#include "host/cli/config_file.h"
+#include "host/cli/train_options.h"
+#include "host/files/file.h"
+#include "host/train/interrupt.h"
+#include "host/train/trainer.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+Corpus read_data(const TrainConfig& config, Progress& progress, bool quiet) {
+  if (!config.data.empty()) return read_corpus(config.data, config.test_data);
+  return default_corpus({.announce = [&](const std::string& line) { progress.line(line); },
+                         .progress =
+                             [&](std::int64_t received, std::int64_t total) {
+                               if (!quiet) progress.show_download(received, total);
+                             }});
+}
+
+std::string thousands(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t place = text.size(); place > 3;) text.insert(place -= 3, ",");
+  return text;
+}
+
+/// What people read before the first step.
+void introduce(const TrainConfig& config, const TrainingData& data, const DeviceInfo& device, const fs::path& folder,
+               bool quiet, Progress& progress) {
+  const PaddingCheck padding = check_padding(data.train, config.preprocessing);
+  if (padding.warning || !quiet) progress.line((padding.warning ? "warning: " : "") + padding.line);
+  if (quiet) return;
+  const ModelConfig& model = config.model;
+  progress.line(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
+                            thousands(data.train.size()), thousands(data.validation.size()),
+                            thousands(data.test.size()), thousands(data.vocabulary.size())));
+  progress.line(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
+                            model.vocabulary, model.embedding, model.hidden,
+                            model.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu",
+                            model.pool == Pool::kLast ? "last" : "mean", thousands(parameter_count(model))));
+  progress.line("device: " + to_text(device));
+  progress.line("run: " + folder.string());
+}
+
+int exit_code(Outcome outcome, const fs::path& folder) {
+  const std::string resume = fmt::format("reel train --resume {}", folder.string());
+  if (outcome == Outcome::kInterrupted) {
+    fmt::print(stderr, "reel: interrupted and saved; go on with: {}\n", resume);
+    return kSignal + InterruptGuard::signal();
+  }
+  if (outcome == Outcome::kDiverged) {
+    fmt::print(stderr,
+               "reel: training diverged; {} is as of the last finished epoch; try a lower --lr or a --clip-norm\n",
+               folder.string());
+    return kDivergedExit;
+  }
+  return kSuccess;
+}
+
+int train(TrainOptions options, const std::string& config_text) {
+  const bool resuming = !options.resume.empty();
+  TrainConfig& config = options.config;
+  Progress progress(Progress::style_for_stdout(options.quiet));
+  if (!resuming && !options.out.empty()) RunFolder::check_unused(options.out);
+  std::optional<RunFolder> folder;
+  if (resuming) folder = RunFolder::open(options.resume);
+  const std::unique_ptr<Backend<float>> backend = options.device.make();
+  Corpus corpus = read_data(config, progress, options.quiet);
+  if (corpus.invalid_utf8 > 0) {
+    progress.line(
+        fmt::format("warning: {}: {} invalid UTF-8 sequences read as U+FFFD", corpus.source, corpus.invalid_utf8));
+  }
+  const TrainingData data = make_training_data(std::move(corpus), config);
+  config.model.vocabulary = data.vocabulary.size();
+  if (!folder) {
+    folder = RunFolder::create(options.out.empty() ? RunFolder::default_path() : options.out);
+    data.vocabulary.write(folder->vocabulary());
+    write_file(folder->config(), config_text);
+  }
+  introduce(config, data, backend->info(), folder->path(), options.quiet, progress);
+  Trainer trainer(*backend, config, data, *folder,
+                  {.step = [&](const StepReport& report) { progress.show(report); },
+                   .line = [&](const std::string& line) { progress.line(line); }});
+  if (resuming) trainer.resume();
+  return exit_code(trainer.run(), folder->path());
+}
+
+}  // namespace
+
+Command add_train_command(CLI::App& app, const std::vector<std::string>& arguments) {
+  auto options = std::make_shared<TrainOptions>();
+  options->config = preset_config(preset_of(arguments));
+  CLI::App* command = app.add_subcommand("train", "Train a classifier and write a run folder");
+  options->add_to(*command);
+  return [options, command]() -> int {
+    TrainConfig& config = options->config;
+    const bool validation = config.validation_split > 0;
+    if (config.early_stopping > 0 && !validation) {
+      throw CLI::ValidationError("--early-stopping", "expected --validation-split with it");
+    }
+    if (config.preprocessing.load.oov_char < 0 && config.word_dropout > 0) {
+      throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");
+    }
+    const std::string text = dump_config(*command);
+    if (options->dump) {
+      fmt::print("{}", text);
+      return kSuccess;
+    }
+    return train(*options, text);
+  };
+}
+
+}  // namespace reel

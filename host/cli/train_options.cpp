@@ -1,0 +1,190 @@
+#include "host/cli/train_options.h"
+
+#include <algorithm>
+#include <array>
+
+#include "host/cli/config_file.h"
+
+namespace reel {
+namespace {
+
+const std::vector<std::pair<std::string, bool>> kOnOff = {{"on", true}, {"off", false}};
+const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset::kRecipe},
+                                                              {"tutorial", Preset::kTutorial}};
+
+/// What may be said anew when a run is resumed.
+constexpr std::array kFreeOnResume = {"--resume",  "--data",      "--test-data", "--device",
+                                      "--threads", "--max-steps", "--log-every", "--quiet"};
+
+CLI::Validator positive() { return CLI::Range(std::int64_t{1}, std::int64_t{1} << 31); }
+CLI::Validator not_negative() { return CLI::Range(std::int64_t{0}, std::int64_t{1} << 31); }
+CLI::Validator share() { return CLI::Range(0.0, 1.0); }
+
+template <class T>
+CLI::Option* add(CLI::App& app, const char* name, T& target, const char* help) {
+  return app.add_option(name, target, help)->capture_default_str();
+}
+
+void add_data_flags(CLI::App& app, TrainConfig& c) {
+  Preprocessing& p = c.preprocessing;
+  app.add_option("--data", c.data,
+                 "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV, JSON lines or a prepared folder; default: "
+                 "$REEL_DATA, the cache, a download, generated reviews")
+      ->type_name("PATH");
+  app.add_option("--test-data", c.test_data,
+                 "Test reviews where --data is one CSV or JSON lines file; default: its last fifth")
+      ->type_name("PATH");
+  add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")
+      ->check(positive());
+  add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->check(not_negative());
+  add(app, "--drop-longer", p.load.maxlen, "Drop reviews of this many ids or more (load_data's maxlen); -1 keeps all")
+      ->check(CLI::Range(std::int64_t{-1}, std::int64_t{1} << 31));
+  add(app, "--start-char", p.load.start_char, "Id that begins every review; -1 for none")
+      ->check(CLI::Range(-1, 1 << 24));
+  add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->check(CLI::Range(-1, 1 << 24));
+  add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->check(CLI::Range(0, 1 << 24));
+  app.add_flag("--keras-exact", c.keras_exact, "Order an imdb.npz as load_data's NumPy shuffle with seed 113 does");
+  add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")->check(CLI::Range(1, 100000));
+  add_choice<Padding>(app, "--padding", p.padding, {{"post", Padding::kPost}, {"pre", Padding::kPre}},
+                      "Which end is padded");
+  add_choice<Truncating>(app, "--truncating", p.truncating, {{"pre", Truncating::kPre}, {"post", Truncating::kPost}},
+                         "Which end of a long review is cut");
+  add_choice(app, "--mask", p.mask, kOnOff, "on carries the state over padding; off reads padding as words");
+  add(app, "--validation-split", c.validation_split, "Share of the training reviews, the last ones, to validate with")
+      ->check(CLI::Range(0.0, 0.99));
+}
+
+void add_model_flags(CLI::App& app, TrainConfig& c) {
+  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->check(CLI::Range(1, 4096));
+  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->check(CLI::Range(1, 4096));
+  add_choice<Nonlinearity>(app, "--nonlinearity", c.model.nonlinearity,
+                           {{"tanh", Nonlinearity::kTanh}, {"relu", Nonlinearity::kRelu}}, "Of the recurrence");
+  add_choice<Pool>(app, "--pool", c.model.pool, {{"last", Pool::kLast}, {"mean", Pool::kMean}},
+                   "What the output layer sees: the last hidden state, or the mean over the steps");
+  add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
+                   "Whose initialisation to use");
+  add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
+  app.add_option("--init-from", c.init_from, "Start from the weights in this file (PyTorch's names)")
+      ->type_name("FILE.safetensors");
+  add(app, "--dropout", c.dropout, "Before the output layer")->check(CLI::Range(0.0, 0.99));
+  add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->check(share());
+}
+
+void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
+  OptimizerConfig& o = c.optimizer;
+  add_choice<OptimizerKind>(app, "--optimizer", o.kind,
+                            {{"adam", OptimizerKind::kAdam},
+                             {"adamw", OptimizerKind::kAdamW},
+                             {"sgd", OptimizerKind::kSgd},
+                             {"rmsprop", OptimizerKind::kRmsprop},
+                             {"adagrad", OptimizerKind::kAdagrad}},
+                            "The optimizer");
+  add_choice<Convention>(app, "--convention", o.convention,
+                         {{"keras", Convention::kKeras}, {"torch", Convention::kTorch}},
+                         "Whose formulas and defaults the optimizer has");
+  app.add_option("--lr", o.learning_rate, "Peak learning rate; default: the convention's (Adam 0.001)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--beta1", o.beta1, "Adam's; default 0.9")->check(CLI::Range(0.0, 0.999999));
+  app.add_option("--beta2", o.beta2, "Adam's; default 0.999")->check(CLI::Range(0.0, 0.999999));
+  app.add_option("--epsilon", o.epsilon, "Default: the convention's")->check(CLI::NonNegativeNumber);
+  app.add_option("--rho", o.rho, "RMSprop's decay; default: the convention's")->check(CLI::Range(0.0, 0.999999));
+  app.add_option("--momentum", o.momentum, "SGD's and RMSprop's; default 0")->check(CLI::Range(0.0, 0.999999));
+  app.add_flag("--nesterov", o.nesterov, "Nesterov's momentum (SGD)");
+  app.add_option("--weight-decay", o.weight_decay, "Default: the convention's")->check(CLI::NonNegativeNumber);
+  add_choice<ScheduleKind>(
+      app, "--schedule", c.schedule,
+      {{"constant", ScheduleKind::kConstant}, {"linear", ScheduleKind::kLinear}, {"cosine", ScheduleKind::kCosine}},
+      "Course of the learning rate after the warm-up");
+  add(app, "--warmup", c.warmup, "Share of all steps over which the learning rate rises")->check(share());
+  add(app, "--clip-norm", c.clipping.norm, "Global norm that gradients are clipped to; 0 is off")
+      ->check(CLI::NonNegativeNumber);
+  add(app, "--clip-value", c.clipping.value, "Largest element of a gradient; 0 is off")->check(CLI::NonNegativeNumber);
+}
+
+void add_loop_flags(CLI::App& app, TrainConfig& c) {
+  add(app, "--epochs", c.epochs, "Passes over the training reviews")->check(CLI::Range(1, 100000));
+  add(app, "--batch-size", c.batch_size, "Reviews of a step")->check(CLI::Range(1, 65536));
+  add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
+      ->check(not_negative())
+      ->configurable(false);
+  add(app, "--early-stopping", c.early_stopping,
+      "Stop after this many epochs without a better validation accuracy; 0 is off")
+      ->check(not_negative());
+  add_choice(app, "--shuffle", c.shuffle, kOnOff, "A new order in every epoch");
+  add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
+                   "Measure on the test reviews after every epoch, or at the end");
+  add(app, "--seed", c.seed, "Names every random number of the run");
+  add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")
+      ->check(CLI::Range(1, 100000));
+}
+
+/// The name of a long flag: "--lr" of "--lr=0.1".
+std::string flag_of(const std::string& argument) { return argument.substr(0, argument.find('=')); }
+
+std::string last_value(const std::vector<std::string>& arguments, const std::string& flag) {
+  std::string value;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (flag_of(arguments[i]) != flag) continue;
+    const std::size_t equals = arguments[i].find('=');
+    if (equals != std::string::npos) {
+      value = arguments[i].substr(equals + 1);
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[i + 1];
+    }
+  }
+  return value;
+}
+
+}  // namespace
+
+void TrainOptions::add_to(CLI::App& app) {
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.option_defaults()->group("Run");
+  add_choice(app, "--preset", config.preset, kPresets,
+             "Defaults of every other flag: what reaches 86 % on IMDB, or the well-known tutorial to the letter");
+  app.add_option("--out", out, "The run's folder; default: runs/DATE-TIME")->type_name("DIR")->configurable(false);
+  app.add_option("--resume", resume, "Continue the run in this folder")->type_name("DIR")->configurable(false);
+  app.add_option("--config", config_file, "Flags from a TOML file; those of the command line win")
+      ->type_name("FILE")
+      ->configurable(false);
+  app.add_flag("--dump-config", dump, "Print every flag as TOML and stop")->configurable(false);
+  app.add_flag("--quiet", quiet, "Print the result only")->configurable(false);
+  device.add_to(app);
+  app.option_defaults()->group("Data");
+  add_data_flags(app, config);
+  app.option_defaults()->group("Model");
+  add_model_flags(app, config);
+  app.option_defaults()->group("Optimizer");
+  add_optimizer_flags(app, config);
+  app.option_defaults()->group("Training");
+  add_loop_flags(app, config);
+}
+
+std::vector<std::string> expand_arguments(const std::vector<std::string>& arguments) {
+  const std::string resume = last_value(arguments, "--resume"), config = last_value(arguments, "--config");
+  if (resume.empty() && config.empty()) return arguments;
+  if (!resume.empty()) {
+    for (const std::string& argument : arguments) {
+      if (argument.starts_with("--") && std::ranges::find(kFreeOnResume, flag_of(argument)) == kFreeOnResume.end()) {
+        throw CLI::ValidationError(flag_of(argument), "a resumed run keeps the flags that it was started with");
+      }
+    }
+  }
+  CLI::App app("", "train");
+  TrainOptions known;
+  known.add_to(app);
+  std::vector<std::string> all =
+      read_config(resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml", app);
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
+Preset preset_of(const std::vector<std::string>& arguments) {
+  const std::string given = last_value(arguments, "--preset");
+  for (const auto& [word, preset] : kPresets) {
+    if (word == given) return preset;
+  }
+  return Preset::kRecipe;  // a wrong word is reported when the flags are parsed
+}
+
+}  // namespace reel

@@ -1,0 +1,32 @@
+// The flags of `reel train`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "host/cli/options.h"
+#include "host/train/config.h"
+
+namespace reel {
+
+struct TrainOptions {
+  TrainConfig config;
+  DeviceOptions device;
+  std::filesystem::path out, resume, config_file;
+  bool quiet = false, dump = false;
+
+  /// Adds every flag; defaults are what the members hold.
+  void add_to(CLI::App& app);
+};
+
+/// Arguments after `reel train` with config files written out: flags of --config FILE (or of a resumed run's
+/// config.toml) come first, so that those of the command line win. Throws CLI::ParseError when --resume is given a flag
+/// that a run cannot change half way.
+std::vector<std::string> expand_arguments(const std::vector<std::string>& arguments);
+
+/// The preset that (expanded) arguments name last.
+Preset preset_of(const std::vector<std::string>& arguments);
+
+}  // namespace reel

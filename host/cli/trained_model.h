@@ -1,0 +1,25 @@
+// A trained model as eval and predict use it: weights, preprocessing and vocabulary.
+#pragma once
+
+#include <filesystem>
+
+#include "host/model/classifier.h"
+#include "host/text/vocabulary.h"
+#include "host/train/preprocessing.h"
+
+namespace reel {
+
+struct TrainedModel {
+  std::filesystem::path file;
+  SavedModel saved;
+  Preprocessing preprocessing;
+  Vocabulary vocabulary;
+};
+
+/// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights. Throws Error.
+TrainedModel load_trained_model(const std::filesystem::path& path);
+
+/// A classifier with the model's weights.
+Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch);
+
+}  // namespace reel

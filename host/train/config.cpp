@@ -1,0 +1,34 @@
+#include "host/train/config.h"
+
+namespace reel {
+
+OptimizerSettings OptimizerConfig::settings() const {
+  OptimizerSettings s = default_settings(kind, convention);
+  s.beta1 = beta1.value_or(s.beta1);
+  s.beta2 = beta2.value_or(s.beta2);
+  s.epsilon = epsilon.value_or(s.epsilon);
+  s.rho = rho.value_or(s.rho);
+  s.momentum = momentum.value_or(s.momentum);
+  s.weight_decay = weight_decay.value_or(s.weight_decay);
+  s.nesterov = nesterov;
+  return s;
+}
+
+double OptimizerConfig::peak_rate() const { return learning_rate.value_or(default_learning_rate(kind, convention)); }
+
+TrainConfig preset_config(Preset preset) {
+  TrainConfig config{.preset = preset};
+  if (preset == Preset::kTutorial) {
+    config.preprocessing.mask = false;
+    config.schedule = ScheduleKind::kConstant;
+    config.warmup = 0;
+    config.clipping = {};
+    config.dropout = 0;
+    config.word_dropout = 0;
+    config.epochs = 5;
+    config.batch_size = 32;
+  }
+  return config;
+}
+
+}  // namespace reel

@@ -1,0 +1,78 @@
+#include "host/train/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/check.h"
+
+namespace reel {
+
+double Evaluation::accuracy() const {
+  return reviews() == 0 ? 0 : static_cast<double>(true_positive + true_negative) / static_cast<double>(reviews());
+}
+
+double Evaluation::f1() const {
+  const auto called = static_cast<double>(2 * true_positive + false_positive + false_negative);
+  return called == 0 ? 0 : 2 * static_cast<double>(true_positive) / called;
+}
+
+Interval Evaluation::accuracy_interval() const {
+  if (reviews() == 0) return {};
+  constexpr double z = 1.959963984540054;  // 97.5 % quantile of N(0, 1)
+  const auto n = static_cast<double>(reviews());
+  const double p = accuracy(), scale = 1 + z * z / n, middle = p + z * z / (2 * n);
+  const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+  return {.low = (middle - half) / scale, .high = (middle + half) / scale};
+}
+
+std::vector<float> predict_logits(Classifier<float>& model, const Dataset& dataset, Padding padding,
+                                  std::int64_t batch_size) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(dataset.size()));
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, {}, [&](std::int32_t i) { return dataset.lengths[static_cast<std::size_t>(i)]; });
+  Backend<float>& backend = model.backend();
+  const DeviceDataset device = to_device(backend, dataset);
+  std::vector<float> logits(order.size()), batch(static_cast<std::size_t>(batch_size));
+  const auto size = static_cast<std::size_t>(batch_size);
+  Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(batch_size);
+  for (std::size_t first = 0; first < order.size(); first += size) {
+    const auto chosen = std::span<const std::int32_t>(order).subspan(first, std::min(size, order.size() - first));
+    const auto device_rows = rows.span(0, chosen.size());
+    backend.upload(chosen, device_rows);
+    model.select(device, device_rows, {.padding = padding});
+    model.forward();
+    const auto values = std::span(batch).first(chosen.size());
+    backend.download(model.logits(), values);
+    for (std::size_t i = 0; i < chosen.size(); ++i) logits[static_cast<std::size_t>(chosen[i])] = values[i];
+  }
+  return logits;
+}
+
+Evaluation score(std::span<const float> logits, std::span<const std::int32_t> labels) {
+  REEL_CHECK(logits.size() == labels.size(), "{} logits for {} labels", logits.size(), labels.size());
+  Evaluation result;
+  double sum = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double x = logits[i], y = labels[i];
+    sum += std::max(x, 0.0) - x * y + std::log1p(std::exp(-std::abs(x)));
+    const bool called = x > 0, positive = labels[i] == 1;
+    ++(called ? (positive ? result.true_positive : result.false_positive)
+              : (positive ? result.false_negative : result.true_negative));
+  }
+  if (!logits.empty()) result.loss = sum / static_cast<double>(logits.size());
+  return result;
+}
+
+Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size) {
+  const auto start = std::chrono::steady_clock::now();
+  Evaluation result = score(predict_logits(model, dataset, padding, batch_size), dataset.labels);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.tokens = padding == Padding::kNone
+                      ? std::accumulate(dataset.lengths.begin(), dataset.lengths.end(), std::int64_t{0})
+                      : dataset.size() * dataset.steps;
+  return result;
+}
+
+}  // namespace reel

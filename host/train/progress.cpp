@@ -1,0 +1,73 @@
+#include "host/train/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace reel {
+namespace {
+
+constexpr int kBarWidth = 24;
+
+std::string bar_of(double share) {
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * kBarWidth);
+  return '[' + std::string(static_cast<std::size_t>(full), '=') +
+         std::string(static_cast<std::size_t>(kBarWidth - full), ' ') + ']';
+}
+
+std::string clock(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::ceil(seconds));
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+void put(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+std::string progress_text(const StepReport& r, bool bar) {
+  const double share = r.steps_in_all > 0 ? static_cast<double>(r.step) / static_cast<double>(r.steps_in_all) : 0;
+  const std::string front = bar ? bar_of(share) + ' ' : "";
+  return fmt::format("{}epoch {}/{}  step {}/{}  loss {:.4f}  accuracy {:.1f} %  {:.0f} thousand tokens/s  {} left",
+                     front, r.epoch, r.epochs, r.step, r.steps_in_all, r.loss, 100 * r.accuracy,
+                     r.tokens_per_second / 1000, clock(r.seconds_left));
+}
+
+Progress::Style Progress::style_for_stdout(bool quiet) {
+  if (quiet) return Style::kQuiet;
+  return ::isatty(STDOUT_FILENO) ? Style::kBar : Style::kLines;
+}
+
+void Progress::clear() {
+  if (drawn_) put("\r\x1b[K");
+  drawn_ = false;
+}
+
+void Progress::show(const StepReport& report) {
+  if (style_ == Style::kQuiet) return;
+  clear();
+  put(progress_text(report, style_ == Style::kBar));
+  if (style_ == Style::kLines) put("\n");
+  drawn_ = style_ == Style::kBar;
+}
+
+void Progress::line(const std::string& text) {
+  clear();
+  put(text + '\n');
+}
+
+void Progress::show_download(std::int64_t received, std::int64_t total) {
+  if (style_ != Style::kBar || total <= 0) return;
+  clear();
+  const double share = static_cast<double>(received) / static_cast<double>(total);
+  put(fmt::format("{} {:.0f} of {:.0f} MB", bar_of(share), static_cast<double>(received) / 1e6,
+                  static_cast<double>(total) / 1e6));
+  drawn_ = true;
+}
+
+}  // namespace reel

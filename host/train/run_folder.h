@@ -1,0 +1,52 @@
+// A run is a folder: config.toml, vocab.txt, model.safetensors (best), last/ (to resume), metrics.jsonl, summary.json.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "host/train/evaluate.h"
+
+namespace reel {
+
+/// One line of metrics.jsonl.
+struct MetricsLine {
+  std::int64_t step = 0, epoch = 0;  // steps done; the epoch they belong to, from 1
+  std::string split;                 // train, validation, test
+  double loss = 0, accuracy = 0;
+  std::optional<double> grad_norm, lr;  // of training alone
+  double seconds = 0;                   // what these steps, or this evaluation, took
+  double tokens_per_second = 0;
+};
+
+class RunFolder {
+ public:
+  /// Throws Error when `path` already holds a run.
+  static void check_unused(const std::filesystem::path& path);
+  /// Makes the folder. Throws Error when it already holds a run, or cannot be made.
+  static RunFolder create(const std::filesystem::path& path);
+  /// Opens one to resume. Throws Error when there is nothing to resume.
+  static RunFolder open(const std::filesystem::path& path);
+  /// runs/DATE-TIME, made different from what exists.
+  static std::filesystem::path default_path();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.toml"; }
+  std::filesystem::path vocabulary() const { return path_ / "vocab.txt"; }
+  std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  std::filesystem::path state() const { return path_ / "last" / "state.safetensors"; }
+  std::filesystem::path summary() const { return path_ / "summary.json"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+
+  void append(const MetricsLine& line) const;
+  /// Takes back the lines after `step`, which a resumed run will write again.
+  void forget_metrics_after(std::int64_t step) const;
+
+ private:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  std::filesystem::path path_;
+};
+
+}  // namespace reel

@@ -1,0 +1,45 @@
+#include "host/train/summary.h"
+
+#include <sys/resource.h>
+
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "host/files/file.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+double train_seconds(const Summary& s) { return std::accumulate(s.epoch_seconds.begin(), s.epoch_seconds.end(), 0.0); }
+
+}  // namespace
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{1024} * usage.ru_maxrss;
+}
+
+void write_summary(const Summary& s, const std::filesystem::path& path) {
+  const nlohmann::ordered_json json = {{"test_accuracy", s.test.accuracy()},
+                                       {"test_loss", s.test.loss},
+                                       {"train_seconds", train_seconds(s)},
+                                       {"epoch_seconds", s.epoch_seconds},
+                                       {"best_epoch", s.best_epoch},
+                                       {"steps", s.steps},
+                                       {"peak_rss_bytes", peak_rss_bytes()},
+                                       {"device", fmt::format("{} ({})", s.device.name, s.device.instructions)},
+                                       {"threads", s.device.threads},
+                                       {"parameters", s.parameters},
+                                       {"version", REEL_VERSION}};
+  write_file(path, json.dump(2) + "\n");
+}
+
+std::string to_text(const Summary& s) {
+  return fmt::format("test accuracy {:.2f} %  loss {:.4f}  (epoch {})  trained {:.1f} s  peak memory {:.0f} MB",
+                     100 * s.test.accuracy(), s.test.loss, s.best_epoch, train_seconds(s),
+                     static_cast<double>(peak_rss_bytes()) / 1e6);
+}
+
+}  // namespace reel

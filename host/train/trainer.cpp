@@ -1,0 +1,277 @@
+#include "host/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "host/text/shuffle.h"
+#include "host/train/interrupt.h"
+#include "host/train/summary.h"
+#include "host/train/training_state.h"
+#include "kernels/check.h"
+
+namespace reel {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
+                 TrainEvents events)
+    : backend_(backend),
+      config_(config),
+      data_(data),
+      folder_(folder),
+      events_(std::move(events)),
+      model_(backend, config.model, config.batch_size, config.preprocessing.maxlen),
+      optimizer_(backend, config.optimizer.settings(), parameter_count(config.model)),
+      schedule_{.kind = config.schedule,
+                .peak = config.optimizer.peak_rate(),
+                .warmup = config.warmup,
+                .total = config.epochs * steps_per_epoch()},
+      device_data_(to_device(backend, data.train)),
+      device_order_(backend.allocate<std::int32_t>(data.train.size())),
+      window_(backend.allocate<BatchStats>(config.log_every)) {
+  std::vector<float> weights(model_.parameters().size());
+  initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
+  if (!config.init_from.empty()) load_weights(config.init_from, config.model, weights);
+  backend.upload(std::span<const float>(weights), model_.parameters());
+}
+
+std::int64_t Trainer::steps_per_epoch() const {
+  return (data_.train.size() + config_.batch_size - 1) / config_.batch_size;
+}
+
+void Trainer::resume() {
+  TrainingState state = load_training_state(folder_.state());
+  const Cursor cursor = cursor_of(state.values, folder_.state().string());
+  if (cursor.data_checksum != data_.checksum) {
+    fail("{}: trained on data with checksum {}, but {} has {}", folder_.path().string(), cursor.data_checksum,
+         data_.source, data_.checksum);
+  }
+  const auto restore = [&](const std::vector<float>& saved, std::span<float> place, const char* what) {
+    if (saved.size() != place.size()) {
+      fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), place.size());
+    }
+    backend_.upload(std::span<const float>(saved), place);
+  };
+  restore(state.parameters, model_.parameters(), "parameters");
+  restore(state.state1, optimizer_.state1(), "state1");
+  restore(state.state2, optimizer_.state2(), "state2");
+  optimizer_.set_steps_taken(cursor.step);
+  step_ = cursor.step;
+  epochs_done_ = cursor.epochs_done;
+  best_epoch_ = cursor.best_epoch;
+  best_accuracy_ = cursor.best_accuracy;
+  best_test_ = cursor.best_test;
+  epochs_without_gain_ = cursor.epochs_without_gain;
+  epoch_seconds_ = cursor.epoch_seconds;
+  folder_.forget_metrics_after(step_);
+}
+
+Outcome Trainer::run() {
+  const InterruptGuard guard;
+  const bool patient = config_.early_stopping == 0;
+  Stop stop = Stop::kEndOfEpoch;
+  while (epochs_done_ < config_.epochs && (patient || epochs_without_gain_ < config_.early_stopping)) {
+    stop = train_to_end_of_epoch();
+    if (stop != Stop::kEndOfEpoch) break;
+    finish_epoch();
+  }
+  if (stop == Stop::kDiverged) return Outcome::kDiverged;
+  if (stop != Stop::kEndOfEpoch) {
+    save_state();
+    if (best_epoch_ == 0) save_best();  // something to evaluate
+  }
+  if (stop == Stop::kInterrupted) return Outcome::kInterrupted;
+  write_summary();
+  return Outcome::kFinished;
+}
+
+Trainer::Stop Trainer::train_to_end_of_epoch() {
+  if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
+  shuffle();
+  window_start_ = now();
+  while (step_ < epoch_end()) {
+    const bool limit = config_.max_steps > 0 && step_ >= config_.max_steps;
+    if (limit || InterruptGuard::signal() != 0) {
+      if (!flush_and_check_weights()) return Stop::kDiverged;
+      return limit ? Stop::kMaxSteps : Stop::kInterrupted;
+    }
+    step();
+    if (window_steps_ == config_.log_every && !flush()) return Stop::kDiverged;
+  }
+  return flush_and_check_weights() ? Stop::kEndOfEpoch : Stop::kDiverged;
+}
+
+void Trainer::shuffle() {
+  const auto reviews = data_.train.size();
+  if (config_.shuffle) {
+    order_ = random_order(
+        {.seed = config_.seed, .stream = RandomStream::kShuffle, .step = static_cast<std::uint64_t>(epochs_done_)},
+        reviews);
+  } else {
+    order_.resize(static_cast<std::size_t>(reviews));
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  backend_.upload(std::span<const std::int32_t>(order_), device_order_.span());
+}
+
+void Trainer::step() {
+  const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
+  const auto place = static_cast<std::size_t>(first);
+  const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
+  const auto stats = window_.span(static_cast<std::size_t>(window_steps_), 1);
+  model_.select(device_data_, device_order_.span(place, size),
+                {.padding = config_.preprocessing.batch_padding(),
+                 .word_dropout = config_.word_dropout,
+                 .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
+                 .dropout = config_.dropout,
+                 .seed = config_.seed,
+                 .step = static_cast<std::uint64_t>(step_)});
+  model_.forward();
+  model_.backward(stats);
+  optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
+  ++step_;
+  ++window_steps_;
+  window_reviews_ += static_cast<std::int64_t>(size);
+  for (const std::int32_t row : std::span(order_).subspan(place, size)) {
+    window_tokens_ +=
+        config_.preprocessing.mask ? data_.train.lengths[static_cast<std::size_t>(row)] : data_.train.steps;
+  }
+}
+
+bool Trainer::flush() {
+  if (window_steps_ == 0) return true;
+  std::vector<BatchStats> stats(static_cast<std::size_t>(window_steps_));
+  backend_.download(std::span<const BatchStats>(window_.span(0, stats.size())), std::span(stats));
+  const double seconds = now() - window_start_;
+  epoch_seconds_.back() += seconds;
+  BatchStats sum;
+  for (std::size_t i = 0; i < stats.size(); ++i) {
+    if (!std::isfinite(stats[i].loss_sum) || !std::isfinite(stats[i].grad_norm)) {
+      events_.line(fmt::format("step {}: loss {}, gradient norm {}: training stopped",
+                               step_ - window_steps_ + 1 + static_cast<std::int64_t>(i), stats[i].loss_sum,
+                               stats[i].grad_norm));
+      return false;
+    }
+    sum.loss_sum += stats[i].loss_sum;
+    sum.correct += stats[i].correct;
+    sum.grad_norm += stats[i].grad_norm;
+  }
+  const auto reviews = static_cast<double>(window_reviews_), steps = static_cast<double>(window_steps_);
+  const double rate = static_cast<double>(window_tokens_) / seconds;
+  folder_.append({.step = step_,
+                  .epoch = epochs_done_ + 1,
+                  .split = "train",
+                  .loss = sum.loss_sum / reviews,
+                  .accuracy = sum.correct / reviews,
+                  .grad_norm = sum.grad_norm / steps,
+                  .lr = schedule_.at(step_ - 1),
+                  .seconds = seconds,
+                  .tokens_per_second = rate});
+  events_.step({.step = step_,
+                .steps_in_all = schedule_.total,
+                .epoch = epochs_done_ + 1,
+                .epochs = config_.epochs,
+                .loss = sum.loss_sum / reviews,
+                .accuracy = sum.correct / reviews,
+                .tokens_per_second = rate,
+                .seconds_left = seconds / steps * static_cast<double>(schedule_.total - step_)});
+  window_steps_ = window_reviews_ = window_tokens_ = 0;
+  window_start_ = now();
+  return true;
+}
+
+bool Trainer::flush_and_check_weights() {
+  if (!flush()) return false;
+  std::vector<float> weights(model_.parameters().size());
+  backend_.download(std::as_const(model_).parameters(), std::span(weights));
+  if (std::ranges::all_of(weights, [](float w) { return std::isfinite(w); })) return true;
+  events_.line(fmt::format("step {}: the weights are no longer finite: training stopped", step_));
+  return false;
+}
+
+Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split) {
+  const Evaluation result = evaluate(model_, dataset, config_.preprocessing.batch_padding(), config_.batch_size);
+  folder_.append({.step = step_,
+                  .epoch = epochs_done_,
+                  .split = split,
+                  .loss = result.loss,
+                  .accuracy = result.accuracy(),
+                  .seconds = result.seconds,
+                  .tokens_per_second = static_cast<double>(result.tokens) / result.seconds});
+  return result;
+}
+
+void Trainer::finish_epoch() {
+  ++epochs_done_;
+  std::string line = fmt::format("epoch {}/{}  {:.1f} s", epochs_done_, config_.epochs, epoch_seconds_.back());
+  const bool validate = data_.validation.size() > 0;
+  bool best = !validate;  // without validation the last epoch is the best guess
+  if (validate) {
+    const Evaluation result = evaluate_split(data_.validation, "validation");
+    line += fmt::format("  validation loss {:.4f} accuracy {:.2f} %", result.loss, 100 * result.accuracy());
+    best = result.accuracy() > best_accuracy_;
+    best_accuracy_ = std::max(best_accuracy_, result.accuracy());
+  }
+  epochs_without_gain_ = best ? 0 : epochs_without_gain_ + 1;
+  std::optional<Evaluation> test;
+  if (config_.test_each_epoch) {
+    test = evaluate_split(data_.test, "test");
+    line += fmt::format("  test loss {:.4f} accuracy {:.2f} %", test->loss, 100 * test->accuracy());
+  }
+  if (best) {
+    best_epoch_ = epochs_done_;
+    best_test_ = test;
+    save_best();
+  }
+  save_state();
+  events_.line(line);
+}
+
+void Trainer::save_best() const {
+  std::vector<float> weights(model_.parameters().size());
+  backend_.download(model_.parameters(), std::span(weights));
+  save_model(folder_.model(), config_.model, weights, to_metadata(config_.preprocessing));
+}
+
+void Trainer::save_state() {
+  TrainingState state;
+  const auto download = [&](std::span<const float> from, std::vector<float>& to) {
+    to.resize(from.size());
+    backend_.download(from, std::span(to));
+  };
+  download(model_.parameters(), state.parameters);
+  download(optimizer_.state1(), state.state1);
+  download(optimizer_.state2(), state.state2);
+  state.values = to_metadata(Cursor{.data_checksum = data_.checksum,
+                                    .step = step_,
+                                    .epochs_done = epochs_done_,
+                                    .best_epoch = best_epoch_,
+                                    .epochs_without_gain = epochs_without_gain_,
+                                    .best_accuracy = best_accuracy_,
+                                    .best_test = best_test_,
+                                    .epoch_seconds = epoch_seconds_});
+  save_training_state(folder_.state(), state);
+}
+
+void Trainer::write_summary() {
+  if (!best_test_) {
+    const SavedModel best = load_model(folder_.model());
+    backend_.upload(std::span<const float>(best.parameters), model_.parameters());
+    best_test_ = evaluate_split(data_.test, "test");
+  }
+  const Summary summary{.test = *best_test_,
+                        .best_epoch = best_epoch_,
+                        .steps = step_,
+                        .epoch_seconds = epoch_seconds_,
+                        .parameters = parameter_count(config_.model),
+                        .device = backend_.info()};
+  reel::write_summary(summary, folder_.summary());
+  events_.line(to_text(summary));
+}
+
+}  // namespace reel

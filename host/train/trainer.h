@@ -1,0 +1,89 @@
+// The training loop: epochs of steps, evaluations, checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/model/classifier.h"
+#include "host/model/optimizer.h"
+#include "host/train/config.h"
+#include "host/train/evaluate.h"
+#include "host/train/progress.h"
+#include "host/train/run_folder.h"
+#include "host/train/training_data.h"
+
+namespace reel {
+
+enum class Outcome {
+  kFinished,
+  kInterrupted,  // saved; --resume continues
+  kDiverged,     // loss or weights are no numbers; the last checkpoint is from before
+};
+
+struct TrainEvents {
+  std::function<void(const StepReport&)> step;        // every log_every steps
+  std::function<void(const std::string& line)> line;  // everything else that people read
+};
+
+class Trainer {
+ public:
+  /// `config.model.vocabulary` is that of the data. Initialises the weights.
+  Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
+          TrainEvents events);
+
+  /// Goes back to the run folder's last checkpoint: what follows is what the uninterrupted run would have done, bit for
+  /// bit. Throws Error when the checkpoint is of other data or another model.
+  void resume();
+
+  /// Trains to the end, or to the next signal, and writes the run folder's files.
+  Outcome run();
+
+ private:
+  enum class Stop { kEndOfEpoch, kMaxSteps, kInterrupted, kDiverged };
+
+  std::int64_t steps_per_epoch() const;
+  std::int64_t epoch_end() const { return (epochs_done_ + 1) * steps_per_epoch(); }
+
+  Stop train_to_end_of_epoch();
+  void shuffle();
+  void step();
+  /// Downloads and reports what the last steps measured; false when some of it is no number.
+  bool flush();
+  /// flush(), and whether the weights are numbers too: only then may they be saved.
+  bool flush_and_check_weights();
+  /// Evaluates, keeps the best weights, saves.
+  void finish_epoch();
+  Evaluation evaluate_split(const Dataset& dataset, const char* split);
+  void save_best() const;
+  void save_state();
+  void write_summary();
+
+  Backend<float>& backend_;
+  TrainConfig config_;
+  const TrainingData& data_;
+  RunFolder folder_;
+  TrainEvents events_;
+
+  Classifier<float> model_;
+  Optimizer<float> optimizer_;
+  Schedule schedule_;
+  DeviceDataset device_data_;
+  std::vector<std::int32_t> order_;  // of the reviews in this epoch
+  Buffer<std::int32_t> device_order_;
+
+  // The steps since the last flush.
+  Buffer<BatchStats> window_;
+  std::int64_t window_steps_ = 0, window_reviews_ = 0, window_tokens_ = 0;
+  double window_start_ = 0;
+
+  // What a checkpoint holds beside weights and optimizer state.
+  std::int64_t step_ = 0, epochs_done_ = 0, best_epoch_ = 0, epochs_without_gain_ = 0;
+  double best_accuracy_ = -1;
+  std::optional<Evaluation> best_test_;
+  std::vector<double> epoch_seconds_;  // of training alone, without evaluations
+};
+
+}  // namespace reel

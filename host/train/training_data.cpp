@@ -1,0 +1,46 @@
+#include "host/train/training_data.h"
+
+#include <cmath>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace reel {
+
+TrainingData make_training_data(Corpus corpus, const TrainConfig& config) {
+  const Preprocessing& how = config.preprocessing;
+  if (config.keras_exact) keras_shuffle(corpus);
+  TrainingData data{.source = corpus.source,
+                    .checksum = corpus.source_checksum,
+                    .vocabulary = Vocabulary(corpus, how.load),
+                    .train = make_dataset(corpus.train, how.load, how.maxlen, how.truncating),
+                    .test = make_dataset(corpus.test, how.load, how.maxlen, how.truncating)};
+  // Keras: the last samples, before any shuffling.
+  const auto kept =
+      static_cast<std::int64_t>(std::floor(static_cast<double>(data.train.size()) * (1 - config.validation_split)));
+  if (config.validation_split > 0) {
+    data.validation = slice(data.train, kept, data.train.size());
+    data.train = slice(data.train, 0, kept);
+    if (data.validation.size() == 0) fail("{}: --validation-split leaves no reviews to validate with", data.source);
+  }
+  if (data.train.size() == 0) fail("{}: no training reviews are left", data.source);
+  if (data.test.size() == 0) fail("{}: no test reviews are left", data.source);
+  return data;
+}
+
+PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing) {
+  const PaddingReport report = measure_padding(dataset);
+  const bool post = preprocessing.padding == Padding::kPost;
+  std::string line =
+      fmt::format("padding check: {:.1f} % of the rows {} padding, median {} of {} steps; ", 100 * report.padded_share,
+                  post ? "end in" : "begin with", report.median_padding, dataset.steps);
+  if (preprocessing.mask) return {.line = line + "masked: the state is carried over it"};
+  if (report.padded_share == 0) return {.line = line + "nothing to mask"};
+  line +=
+      post ? "NOT masked: it is read as words after the review and washes the state out, so that accuracy stays near "
+             "chance; --mask on mends it"
+           : "NOT masked: it is read as words before the review; --mask on skips it";
+  return {.line = line, .warning = true};
+}
+
+}  // namespace reel

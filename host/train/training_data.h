@@ -1,0 +1,29 @@
+// A corpus as a run sees it: vocabulary, and encoded splits.
+#pragma once
+
+#include <string>
+
+#include "host/text/dataset.h"
+#include "host/text/vocabulary.h"
+#include "host/train/config.h"
+
+namespace reel {
+
+struct TrainingData {
+  std::string source, checksum;
+  Vocabulary vocabulary;
+  Dataset train, validation, test;  // validation may be empty
+};
+
+/// Encodes a corpus. Throws Error when a split ends up empty.
+TrainingData make_training_data(Corpus corpus, const TrainConfig& config);
+
+/// The padding check: one line with the share of padded rows and the median number of padding steps, and what they mean
+/// for the state. `warning` when padding is unmasked; the line then names the flag that mends it.
+struct PaddingCheck {
+  std::string line;
+  bool warning = false;
+};
+PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing);
+
+}  // namespace reel

@@ -1,0 +1,27 @@
+// Where a run stands, as the metadata of last/state.safetensors.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/model/checkpoint.h"
+#include "host/train/evaluate.h"
+
+namespace reel {
+
+/// Random numbers are addressed by seed and step, so the step is the whole random state.
+struct Cursor {
+  std::string data_checksum;
+  std::int64_t step = 0, epochs_done = 0, best_epoch = 0, epochs_without_gain = 0;
+  double best_accuracy = -1;  // on the validation split
+  std::optional<Evaluation> best_test;
+  std::vector<double> epoch_seconds;
+};
+
+Metadata to_metadata(const Cursor& cursor);
+/// Throws Error, which begins with `where`, when something is missing or wrong.
+Cursor cursor_of(const Metadata& metadata, const std::string& where);
+
+}  // namespace reel
