@@ -1,4 +1,5 @@
 // reel: arguments -> command -> exit code. The only place that turns an exception into a message.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 
@@ -35,6 +36,10 @@ int run(const std::vector<std::string>& given) {
                                                                  {"eval", add_eval_command(app)},
                                                                  {"predict", add_predict_command(app)},
                                                                  {"info", add_info_command(app)}};
+  if (!given.empty() && !given.front().starts_with('-') &&
+      std::ranges::find(commands, given.front(), &std::pair<std::string, Command>::first) == commands.end()) {
+    throw CLI::ValidationError(given.front(), "no such command, expected train, prepare, eval, predict or info");
+  }
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
     app.parse(std::move(reversed));

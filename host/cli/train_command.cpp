@@ -11,13 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Corpus read_data(const TrainConfig& config, Progress& progress, bool quiet) {
+Corpus read_data(const TrainConfig& config, Progress& progress) {
   if (!config.data.empty()) return read_corpus(config.data, config.test_data);
-  return default_corpus({.announce = [&](const std::string& line) { progress.line(line); },
-                         .progress =
-                             [&](std::int64_t received, std::int64_t total) {
-                               if (!quiet) progress.show_download(received, total);
-                             }});
+  return default_corpus(
+      {.announce = [&](const std::string& line) { progress.line(line); },
+       .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }});
 }
 
 std::string thousands(std::int64_t number) {
@@ -28,20 +26,23 @@ std::string thousands(std::int64_t number) {
 
 /// What people read before the first step.
 void introduce(const TrainConfig& config, const TrainingData& data, const DeviceInfo& device, const fs::path& folder,
-               bool quiet, Progress& progress) {
-  const PaddingCheck padding = check_padding(data.train, config.preprocessing);
-  if (padding.warning || !quiet) progress.line((padding.warning ? "warning: " : "") + padding.line);
-  if (quiet) return;
+               Progress& progress) {
   const ModelConfig& model = config.model;
-  progress.line(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
+  progress.note(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
                             thousands(data.train.size()), thousands(data.validation.size()),
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
-  progress.line(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
+  progress.note(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
                             model.vocabulary, model.embedding, model.hidden,
                             model.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu",
                             model.pool == Pool::kLast ? "last" : "mean", thousands(parameter_count(model))));
-  progress.line("device: " + to_text(device));
-  progress.line("run: " + folder.string());
+  progress.note("device: " + to_text(device));
+  progress.note("run: " + folder.string());
+  const PaddingCheck padding = check_padding(data.train, config.preprocessing);
+  if (padding.warning) {
+    progress.line("warning: " + padding.line);
+  } else {
+    progress.note(padding.line);
+  }
 }
 
 int exit_code(Outcome outcome, const fs::path& folder) {
@@ -67,7 +68,7 @@ int train(TrainOptions options, const std::string& config_text) {
   std::optional<RunFolder> folder;
   if (resuming) folder = RunFolder::open(options.resume);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
-  Corpus corpus = read_data(config, progress, options.quiet);
+  Corpus corpus = read_data(config, progress);
   if (corpus.invalid_utf8 > 0) {
     progress.line(
         fmt::format("warning: {}: {} invalid UTF-8 sequences read as U+FFFD", corpus.source, corpus.invalid_utf8));
@@ -79,9 +80,10 @@ int train(TrainOptions options, const std::string& config_text) {
     data.vocabulary.write(folder->vocabulary());
     write_file(folder->config(), config_text);
   }
-  introduce(config, data, backend->info(), folder->path(), options.quiet, progress);
+  introduce(config, data, backend->info(), folder->path(), progress);
   Trainer trainer(*backend, config, data, *folder,
                   {.step = [&](const StepReport& report) { progress.show(report); },
+                   .epoch = [&](const std::string& line) { progress.note(line); },
                    .line = [&](const std::string& line) { progress.line(line); }});
   if (resuming) trainer.resume();
   return exit_code(trainer.run(), folder->path());

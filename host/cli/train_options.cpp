@@ -16,9 +16,17 @@ const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset:
 constexpr std::array kFreeOnResume = {"--resume",  "--data",      "--test-data", "--device",
                                       "--threads", "--max-steps", "--log-every", "--quiet"};
 
-CLI::Validator positive() { return CLI::Range(std::int64_t{1}, std::int64_t{1} << 31); }
-CLI::Validator not_negative() { return CLI::Range(std::int64_t{0}, std::int64_t{1} << 31); }
-CLI::Validator share() { return CLI::Range(0.0, 1.0); }
+constexpr std::int64_t kLarge = 1 << 30;
+
+/// A range that keeps quiet in --help: the limits are there to catch slips.
+template <class T>
+CLI::Validator within(T least, T most) {
+  return CLI::Range(least, most).description("");
+}
+CLI::Validator positive() { return within<std::int64_t>(1, kLarge); }
+CLI::Validator not_negative() { return within<std::int64_t>(0, kLarge); }
+CLI::Validator not_negative_real() { return within(0.0, 1e30); }
+CLI::Validator share() { return within(0.0, 1.0); }
 
 template <class T>
 CLI::Option* add(CLI::App& app, const char* name, T& target, const char* help) {
@@ -38,25 +46,24 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
       ->check(positive());
   add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->check(not_negative());
   add(app, "--drop-longer", p.load.maxlen, "Drop reviews of this many ids or more (load_data's maxlen); -1 keeps all")
-      ->check(CLI::Range(std::int64_t{-1}, std::int64_t{1} << 31));
-  add(app, "--start-char", p.load.start_char, "Id that begins every review; -1 for none")
-      ->check(CLI::Range(-1, 1 << 24));
-  add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->check(CLI::Range(-1, 1 << 24));
-  add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->check(CLI::Range(0, 1 << 24));
+      ->check(within<std::int64_t>(-1, kLarge));
+  add(app, "--start-char", p.load.start_char, "Id that begins every review; -1 for none")->check(within(-1, 1 << 24));
+  add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->check(within(-1, 1 << 24));
+  add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->check(within(0, 1 << 24));
   app.add_flag("--keras-exact", c.keras_exact, "Order an imdb.npz as load_data's NumPy shuffle with seed 113 does");
-  add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")->check(CLI::Range(1, 100000));
+  add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")->check(within(1, 100000));
   add_choice<Padding>(app, "--padding", p.padding, {{"post", Padding::kPost}, {"pre", Padding::kPre}},
                       "Which end is padded");
   add_choice<Truncating>(app, "--truncating", p.truncating, {{"pre", Truncating::kPre}, {"post", Truncating::kPost}},
                          "Which end of a long review is cut");
   add_choice(app, "--mask", p.mask, kOnOff, "on carries the state over padding; off reads padding as words");
   add(app, "--validation-split", c.validation_split, "Share of the training reviews, the last ones, to validate with")
-      ->check(CLI::Range(0.0, 0.99));
+      ->check(within(0.0, 0.99));
 }
 
 void add_model_flags(CLI::App& app, TrainConfig& c) {
-  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->check(CLI::Range(1, 4096));
-  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->check(CLI::Range(1, 4096));
+  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->check(within(1, 4096));
+  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->check(within(1, 4096));
   add_choice<Nonlinearity>(app, "--nonlinearity", c.model.nonlinearity,
                            {{"tanh", Nonlinearity::kTanh}, {"relu", Nonlinearity::kRelu}}, "Of the recurrence");
   add_choice<Pool>(app, "--pool", c.model.pool, {{"last", Pool::kLast}, {"mean", Pool::kMean}},
@@ -66,7 +73,7 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
   app.add_option("--init-from", c.init_from, "Start from the weights in this file (PyTorch's names)")
       ->type_name("FILE.safetensors");
-  add(app, "--dropout", c.dropout, "Before the output layer")->check(CLI::Range(0.0, 0.99));
+  add(app, "--dropout", c.dropout, "Before the output layer")->check(within(0.0, 0.99));
   add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->check(share());
 }
 
@@ -83,27 +90,27 @@ void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
                          {{"keras", Convention::kKeras}, {"torch", Convention::kTorch}},
                          "Whose formulas and defaults the optimizer has");
   app.add_option("--lr", o.learning_rate, "Peak learning rate; default: the convention's (Adam 0.001)")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--beta1", o.beta1, "Adam's; default 0.9")->check(CLI::Range(0.0, 0.999999));
-  app.add_option("--beta2", o.beta2, "Adam's; default 0.999")->check(CLI::Range(0.0, 0.999999));
-  app.add_option("--epsilon", o.epsilon, "Default: the convention's")->check(CLI::NonNegativeNumber);
-  app.add_option("--rho", o.rho, "RMSprop's decay; default: the convention's")->check(CLI::Range(0.0, 0.999999));
-  app.add_option("--momentum", o.momentum, "SGD's and RMSprop's; default 0")->check(CLI::Range(0.0, 0.999999));
+      ->check(not_negative_real());
+  app.add_option("--beta1", o.beta1, "Adam's; default 0.9")->check(within(0.0, 0.999999));
+  app.add_option("--beta2", o.beta2, "Adam's; default 0.999")->check(within(0.0, 0.999999));
+  app.add_option("--epsilon", o.epsilon, "Default: the convention's")->check(not_negative_real());
+  app.add_option("--rho", o.rho, "RMSprop's decay; default: the convention's")->check(within(0.0, 0.999999));
+  app.add_option("--momentum", o.momentum, "SGD's and RMSprop's; default 0")->check(within(0.0, 0.999999));
   app.add_flag("--nesterov", o.nesterov, "Nesterov's momentum (SGD)");
-  app.add_option("--weight-decay", o.weight_decay, "Default: the convention's")->check(CLI::NonNegativeNumber);
+  app.add_option("--weight-decay", o.weight_decay, "Default: the convention's")->check(not_negative_real());
   add_choice<ScheduleKind>(
       app, "--schedule", c.schedule,
       {{"constant", ScheduleKind::kConstant}, {"linear", ScheduleKind::kLinear}, {"cosine", ScheduleKind::kCosine}},
       "Course of the learning rate after the warm-up");
   add(app, "--warmup", c.warmup, "Share of all steps over which the learning rate rises")->check(share());
   add(app, "--clip-norm", c.clipping.norm, "Global norm that gradients are clipped to; 0 is off")
-      ->check(CLI::NonNegativeNumber);
-  add(app, "--clip-value", c.clipping.value, "Largest element of a gradient; 0 is off")->check(CLI::NonNegativeNumber);
+      ->check(not_negative_real());
+  add(app, "--clip-value", c.clipping.value, "Largest element of a gradient; 0 is off")->check(not_negative_real());
 }
 
 void add_loop_flags(CLI::App& app, TrainConfig& c) {
-  add(app, "--epochs", c.epochs, "Passes over the training reviews")->check(CLI::Range(1, 100000));
-  add(app, "--batch-size", c.batch_size, "Reviews of a step")->check(CLI::Range(1, 65536));
+  add(app, "--epochs", c.epochs, "Passes over the training reviews")->check(within(1, 100000));
+  add(app, "--batch-size", c.batch_size, "Reviews of a step")->check(within(1, 65536));
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
       ->check(not_negative())
       ->configurable(false);
@@ -114,8 +121,7 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
                    "Measure on the test reviews after every epoch, or at the end");
   add(app, "--seed", c.seed, "Names every random number of the run");
-  add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")
-      ->check(CLI::Range(1, 100000));
+  add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")->check(within(1, 100000));
 }
 
 /// The name of a long flag: "--lr" of "--lr=0.1".

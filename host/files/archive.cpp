@@ -42,7 +42,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
   archive_read_support_format_zip(source.get());
   const std::string name = path.string();
   if (archive_read_open_memory(source.get(), file.bytes().data(), file.bytes().size()) != ARCHIVE_OK) {
-    fail("{}: not an archive: {}", name, archive_error_string(source.get()));
+    fail("{}: damaged archive, or none: {}", name, archive_error_string(source.get()));
   }
   std::vector<char> block(kBlock);
   for (;;) {

@@ -86,6 +86,12 @@ TokenIndex Classifier<Real>::index() {
 }
 
 template <class Real>
+std::span<Real> Classifier<Real>::states() {
+  const std::int64_t zeros = (max_batch_ - batch_) * config_.hidden;
+  return h_.span(static_cast<std::size_t>(zeros), static_cast<std::size_t>((steps_ + 1) * batch_ * config_.hidden));
+}
+
+template <class Real>
 std::span<Real> Classifier<Real>::parameter(std::size_t i) {
   return parameters_.span(static_cast<std::size_t>(layout_[i].offset), static_cast<std::size_t>(layout_[i].size));
 }
@@ -153,11 +159,11 @@ void Classifier<Real>::forward() {
                         .projected = projected_.span(),
                         .w_hh = parameter(kWeightHh),
                         .nonlinearity = config_.nonlinearity,
-                        .h = h_.span()});
+                        .h = states()});
   backend_.head_forward(
       {.shape = shape(),
        .lengths = sized(lengths_, batch_),
-       .h = h_.span(),
+       .h = states(),
        .pool = config_.pool,
        .dropout = options_.dropout,
        .dropout_key = {.seed = options_.seed, .stream = RandomStream::kDropout, .step = options_.step},
@@ -194,7 +200,7 @@ void Classifier<Real>::backward(std::span<BatchStats> stats) {
        .d_pooled = sized(d_pooled_, batch_ * config_.hidden)});
   backend_.rnn_backward({.shape = shape(),
                          .lengths = sized(lengths_, batch_),
-                         .h = h_.span(),
+                         .h = states(),
                          .w_hh = parameter(kWeightHh),
                          .d_pooled = sized(d_pooled_, batch_ * config_.hidden),
                          .pool = config_.pool,

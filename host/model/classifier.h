@@ -66,6 +66,9 @@ class Classifier {
   std::span<Real> parameter(std::size_t i);  // of parameter_layout
   std::span<Real> gradient(std::size_t i);   // likewise, dense ones
   void load_batch();                         // indexes ids_
+  /// [T+1, B, H] of the current batch. h[1] stands at the same place for every batch size, so that h[0], before it,
+  /// always lies in memory that is never written: zero.
+  std::span<Real> states();
 
   Backend<Real>& backend_;
   ModelConfig config_;

@@ -61,6 +61,10 @@ void Progress::line(const std::string& text) {
   put(text + '\n');
 }
 
+void Progress::note(const std::string& text) {
+  if (style_ != Style::kQuiet) line(text);
+}
+
 void Progress::show_download(std::int64_t received, std::int64_t total) {
   if (style_ != Style::kBar || total <= 0) return;
   clear();

@@ -20,8 +20,10 @@ class Progress {
   static Style style_for_stdout(bool quiet);
 
   void show(const StepReport& report);
-  /// A line that stays: on a terminal it takes the place of the bar. Quiet runs show it too.
+  /// A line that stays: on a terminal it takes the place of the bar. Quiet runs show it too...
   void line(const std::string& text);
+  /// ...but not this one.
+  void note(const std::string& text);
   /// A bar for a download; nothing elsewhere.
   void show_download(std::int64_t received, std::int64_t total);
 

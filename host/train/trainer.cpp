@@ -229,7 +229,7 @@ void Trainer::finish_epoch() {
     save_best();
   }
   save_state();
-  events_.line(line);
+  events_.epoch(line);
 }
 
 void Trainer::save_best() const {

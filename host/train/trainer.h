@@ -24,8 +24,9 @@ enum class Outcome {
 };
 
 struct TrainEvents {
-  std::function<void(const StepReport&)> step;        // every log_every steps
-  std::function<void(const std::string& line)> line;  // everything else that people read
+  std::function<void(const StepReport&)> step;         // every log_every steps
+  std::function<void(const std::string& line)> epoch;  // after every epoch
+  std::function<void(const std::string& line)> line;   // results and what went wrong
 };
 
 class Trainer {

@@ -1,0 +1,87 @@
+#include "host/files/file.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "host/files/checksum.h"
+#include "host/files/download.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+std::size_t files_in(const TemporaryFolder& folder) {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder.path()), {}));
+}
+
+TEST(File, ReadsWhatWasWritten) {
+  const TemporaryFolder folder;
+  std::string text = "one\ntwo";
+  text += '\0';
+  write_file(folder / "a", text);
+  EXPECT_EQ(read_file(folder / "a"), text);
+  EXPECT_EQ(read_start(folder / "a", 3), "one");
+  EXPECT_EQ(MappedFile(folder / "a").bytes().size(), text.size());
+  EXPECT_EQ(MappedFile(folder.write("empty", "")).bytes().size(), 0u);
+  EXPECT_EQ(files_in(folder), 2u) << "a temporary file was left";
+}
+
+TEST(File, NamesWhatCannotBeRead) {
+  const TemporaryFolder folder;
+  expect_error([&] { read_file(folder / "none"); }, {"none: cannot be read: No such file"});
+  expect_error([&] { read_file(folder.path()); }, {"is a folder, expected a file"});
+  expect_error([&] { write_file(folder / "none" / "file", ""); }, {"none/file: cannot be written"});
+}
+
+TEST(File, KeepsTheOldFileUntilCommit) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write("new");
+  }
+  EXPECT_EQ(read_file(folder / "a"), "old");
+  EXPECT_EQ(files_in(folder), 1u);
+}
+
+TEST(File, AFullDiskIsAnErrorAndLosesNothing) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "old");
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 100, .rlim_max = before.rlim_max};  // a write past it fails, as on a full disk
+  setrlimit(RLIMIT_FSIZE, &small);
+  expect_error([&] { write_file(folder / "a", std::string(200, 'x')); }, {"a: cannot be written: File too large"});
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(read_file(folder / "a"), "old");
+  EXPECT_EQ(files_in(folder), 1u);
+}
+
+// FIPS 180-2 and RFC 1321 give these digests of "abc".
+TEST(Checksum, KnownDigests) {
+  Checksum sha256;
+  sha256.add("a");
+  sha256.add("bc");
+  EXPECT_EQ(sha256.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  Checksum md5(Checksum::Algorithm::kMd5);
+  md5.add("abc");
+  EXPECT_EQ(md5.hex(), "900150983cd24fb0d6963f7d28e17f72");
+}
+
+// libcurl reads file:// URLs too: no network needed.
+TEST(Download, KeepsTheFileOnlyWhenItsChecksumIsRight) {
+  const TemporaryFolder folder;
+  const std::string url = "file://" + folder.write("source", "abc").string();
+  download({.url = url, .md5 = "900150983cd24fb0d6963f7d28e17f72"}, folder / "good");
+  EXPECT_EQ(contents(folder / "good"), "abc");
+  expect_error([&] { download({.url = url, .md5 = "0"}, folder / "bad"); }, {"has md5 9001", "expected 0"});
+  expect_error([&] { download({.url = url + "x", .md5 = "0"}, folder / "bad"); }, {"download failed"});
+  EXPECT_EQ(files_in(folder), 2u);
+}
+
+}  // namespace
+}  // namespace reel

@@ -1,0 +1,96 @@
+#include "host/model/checkpoint.h"
+
+#include "host/files/safetensors.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+constexpr ModelConfig kConfig{
+    .vocabulary = 7, .embedding = 3, .hidden = 4, .nonlinearity = Nonlinearity::kRelu, .pool = Pool::kMean};
+
+std::vector<float> weights() {
+  std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));
+  initialise<float>(kConfig, {.init = Init::kTorch, .seed = 2}, all);
+  return all;
+}
+
+TEST(Checkpoint, ReadsTheModelItWrote) {
+  const TemporaryFolder folder;
+  const std::vector<float> all = weights();
+  save_model(folder / "m", kConfig, all, {{"key", "value"}});
+  const SavedModel model = load_model(folder / "m");
+  EXPECT_EQ(model.parameters, all);
+  EXPECT_EQ(model.config.vocabulary, 7);
+  EXPECT_EQ(model.config.embedding, 3);
+  EXPECT_EQ(model.config.hidden, 4);
+  EXPECT_EQ(model.config.nonlinearity, Nonlinearity::kRelu);
+  EXPECT_EQ(model.config.pool, Pool::kMean);
+  EXPECT_EQ(model.metadata.at("key"), "value");
+}
+
+TEST(Checkpoint, HasPyTorchsNamesAndLayouts) {
+  const TemporaryFolder folder;
+  save_model(folder / "m", kConfig, weights(), {});
+  const SafetensorsFile file(folder / "m");
+  EXPECT_EQ(file.tensors().size(), 7u);
+  file.get<float>("embedding.weight", {7, 3});
+  file.get<float>("rnn.weight_ih_l0", {4, 3});
+  file.get<float>("rnn.weight_hh_l0", {4, 4});
+  file.get<float>("rnn.bias_ih_l0", {4});
+  for (const float b : file.get<float>("rnn.bias_hh_l0", {4})) EXPECT_EQ(b, 0);
+  file.get<float>("fc.weight", {1, 4});
+  file.get<float>("fc.bias", {1});
+}
+
+/// A file as PyTorch writes it: two biases, no metadata.
+void write_torch_file(const std::filesystem::path& path, std::int64_t vocabulary) {
+  const std::vector<float> table(static_cast<std::size_t>(vocabulary * 3), 1), ih(12, 2), hh(16, 3), b1(4, 4),
+      b2(4, 0.5f), w(4, 6), b(1, 7);
+  const auto view = [](const std::vector<float>& v, std::vector<std::int64_t> shape) {
+    return tensor_view(std::span(v), std::move(shape));
+  };
+  write_safetensors(path, {{"embedding.weight", view(table, {vocabulary, 3})},
+                           {"rnn.weight_ih_l0", view(ih, {4, 3})},
+                           {"rnn.weight_hh_l0", view(hh, {4, 4})},
+                           {"rnn.bias_ih_l0", view(b1, {4})},
+                           {"rnn.bias_hh_l0", view(b2, {4})},
+                           {"fc.weight", view(w, {1, 4})},
+                           {"fc.bias", view(b, {1})}});
+}
+
+TEST(Checkpoint, JoinsPyTorchsTwoBiases) {
+  const TemporaryFolder folder;
+  write_torch_file(folder / "t", 7);
+  std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));
+  load_weights(folder / "t", kConfig, all);
+  const Parameter bias = parameter_layout(kConfig)[3];
+  for (std::int64_t i = 0; i < 4; ++i) EXPECT_EQ(all[static_cast<std::size_t>(bias.offset + i)], 4.5f);
+  EXPECT_EQ(all.back(), 7);
+}
+
+TEST(Checkpoint, RefusesWhatDoesNotFit) {
+  const TemporaryFolder folder;
+  std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));
+  write_torch_file(folder / "t", 9);
+  expect_error([&] { load_weights(folder / "t", kConfig, all); }, {"embedding.weight", "[9, 3], expected F32 [7, 3]"});
+  expect_error([&] { load_model(folder / "t"); }, {"weights without Reel's metadata"});
+  expect_error([&] { load_model(folder / "none"); }, {"none: cannot be read"});
+  const std::vector<float> x(1);
+  write_safetensors(folder / "v", {{"x", tensor_view(std::span(x), {1})}}, {{"reel_format", "2"}});
+  expect_error([&] { load_model(folder / "v"); }, {"Reel format 2, expected 1"});
+  expect_error([&] { load_training_state(folder / "v"); }, {"Reel format 2, expected 1"});
+}
+
+TEST(Checkpoint, ReadsTheTrainingStateItWrote) {
+  const TemporaryFolder folder;
+  save_training_state(folder / "s", {.parameters = {1, 2}, .state1 = {3, 4}, .values = {{"cursor", "{}"}}});
+  const TrainingState state = load_training_state(folder / "s");
+  EXPECT_EQ(state.parameters, std::vector<float>({1, 2}));
+  EXPECT_EQ(state.state1, std::vector<float>({3, 4}));
+  EXPECT_TRUE(state.state2.empty());
+  EXPECT_EQ(state.values.at("cursor"), "{}");
+}
+
+}  // namespace
+}  // namespace reel

@@ -1,0 +1,119 @@
+// Properties of the whole model; its numbers are proven in golden_test.cpp and tests/kernels/gradient_test.cpp.
+#include "host/model/classifier.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "host/model/optimizer.h"
+#include "kernels/philox.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+constexpr ModelConfig kConfig{.vocabulary = 50, .embedding = 12, .hidden = 20};
+constexpr std::int64_t kReviews = 23;
+
+/// Random reviews of 0 to 9 words in rows of `steps`.
+Dataset make_reviews(std::int64_t steps) {
+  const RandomKey key{.seed = 5, .stream = RandomStream::kGeneratedReviews};
+  Dataset data{.steps = steps};
+  for (std::int64_t i = 0; i < kReviews; ++i) {
+    const auto length = static_cast<std::int32_t>(i % 10);
+    for (std::int64_t t = 0; t < steps; ++t) {
+      const auto position = static_cast<std::uint64_t>(i * 10 + t);
+      data.ids.push_back(t < length ? static_cast<std::int32_t>(random_bits(key, position) % 50) : 0);
+    }
+    data.lengths.push_back(length);
+    data.labels.push_back(static_cast<std::int32_t>(i % 2));
+  }
+  return data;
+}
+
+struct StepResult {
+  std::vector<float> logits, parameters;
+  bool operator==(const StepResult&) const = default;
+};
+
+StepResult train_step(int threads, std::int64_t steps, const BatchOptions& options) {
+  const auto backend = make_cpu_backend<float>(threads);
+  Classifier<float> model(*backend, kConfig, kReviews, steps);
+  initialise<float>(kConfig, {.seed = 3}, model.parameters());
+  Optimizer<float> optimizer(*backend, {}, parameter_count(kConfig));
+  const DeviceDataset data = to_device(*backend, make_reviews(steps));
+  std::vector<std::int32_t> rows(kReviews);
+  std::iota(rows.begin(), rows.end(), 0);
+  std::vector<BatchStats> stats(1);
+  StepResult result;
+  for (int step = 0; step < 3; ++step) {
+    model.select(data, rows, options);
+    model.forward();
+    model.backward(stats);
+    optimizer.step(model, 0.01, {.norm = 0.1}, stats);
+  }
+  result.logits.assign(model.logits().begin(), model.logits().end());
+  result.parameters.assign(model.parameters().begin(), model.parameters().end());
+  return result;
+}
+
+TEST(Classifier, ExtraPaddingChangesNothingWhenMasked) { EXPECT_EQ(train_step(1, 9, {}), train_step(1, 31, {})); }
+
+TEST(Classifier, ExtraPaddingMattersWhenUnmasked) {
+  EXPECT_NE(train_step(1, 9, {.padding = Padding::kPost}), train_step(1, 31, {.padding = Padding::kPost}));
+}
+
+TEST(Classifier, AnyNumberOfThreadsGivesTheSameBits) {
+  const BatchOptions options{.word_dropout = 0.3f, .dropout = 0.5f, .seed = 7};
+  const StepResult one = train_step(1, 9, options);
+  for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, options), one) << threads << " threads";
+}
+
+TEST(Classifier, AReviewsLogitDoesNotDependOnItsBatch) {
+  const auto backend = make_cpu_backend<float>(2);
+  Classifier<float> model(*backend, kConfig, kReviews, 9);
+  initialise<float>(kConfig, {.seed = 3}, model.parameters());
+  const DeviceDataset data = to_device(*backend, make_reviews(9));
+  std::vector<std::int32_t> rows(kReviews);
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto logits_of = [&](std::span<const std::int32_t> chosen) {
+    model.select(data, chosen, {});
+    model.forward();
+    return std::vector<float>(model.logits().begin(), model.logits().end());
+  };
+  const std::vector<float> together = logits_of(rows);
+  std::vector<std::int32_t> reversed(rows.rbegin(), rows.rend());
+  std::vector<float> backwards = logits_of(reversed);
+  std::ranges::reverse(backwards);
+  EXPECT_EQ(backwards, together);
+  for (std::size_t i = 0; i < together.size(); ++i) {
+    EXPECT_EQ(logits_of(std::span(rows).subspan(i, 1)).front(), together[i]) << "review " << i;
+  }
+}
+
+TEST(Classifier, ASmallerBatchLeavesNoTrace) {
+  const auto backend = make_cpu_backend<float>(1);
+  Classifier<float> model(*backend, kConfig, kReviews, 9);
+  initialise<float>(kConfig, {.seed = 3}, model.parameters());
+  const DeviceDataset data = to_device(*backend, make_reviews(9));
+  std::vector<std::int32_t> rows(kReviews);
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto logits_of = [&](std::span<const std::int32_t> chosen) {
+    model.select(data, chosen, {});
+    model.forward();
+    return std::vector<float>(model.logits().begin(), model.logits().end());
+  };
+  const std::vector<float> before = logits_of(rows);
+  logits_of(std::span(rows).last(5));
+  EXPECT_EQ(logits_of(rows), before);
+}
+
+TEST(Classifier, ABatchThatIsTooLargeIsABug) {
+  const auto backend = make_cpu_backend<float>(1);
+  Classifier<float> model(*backend, kConfig, 4, 9);
+  const DeviceDataset data = to_device(*backend, make_reviews(9));
+  const std::vector<std::int32_t> rows(5, 0);
+  EXPECT_THROW(model.select(data, rows, {}), ContractError);
+}
+
+}  // namespace
+}  // namespace reel

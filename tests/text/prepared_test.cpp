@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "host/text/dataset.h"
+#include "host/text/vocabulary.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+TEST(Prepared, ReadsWhatItWrote) {
+  const TemporaryFolder folder;
+  const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
+  write_prepared(corpus, folder / "prepared");
+  const Corpus read = read_corpus(folder / "prepared");
+  EXPECT_EQ(read.source, corpus.source);
+  EXPECT_EQ(read.source_checksum, corpus.source_checksum);
+  EXPECT_EQ(read.words, corpus.words);
+  EXPECT_EQ(read.counts, corpus.counts);
+  EXPECT_EQ(read.invalid_utf8, 1);
+  EXPECT_EQ(read.train.ranks, corpus.train.ranks);
+  EXPECT_EQ(read.train.begin, corpus.train.begin);
+  EXPECT_EQ(read.train.labels, corpus.train.labels);
+  EXPECT_EQ(read.test.ranks, corpus.test.ranks);
+}
+
+TEST(Prepared, WithoutWords) {
+  const TemporaryFolder folder;
+  const Corpus corpus = read_corpus(fixture("imdb.npz"));
+  write_prepared(corpus, folder / "prepared");
+  expect_error([&] { read_corpus(folder / "prepared"); }, {"a rank of test is none of the 300 words"});
+}
+
+TEST(Prepared, DamageIsNamed) {
+  const TemporaryFolder folder;
+  const auto path = folder / "prepared";
+  const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
+  write_prepared(corpus, path);
+  folder.write("prepared/prepared.json", R"({"reel_prepared": 2})");
+  expect_error([&] { read_corpus(path); }, {"prepared.json: format 2, expected 1: prepare the data again"});
+  folder.write("prepared/prepared.json", "{");
+  expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
+  folder.write("prepared/prepared.json", R"({"reel_prepared": 1})");
+  expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
+  folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
+  expect_error([&] { read_corpus(path); }, {"vocabulary.txt:2: expected word<TAB>count"});
+  write_prepared(corpus, path);
+  const std::string tokens = contents(path / "tokens.safetensors");
+  folder.write("prepared/tokens.safetensors", tokens.substr(0, tokens.size() - 4));
+  expect_error([&] { read_corpus(path); }, {"tokens.safetensors", "truncated"});
+}
+
+TEST(Generated, IsDeterministicBalancedAndNeedsOrder) {
+  const Corpus corpus = generate_corpus(400, 100), again = generate_corpus(400, 100);
+  EXPECT_EQ(corpus.train.ranks, again.train.ranks);
+  EXPECT_EQ(corpus.train.labels, again.train.labels);
+  EXPECT_EQ(std::ranges::count(corpus.train.labels, 1), 200);
+  EXPECT_EQ(std::ranges::count(corpus.test.labels, 1), 50);
+  const Vocabulary vocabulary(corpus, {});
+  EXPECT_GE(vocabulary.id("not"), 0);
+  EXPECT_GE(vocabulary.id("nobody"), 0);
+  EXPECT_GE(vocabulary.id("but"), 0);
+}
+
+/// Sets environment variables and puts them back.
+class Environment {
+ public:
+  void set(const char* name, const std::string& value) {
+    const char* before = std::getenv(name);
+    saved_.emplace_back(name, before == nullptr ? "" : before);
+    value.empty() ? ::unsetenv(name) : ::setenv(name, value.c_str(), 1);
+  }
+  ~Environment() {
+    std::ranges::reverse(saved_);
+    for (const auto& [name, value] : saved_) value.empty() ? ::unsetenv(name) : ::setenv(name, value.c_str(), 1);
+  }
+
+ private:
+  std::vector<std::pair<const char*, std::string>> saved_;
+};
+
+TEST(DefaultCorpus, LooksInOrderAndAnnounces) {
+  const TemporaryFolder folder;
+  Environment environment;
+  std::string said;
+  const DefaultCorpusEvents events{.announce = [&](const std::string& line) { said += line + '\n'; }};
+  environment.set("REEL_DATA", fixture("aclImdb.tar.gz"));
+  environment.set("REEL_CACHE", folder.path());
+  EXPECT_EQ(default_corpus(events).train.size(), 6);
+  EXPECT_THAT(said, testing::HasSubstr("$REEL_DATA"));
+
+  environment.set("REEL_DATA", "");
+  write_prepared(read_corpus(fixture("aclImdb.tar.gz")), folder / "imdb");
+  said.clear();
+  EXPECT_EQ(default_corpus(events).train.size(), 6);
+  EXPECT_THAT(said, testing::HasSubstr("the cache"));
+
+  std::filesystem::remove_all(folder / "imdb");
+  environment.set("https_proxy", "http://127.0.0.1:1");  // no network, at once
+  environment.set("ALL_PROXY", "http://127.0.0.1:1");
+  said.clear();
+  EXPECT_EQ(default_corpus(events).source, "generated reviews");
+  EXPECT_THAT(said, testing::HasSubstr("download failed"));
+  EXPECT_THAT(said, testing::HasSubstr("NOT IMDB"));
+}
+
+}  // namespace
+}  // namespace reel

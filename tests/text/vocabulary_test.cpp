@@ -1,0 +1,88 @@
+#include "host/text/vocabulary.h"
+
+#include "host/text/corpus_builder.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+using testing::ElementsAre;
+
+Corpus small_corpus() {
+  CorpusBuilder builder;
+  builder.add(Split::kTrain, 1, "b a b c");
+  builder.add(Split::kTrain, 0, "a d b");
+  builder.add(Split::kTest, 1, "b unseen a");
+  return builder.finish("test", "");
+}
+
+TEST(CorpusBuilder, RanksByCountThenByFirstAppearance) {
+  const Corpus corpus = small_corpus();
+  EXPECT_THAT(corpus.words, ElementsAre("b", "a", "c", "d"));
+  EXPECT_THAT(corpus.counts, ElementsAre(3, 2, 1, 1));
+  EXPECT_THAT(corpus.test.ranks, ElementsAre(1, 0, 2)) << "a word of the test split alone has no rank";
+}
+
+TEST(CorpusBuilder, ShufflesOnceAndTheSameWay) {
+  CorpusBuilder first, second;
+  for (int i = 0; i < 100; ++i) {
+    for (CorpusBuilder* builder : {&first, &second}) {
+      builder->add(Split::kTrain, i < 50, std::string(static_cast<std::size_t>(i), 'x'));
+      builder->add(Split::kTest, i < 50, "y");
+    }
+  }
+  const Corpus a = first.finish("", ""), b = second.finish("", "");
+  EXPECT_EQ(a.train.labels, b.train.labels);
+  EXPECT_EQ(a.train.ranks, b.train.ranks);
+  EXPECT_FALSE(std::ranges::is_sorted(a.train.labels));
+  EXPECT_EQ(std::ranges::count(a.train.labels, 1), 50);
+}
+
+TEST(CorpusBuilder, ASplitWithoutReviewsIsAnError) {
+  CorpusBuilder builder;
+  builder.add(Split::kTrain, 1, "a");
+  expect_error([&] { builder.finish("source", ""); }, {"source: no test reviews"});
+}
+
+TEST(Vocabulary, NumbersAsLoadDataDoes) {
+  const Vocabulary vocabulary(small_corpus(), {.num_words = 6});
+  EXPECT_EQ(vocabulary.size(), 6);
+  EXPECT_EQ(vocabulary.word(0), "<pad>");
+  EXPECT_EQ(vocabulary.word(1), "<start>");
+  EXPECT_EQ(vocabulary.word(2), "<unk>");
+  EXPECT_EQ(vocabulary.word(3), "<reserved-3>");
+  EXPECT_EQ(vocabulary.word(4), "b");
+  EXPECT_EQ(vocabulary.count(4), 3);
+  EXPECT_THAT(vocabulary.encode("B, c! a"), ElementsAre(1, 4, 2, 5)) << "c lies beyond num_words";
+  EXPECT_EQ(Vocabulary(small_corpus(), {.num_words = 1000}).size(), 8) << "no more ids than words";
+}
+
+TEST(Vocabulary, ReadsWhatItWrote) {
+  const TemporaryFolder folder;
+  const Vocabulary written(small_corpus(), {.num_words = 7});
+  written.write(folder / "vocab.txt");
+  EXPECT_EQ(contents(folder / "vocab.txt"), "<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\nb\t3\na\t2\nc\t1\n");
+  const Vocabulary read = Vocabulary::read(folder / "vocab.txt", {.num_words = 7});
+  EXPECT_EQ(read.size(), 7);
+  EXPECT_EQ(read.encode("a b c d"), written.encode("a b c d"));
+  expect_error([&] { Vocabulary::read(folder.write("v", "a\t1\nb 2\n"), {}); }, {"v:2: expected word<TAB>count"});
+}
+
+TEST(Vocabulary, WithoutWordsItCannotEncode) {
+  Corpus corpus = small_corpus();
+  corpus.words.clear();
+  expect_error([&] { Vocabulary(corpus, {}).encode("a"); }, {"ranks but no words"});
+}
+
+TEST(Vocabulary, AnotherCorpusIsRenumbered) {
+  const Vocabulary vocabulary(small_corpus(), {});
+  CorpusBuilder builder;
+  builder.add(Split::kTrain, 1, "d new b");
+  builder.add(Split::kTest, 1, "new b d");
+  Corpus other = builder.finish("other", "");
+  adopt_vocabulary(other, vocabulary);
+  EXPECT_THAT(other.test.ranks, ElementsAre(0, 1, 4));
+}
+
+}  // namespace
+}  // namespace reel

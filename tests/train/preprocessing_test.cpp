@@ -1,0 +1,62 @@
+#include "host/train/preprocessing.h"
+
+#include "host/train/training_data.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+TEST(Preprocessing, SurvivesMetadata) {
+  const Preprocessing written{.load = {.num_words = 77, .skip_top = 3, .maxlen = 9, .start_char = -1, .oov_char = 5},
+                              .maxlen = 12,
+                              .padding = Padding::kPre,
+                              .truncating = Truncating::kPost,
+                              .mask = false};
+  const Preprocessing read = preprocessing_of(to_metadata(written), "m");
+  EXPECT_EQ(to_metadata(read), to_metadata(written));
+  EXPECT_EQ(read.batch_padding(), Padding::kPre);
+}
+
+TEST(Preprocessing, WrongMetadataIsNamed) {
+  Metadata metadata = to_metadata(Preprocessing{});
+  metadata["maxlen"] = "2x";
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"m: metadata 'maxlen' is '2x', expected a whole number"});
+  metadata["maxlen"] = "0";
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected 1 or more"});
+  metadata = to_metadata(Preprocessing{});
+  metadata["mask"] = "maybe";
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata 'mask' is 'maybe', expected on or off"});
+  metadata.erase("mask");
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"no metadata 'mask'"});
+}
+
+TEST(TrainingData, ValidationIsTheLastSamples) {
+  TrainConfig config;
+  config.validation_split = 0.25;
+  const Corpus corpus = generate_corpus(40, 10);
+  const std::vector<std::int32_t> labels = corpus.train.labels;
+  const TrainingData data = make_training_data(corpus, config);
+  EXPECT_EQ(data.train.labels, std::vector(labels.begin(), labels.begin() + 30));
+  EXPECT_EQ(data.validation.labels, std::vector(labels.begin() + 30, labels.end()));
+  EXPECT_EQ(data.test.size(), 10);
+}
+
+TEST(TrainingData, AnEmptySplitIsAnError) {
+  TrainConfig config;
+  config.preprocessing.load.maxlen = 2;  // drops every review
+  expect_error([&] { make_training_data(generate_corpus(40, 10), config); }, {"no training reviews are left"});
+}
+
+TEST(PaddingCheck, WarnsAndNamesTheFlagWhenUnmasked) {
+  const Dataset data{.steps = 10, .ids = std::vector<std::int32_t>(30), .lengths = {10, 4, 2}, .labels = {0, 1, 0}};
+  const PaddingCheck masked = check_padding(data, {});
+  EXPECT_FALSE(masked.warning);
+  EXPECT_THAT(masked.line, testing::HasSubstr("66.7 % of the rows end in padding, median 6 of 10 steps"));
+  const PaddingCheck unmasked = check_padding(data, {.mask = false});
+  EXPECT_TRUE(unmasked.warning);
+  EXPECT_THAT(unmasked.line, testing::HasSubstr("--mask on"));
+  EXPECT_FALSE(check_padding(Dataset{.steps = 1, .ids = {1}, .lengths = {1}, .labels = {0}}, {.mask = false}).warning);
+}
+
+}  // namespace
+}  // namespace reel
