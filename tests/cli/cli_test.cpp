@@ -1,0 +1,241 @@
+// The program from the outside: arguments, standard input and files in; exit code, output and files out.
+#include <sys/wait.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "host/files/safetensors.h"
+#include "host/model/checkpoint.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+struct Result {
+  int code = 0;
+  std::string out, err;
+};
+
+class Program : public testing::Test {
+ protected:
+  /// Runs `reel ARGUMENTS` in a shell, in the test's folder.
+  Result reel(const std::string& arguments, const std::string& input = "") {
+    folder_.write("in", input);
+    const std::string command =
+        "cd " + folder_.path().string() + " && " REEL_PROGRAM " " + arguments + " <in >out 2>err";
+    const int status = std::system(command.c_str());
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .out = contents(folder_ / "out"),
+            .err = contents(folder_ / "err")};
+  }
+
+  /// What a failed command says: one line that begins with the program's name.
+  void expect_failure(const std::string& arguments, int code, const std::string& part, const std::string& input = "") {
+    const Result result = reel(arguments, input);
+    EXPECT_EQ(result.code, code) << arguments << result.err;
+    EXPECT_THAT(result.err, StartsWith("reel: "));
+    EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(part));
+  }
+
+  void train_small(const std::string& more) {
+    const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + more);
+    ASSERT_EQ(result.code, 0) << result.err;
+  }
+
+  static constexpr const char* kSmall =
+      " --batch-size 2 --embedding-dim 4 --hidden-size 5 --maxlen 12 --epochs 3 --threads 1 ";
+  TemporaryFolder folder_;
+};
+
+TEST_F(Program, HelpReadsLikeAManual) {
+  const Result help = reel("--help");
+  EXPECT_EQ(help.code, 0);
+  for (const char* command : {"train", "prepare", "eval", "predict", "info", "Exit codes"}) {
+    EXPECT_THAT(help.out, HasSubstr(command));
+  }
+  const Result train = reel("train --help");
+  for (const char* flag :
+       {"--data",         "--out",         "--preset",        "--config",           "--device",
+        "--threads",      "--seed",        "--vocab-size",    "--maxlen",           "--padding",
+        "--truncating",   "--mask",        "--embedding-dim", "--hidden-size",      "--pool",
+        "--nonlinearity", "--init",        "--epochs",        "--batch-size",       "--optimizer",
+        "--convention",   "--lr",          "--schedule",      "--warmup",           "--clip-norm",
+        "--clip-value",   "--dropout",     "--word-dropout",  "--validation-split", "--early-stopping",
+        "--max-steps",    "--shuffle",     "--init-from",     "--resume",           "--log-every",
+        "--quiet",        "--keras-exact", "--skip-top"}) {
+    EXPECT_THAT(train.out, HasSubstr(flag));
+  }
+  EXPECT_THAT(reel("--version").out, HasSubstr("0.1.0"));
+  EXPECT_THAT(reel("info").out, HasSubstr("cpu"));
+}
+
+TEST_F(Program, WrongArgumentsAreOneLineAndExit2) {
+  expect_failure("", 2, "subcommand is required");
+  expect_failure("tarin", 2, "tarin: no such command, expected train");
+  expect_failure("train --dropout 2", 2, "--dropout: Value 2 not in range");
+  expect_failure("train --mask maybe", 2, "--mask: 'maybe', expected on|off");
+  expect_failure("train --epochs many", 2, "--epochs");
+  expect_failure("train --no-such-flag", 2, "--no-such-flag");
+  expect_failure("train --early-stopping 2", 2, "expected --validation-split");
+  expect_failure("predict", 2, "model is required");
+}
+
+TEST_F(Program, TrainsEvaluatesAndPredicts) {
+  train_small("--out run");
+  EXPECT_THAT(contents(folder_ / "out"), HasSubstr("padding check: "));
+  EXPECT_THAT(contents(folder_ / "out"), HasSubstr("parameters"));
+  EXPECT_THAT(contents(folder_ / "out"), HasSubstr("epoch 3/3"));
+  EXPECT_THAT(contents(folder_ / "out"), HasSubstr("test accuracy"));
+  for (const char* file :
+       {"config.toml", "vocab.txt", "model.safetensors", "metrics.jsonl", "summary.json", "last/state.safetensors"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "run" / file)) << file;
+  }
+  EXPECT_THAT(contents(folder_ / "run" / "vocab.txt"),
+              StartsWith("<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\nfilm\t5\n"));
+
+  const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
+  EXPECT_EQ(evaluation.code, 0) << evaluation.err;
+  for (const char* part : {"reviews    2", "loss", "accuracy", "95 % interval", "F1", "called positive"}) {
+    EXPECT_THAT(evaluation.out, HasSubstr(part));
+  }
+  const json summary = json::parse(contents(folder_ / "run" / "summary.json"));
+  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("{:.4f}", summary["test_loss"].get<double>())));
+
+  const Result arguments = reel("predict run 'A joy, a warm joy' ''");
+  const Result lines = reel("predict run", "A joy, a warm joy\n\n");
+  EXPECT_EQ(arguments.out, lines.out);
+  EXPECT_EQ(std::ranges::count(lines.out, '\n'), 2);
+  const json line = json::parse(lines.out.substr(0, lines.out.find('\n')));
+  const double logit = line["logit"];
+  EXPECT_NEAR(line["probability"].get<double>(), 1 / (1 + std::exp(-logit)), 1e-12);
+  EXPECT_EQ(line["label"], logit > 0 ? 1 : 0);
+}
+
+TEST_F(Program, PredictsIdsAsItPredictsTheirText) {
+  train_small("--out run");
+  const Result text = reel("predict run 'film'");
+  EXPECT_EQ(reel("predict run --input ids", "{\"ids\": [1, 4]}\n").out, text.out);
+  expect_failure("predict run --input ids", 1, "input 2: id 99, expected 0 to", "{\"ids\": [1]}\n{\"ids\": [99]}\n");
+  EXPECT_EQ(std::ranges::count(contents(folder_ / "out"), '\n'), 1) << "the line before the bad one is not lost";
+  expect_failure("predict run --input ids", 1, "input 1: expected {\"ids\"", "[1]\n");
+}
+
+TEST_F(Program, UnmaskedPaddingIsPredictedAsItWasTrained) {
+  for (const char* padding : {"post", "pre"}) {
+    const std::string out = std::string("run-") + padding;
+    train_small("--mask off --padding " + std::string(padding) + " --out " + out);
+    EXPECT_THAT(contents(folder_ / "out"), HasSubstr("warning: padding check"));
+    folder_.write("one.csv", "text,label\na joy a warm joy,1\n");
+    const json line = json::parse(reel("predict " + out + " 'a joy a warm joy'").out);
+    const double loss = std::log1p(std::exp(-line["logit"].get<double>()));
+    EXPECT_THAT(reel("eval " + out + " --data one.csv").out, HasSubstr(fmt::format("{:.4f}", loss))) << padding;
+  }
+}
+
+TEST_F(Program, EveryKindOfDataTrains) {
+  folder_.write("d/train.csv", "text,label\ngood film,1\nbad film,0\n");
+  folder_.write("d/test.csv", "text,label\ngood,1\n");
+  folder_.write("j.jsonl", "{\"text\":\"good\",\"label\":1}\n{\"text\":\"bad\",\"label\":0}\n");
+  ASSERT_EQ(reel("prepare --data d --out prepared").code, 0);
+  for (const std::string& data : {std::string("d"), std::string("j.jsonl"), std::string("prepared"),
+                                 std::string("d/train.csv --test-data d/test.csv"), fixture("imdb.npz").string(),
+                                 fixture("imdb.npz").string() + " --keras-exact"}) {
+    const Result result = reel("train --data " + data + kSmall);
+    EXPECT_EQ(result.code, 0) << data << ": " << result.err;
+  }
+}
+
+TEST_F(Program, DumpedConfigRoundTrips) {
+  const std::string flags = "--preset tutorial --lr 0.5 --nesterov --optimizer sgd --data 'a b' ";
+  const Result first = reel("train --dump-config " + flags);
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("batch-size = 32"));
+  EXPECT_THAT(first.out, HasSubstr("mask = 'off'"));
+  EXPECT_THAT(first.out, HasSubstr("nesterov = true"));
+  folder_.write("c.toml", first.out);
+  EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out);
+  EXPECT_THAT(reel("train --dump-config --config c.toml --lr 0.25").out, HasSubstr("lr = 0.25"))
+      << "the command line wins";
+  EXPECT_THAT(reel("train --dump-config --preset recipe").out, HasSubstr("word-dropout = 0.2"));
+  folder_.write("c.toml", "preset = 'tutorial'\n");
+  EXPECT_THAT(reel("train --dump-config --config c.toml").out, HasSubstr("batch-size = 32"));
+  folder_.write("c.toml", "learning_rate = 1\n");
+  expect_failure("train --config c.toml", 1, "c.toml: key 'learning_rate', expected a flag of reel train");
+  expect_failure("train --config none.toml", 1, "none.toml: cannot be read");
+}
+
+TEST_F(Program, ResumeIsUninterruptedBitForBit) {
+  train_small("--out whole");
+  train_small("--out part --max-steps 4");
+  const Result resumed = reel("train --resume part");
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(load_model(folder_ / "whole" / "model.safetensors").parameters,
+            load_model(folder_ / "part" / "model.safetensors").parameters);
+  expect_failure("train --resume part --lr 1", 2, "--lr: a resumed run keeps");
+  expect_failure("train --resume none", 1, "none/config.toml: cannot be read");
+  expect_failure("train --out whole --data " + fixture("aclImdb.tar.gz").string(), 1, "holds a run already");
+}
+
+TEST_F(Program, SigtermSavesAndSaysHowToGoOn) {
+  folder_.write("train.sh",
+                "timeout -s TERM 2 " REEL_PROGRAM " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+                    " --epochs 100000 --evaluate end --log-every 100 --out run >/dev/null 2>err; echo $? >code");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel train --resume run"));
+  EXPECT_EQ(load_training_state(folder_ / "run" / "last" / "state.safetensors").state1.empty(), false);
+}
+
+TEST_F(Program, DivergenceExits3) {
+  const Result result =
+      reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+           "--nonlinearity relu --optimizer sgd --lr 1e30 --schedule constant --warmup 0 --clip-norm 0");
+  EXPECT_EQ(result.code, 3) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("diverged"));
+}
+
+TEST_F(Program, BadFilesAreNamed) {
+  expect_failure("train --data none", 1, "none: no such file or folder");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "runs")) << "no folder is left behind";
+  expect_failure("train --device cuda --data " + fixture("aclImdb.tar.gz").string(), 1, "--device cuda");
+  expect_failure("eval none --data x", 1, "none: cannot be read");
+  train_small("--out run");
+  folder_.write("run/vocab.txt", "<pad>\t0\n");
+  expect_failure("predict run x", 1, "vocab.txt: 1 words, but the embedding table");
+  SafetensorsFile file(folder_ / "run" / "model.safetensors");
+  auto metadata = file.metadata();
+  metadata["reel_format"] = "9";
+  write_safetensors(folder_ / "m.safetensors", file.tensors(), metadata);
+  expect_failure("info m.safetensors", 1, "Reel format 9, expected 1");
+  folder_.write("m.safetensors", contents(folder_ / "run" / "model.safetensors").substr(0, 200));
+  expect_failure("info m.safetensors", 1, "m.safetensors: not a safetensors file, or a truncated one");
+}
+
+TEST_F(Program, ADiskThatIsFullLosesNothing) {
+  train_small("--out run --max-steps 3");
+  const std::string before = contents(folder_ / "run" / "last" / "state.safetensors");
+  folder_.write("train.sh",
+                "trap '' XFSZ; ulimit -f 1; " REEL_PROGRAM " train --resume run >/dev/null 2>err; echo $? >code");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "code"), "1\n");
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("cannot be written: File too large"));
+  EXPECT_EQ(contents(folder_ / "run" / "last" / "state.safetensors"), before);
+}
+
+TEST_F(Program, TrainsOnTheRealReviews) {
+  REEL_REQUIRE_DATA(data);
+  for (const char* source : {"aclImdb_v1.tar.gz", "imdb.npz"}) {
+    const Result result = reel("train --max-steps 20 --evaluate end --out run-" + std::string(source) + " --data " +
+                               (data / source).string());
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("1,313,025 parameters"));
+    EXPECT_THAT(result.out, HasSubstr("padding check: 57.0 % of the rows end in padding, median 22 of 200 steps"));
+  }
+}
+
+}  // namespace
+}  // namespace reel
