@@ -18,7 +18,9 @@
 #include <cstddef>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -35,14 +37,21 @@ template <class Real>
 constexpr std::size_t kLanes = hn::MaxLanes(Tag<Real>());
 
 // 6 rows x 2 vectors fill the 16 registers of AVX2; targets with 32 registers take 6 x 4.
-constexpr std::size_t kGroupRows = 6;
-#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
-constexpr std::size_t kPanelVectors = 4;
-#else
 constexpr std::size_t kPanelVectors = 2;
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+constexpr std::size_t kGroupRows = 12;
+#else
+constexpr std::size_t kGroupRows = 6;
 #endif
 template <class Real>
 constexpr std::size_t kPanelColumns = kPanelVectors* kLanes<Real>;
+
+/// Asks for `count` elements before they are needed: gathered rows lie where the hardware does not expect them.
+template <class Real>
+HWY_INLINE void prefetch_row(const Real* from, std::size_t count) {
+  constexpr std::size_t kLine = 64 / sizeof(Real);
+  for (std::size_t i = 0; i < count; i += kLine) hwy::Prefetch(from + i);
+}
 
 /// The first `count` lanes from memory (zero after them); `count` may exceed the vector.
 template <class Real>
@@ -120,6 +129,16 @@ HWY_INLINE void multiply_group(const Real* const* rows, std::size_t depth, const
   }
 }
 
+/// multiply_group for a number of rows known at run time, at most kMost.
+template <std::size_t kMost, class Real, class Finish>
+HWY_INLINE void multiply_some(std::size_t count, const Real* const* rows, std::size_t depth, const Real* panel,
+                              const Finish& finish) {
+  if constexpr (kMost > 1) {
+    if (count < kMost) return multiply_some<kMost - 1>(count, rows, depth, panel, finish);
+  }
+  multiply_group<kMost>(rows, depth, panel, finish);
+}
+
 /// Calls finish(row, column, columns_left, sum) for each vector of C = rows . matrix. `columns_left` >= 1 counts the
 /// columns from `column` to the end; only so many lanes of `sum` mean something.
 template <class Real, class Finish>
@@ -136,26 +155,7 @@ HWY_INLINE void multiply_rows(std::span<const Real* const> rows, const PackedMat
         if (column < matrix.columns) finish(first + r, column, matrix.columns - column, sum);
       };
       const Real* const* group = rows.data() + first;
-      switch (end - first) {
-        case 1:
-          multiply_group<1>(group, matrix.depth, panel, finish_vector);
-          break;
-        case 2:
-          multiply_group<2>(group, matrix.depth, panel, finish_vector);
-          break;
-        case 3:
-          multiply_group<3>(group, matrix.depth, panel, finish_vector);
-          break;
-        case 4:
-          multiply_group<4>(group, matrix.depth, panel, finish_vector);
-          break;
-        case 5:
-          multiply_group<5>(group, matrix.depth, panel, finish_vector);
-          break;
-        default:
-          multiply_group<6>(group, matrix.depth, panel, finish_vector);
-          break;
-      }
+      multiply_some<kGroupRows>(end - first, group, matrix.depth, panel, finish_vector);
       first = end;
     }
   }
@@ -187,6 +187,19 @@ HWY_INLINE void outer_tile(const Real* HWY_RESTRICT a, const Real* HWY_RESTRICT 
   }
 }
 
+/// outer_tile for a number of rows known at run time; kMost if there are more.
+template <std::size_t kMost, class Real>
+HWY_INLINE void outer_some(std::size_t rows, const Real* a, const Real* b, std::size_t depth, Real* c,
+                           std::size_t c_stride, std::size_t columns) {
+  if constexpr (kMost > 1) {
+    if (rows < kMost) return outer_some<kMost - 1>(rows, a, b, depth, c, c_stride, columns);
+  }
+  outer_tile<kMost>(a, b, depth, c, c_stride, columns);
+}
+
+/// How many pairs ahead of the one being packed add_outer asks for.
+constexpr std::size_t kPrefetchDistance = 24;
+
 /// Pairs that add_outer packs at a time: about 128 KB, which stay in the L2 cache.
 template <class Real>
 constexpr std::size_t outer_depth(std::size_t columns) {
@@ -200,6 +213,27 @@ std::size_t outer_scratch(std::size_t rows, std::size_t columns) {
   return packed_size<Real>(outer_depth<Real>(columns), columns) + outer_depth<Real>(columns) * groups * kGroupRows;
 }
 
+/// One row of a panel; columns from `left` on are zero.
+template <class Real>
+HWY_INLINE void copy_panel_row(const Real* HWY_RESTRICT from, std::size_t left, Real* HWY_RESTRICT to) {
+  const Tag<Real> d;
+  for (std::size_t v = 0; v < kPanelVectors; ++v) {
+    const std::size_t column = v * kLanes<Real>;
+    const Vector<Real> part = column < left ? load_part(from + column, left - column) : hn::Zero(d);
+    hn::StoreU(part, d, to + column);
+  }
+}
+
+/// One column of a row group: of a size known to the compiler wherever the group is full.
+template <class Real>
+HWY_INLINE void copy_group(const Real* HWY_RESTRICT from, std::size_t left, Real* HWY_RESTRICT to) {
+  if (left >= kGroupRows) {
+    for (std::size_t r = 0; r < kGroupRows; ++r) to[r] = from[r];
+  } else {
+    for (std::size_t r = 0; r < left; ++r) to[r] = from[r];
+  }
+}
+
 /// Rows [first, last) of C[*, columns] += sum over k of a[k] b[k]^T. Both are packed a piece at a time: columns of
 /// gathered rows lie a power of two apart and would evict each other from the L1 cache.
 template <class Real>
@@ -211,14 +245,15 @@ void add_outer(std::span<const Real* const> a, std::span<const Real* const> b, s
     Real* const b_packed = scratch.data();
     Real* const a_packed = b_packed + packed_size<Real>(depth, columns);
     for (std::size_t k = 0; k < count; ++k) {
+      if (begin + k + kPrefetchDistance < a.size()) {
+        prefetch_row(b[begin + k + kPrefetchDistance], columns);
+        prefetch_row(a[begin + k + kPrefetchDistance] + first, last - first);
+      }
       for (std::size_t j = 0; j < columns; j += kPanelColumns<Real>) {
-        const std::size_t width = std::min(kPanelColumns<Real>, columns - j);
-        Real* const to = b_packed + j * count + k * kPanelColumns<Real>;
-        std::copy_n(b[begin + k] + j, width, to);
-        std::fill(to + width, to + kPanelColumns<Real>, Real{0});
+        copy_panel_row(b[begin + k] + j, columns - j, b_packed + j * count + k * kPanelColumns<Real>);
       }
       for (std::size_t i = first; i < last; i += kGroupRows) {
-        std::copy_n(a[begin + k] + i, std::min(kGroupRows, last - i), a_packed + (i - first) * count + k * kGroupRows);
+        copy_group(a[begin + k] + i, last - i, a_packed + (i - first) * count + k * kGroupRows);
       }
     }
     for (std::size_t j = 0; j < columns; j += kPanelColumns<Real>) {
@@ -226,26 +261,7 @@ void add_outer(std::span<const Real* const> a, std::span<const Real* const> b, s
         const Real* const x = a_packed + (i - first) * count;
         const Real* const y = b_packed + j * count;
         Real* const to = c + i * columns + j;
-        switch (last - i) {
-          case 1:
-            outer_tile<1>(x, y, count, to, columns, columns - j);
-            break;
-          case 2:
-            outer_tile<2>(x, y, count, to, columns, columns - j);
-            break;
-          case 3:
-            outer_tile<3>(x, y, count, to, columns, columns - j);
-            break;
-          case 4:
-            outer_tile<4>(x, y, count, to, columns, columns - j);
-            break;
-          case 5:
-            outer_tile<5>(x, y, count, to, columns, columns - j);
-            break;
-          default:
-            outer_tile<6>(x, y, count, to, columns, columns - j);
-            break;
-        }
+        outer_some<kGroupRows>(last - i, x, y, count, to, columns, columns - j);
       }
     }
   }

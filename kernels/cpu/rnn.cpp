@@ -6,11 +6,11 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/rnn.cpp"
 #include "hwy/foreach_target.h"
 // foreach_target.h comes first
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/products-inl.h"
 #include "kernels/cpu/row_plan.h"
+#include "kernels/cpu/tanh-inl.h"
 #include "kernels/shapes.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,7 +20,7 @@ namespace HWY_NAMESPACE {
 template <class Real>
 HWY_INLINE Vector<Real> activate(Nonlinearity nonlinearity, Vector<Real> z) {
   const Tag<Real> d;
-  return nonlinearity == Nonlinearity::kTanh ? hn::Tanh(d, z) : hn::Max(z, hn::Zero(d));
+  return nonlinearity == Nonlinearity::kTanh ? fast_tanh(z) : hn::Max(z, hn::Zero(d));
 }
 
 /// The nonlinearity's derivative, from its value.
@@ -107,6 +107,7 @@ void run_time_loop(CpuContext& context, const RnnBackward<Real>& args, const Pac
         store_part(hn::Mul(dh, slope<Real>(args.nonlinearity, h)), args.dz.data() + (t * B + b) * H + column, left);
       };
       for (std::size_t i = 0; i < running; ++i) dz_later[i] = args.dz.data() + ((t + 1) * B + rows[i]) * H;
+      for (std::size_t i = 0; i < active; ++i) prefetch_row(args.h.data() + (t * B + rows[i]) * H, H);
       multiply_rows<Real>(dz_later.first(running), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
         for (std::size_t column = 0; column < H; column += kLanes<Real>) finish(i, column, H - column, hn::Zero(d));

@@ -143,8 +143,8 @@ TEST_F(Program, EveryKindOfDataTrains) {
   folder_.write("j.jsonl", "{\"text\":\"good\",\"label\":1}\n{\"text\":\"bad\",\"label\":0}\n");
   ASSERT_EQ(reel("prepare --data d --out prepared").code, 0);
   for (const std::string& data : {std::string("d"), std::string("j.jsonl"), std::string("prepared"),
-                                 std::string("d/train.csv --test-data d/test.csv"), fixture("imdb.npz").string(),
-                                 fixture("imdb.npz").string() + " --keras-exact"}) {
+                                  std::string("d/train.csv --test-data d/test.csv"), fixture("imdb.npz").string(),
+                                  fixture("imdb.npz").string() + " --keras-exact"}) {
     const Result result = reel("train --data " + data + kSmall);
     EXPECT_EQ(result.code, 0) << data << ": " << result.err;
   }
