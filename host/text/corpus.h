@@ -44,7 +44,7 @@ Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::pat
 
 /// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early
 /// negations. Deterministic.
-Corpus generate_corpus(std::int64_t train = 4000, std::int64_t test = 1000);
+Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second.
 void write_prepared(const Corpus& corpus, const std::filesystem::path& folder);

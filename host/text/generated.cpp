@@ -42,7 +42,8 @@ constexpr std::array<std::string_view, 4> kNegatingOpenings = {
     "do not believe what everyone says about it", "never trust what the critics wrote",
     "nobody should believe this opinion", "it is not true what they say"};
 
-constexpr std::uint32_t kNegatedOpeningPercent = 25, kFillerPercent = 40;
+// Enough plain statements for a beginning, enough twists that words alone do not get far.
+constexpr std::uint32_t kNegatedOpeningPercent = 15, kFillerPercent = 40, kPlainPercent = 60, kNegatedPercent = 15;
 
 /// Random choices of one review, each at its own address.
 class Dice {
@@ -64,14 +65,10 @@ class Dice {
 std::string opinion(Dice& dice, bool good) {
   const Words same = good ? Words(kGood) : Words(kBad), opposite = good ? Words(kBad) : Words(kGood);
   const std::string subject = dice.pick(kSubjects);
-  switch (dice.below(3)) {
-    case 0:
-      return subject + " was " + dice.pick(same);
-    case 1:
-      return subject + " was not " + dice.pick(opposite);
-    default:
-      return subject + " seemed " + dice.pick(opposite) + " at first but was " + dice.pick(same);
-  }
+  const std::uint32_t kind = dice.below(100);
+  if (kind < kPlainPercent) return subject + " was " + dice.pick(same);
+  if (kind < kPlainPercent + kNegatedPercent) return subject + " was not " + dice.pick(opposite);
+  return subject + " seemed " + dice.pick(opposite) + " at first but was " + dice.pick(same);
 }
 
 std::string review(Dice& dice, bool good) {
