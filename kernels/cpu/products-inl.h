@@ -106,26 +106,35 @@ PackedMatrix<Real> pack(const Real* from, std::size_t depth_stride, std::size_t 
   return {to.data(), depth, columns};
 }
 
+// The sums of a tile stay in registers only where every loop over them is unrolled, which GCC does not always find
+// worth its while.
+#undef REEL_UNROLL
+#define REEL_UNROLL _Pragma("GCC unroll 16")
+
 template <std::size_t kRows, class Real, class Finish>
 HWY_INLINE void multiply_group(const Real* const* rows, std::size_t depth, const Real* HWY_RESTRICT panel,
                                const Finish& finish) {
   const Tag<Real> d;
   const Real* a[kRows];
   Vector<Real> sum[kRows][kPanelVectors];
-  for (std::size_t r = 0; r < kRows; ++r) {
+  REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     a[r] = rows[r];
-    for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
   }
   for (std::size_t k = 0; k < depth; ++k, panel += kPanelColumns<Real>) {
     Vector<Real> b[kPanelVectors];
-    for (std::size_t v = 0; v < kPanelVectors; ++v) b[v] = hn::LoadU(d, panel + v * kLanes<Real>);
-    for (std::size_t r = 0; r < kRows; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) b[v] = hn::LoadU(d, panel + v * kLanes<Real>);
+    REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       const Vector<Real> x = hn::Set(d, a[r][k]);
-      for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::MulAdd(x, b[v], sum[r][v]);
+      REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::MulAdd(x, b[v], sum[r][v]);
     }
   }
+  alignas(64) Real done[kRows][kPanelColumns<Real>];
+  REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) hn::Store(sum[r][v], d, done[r] + v * kLanes<Real>);
+  }
   for (std::size_t r = 0; r < kRows; ++r) {
-    for (std::size_t v = 0; v < kPanelVectors; ++v) finish(r, v, sum[r][v]);
+    for (std::size_t v = 0; v < kPanelVectors; ++v) finish(r, v, hn::Load(d, done[r] + v * kLanes<Real>));
   }
 }
 
@@ -167,19 +176,20 @@ HWY_INLINE void outer_tile(const Real* HWY_RESTRICT a, const Real* HWY_RESTRICT 
                            std::size_t c_stride, std::size_t columns) {
   const Tag<Real> d;
   Vector<Real> sum[kRows][kPanelVectors];
-  for (std::size_t r = 0; r < kRows; ++r) {
-    for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
+  REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
   }
   for (std::size_t k = 0; k < depth; ++k, a += kGroupRows, b += kPanelColumns<Real>) {
     Vector<Real> row[kPanelVectors];
-    for (std::size_t v = 0; v < kPanelVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes<Real>);
-    for (std::size_t r = 0; r < kRows; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes<Real>);
+    REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       const Vector<Real> scale = hn::Set(d, a[r]);
-      for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::MulAdd(scale, row[v], sum[r][v]);
+      REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::MulAdd(scale, row[v], sum[r][v]);
     }
   }
-  for (std::size_t r = 0; r < kRows; ++r) {
-    for (std::size_t v = 0; v < kPanelVectors && v * kLanes<Real> < columns; ++v) {
+  REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
+      if (v * kLanes<Real> >= columns) continue;
       Real* const to = c + r * c_stride + v * kLanes<Real>;
       const std::size_t left = columns - v * kLanes<Real>;
       store_part(hn::Add(load_part(to, left), sum[r][v]), to, left);

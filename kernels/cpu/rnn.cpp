@@ -57,19 +57,24 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
   const cpu::RowPlan plan = cpu::plan_rows(args.lengths.first(B), context);
   const auto state = context.arena.take<const Real*>(B);
   const auto input = context.arena.take<const Real*>(B);
+  const auto next_input = context.arena.take<const Real*>(B);
 
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
     const auto h = state.subspan(plan.begin[task], rows.size());
     const auto x = input.subspan(plan.begin[task], rows.size());
+    const auto x_next = next_input.subspan(plan.begin[task], rows.size());
     for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         h[i] = args.h.data() + (t * B + rows[i]) * H;
         x[i] = args.projected.data() + static_cast<std::size_t>(args.row[rows[i] * T + t]) * H;
+        const bool last = t + 1 == static_cast<std::size_t>(args.lengths[rows[i]]);
+        x_next[i] = last ? x[i] : args.projected.data() + static_cast<std::size_t>(args.row[rows[i] * T + t + 1]) * H;
       }
       Real* const next = args.h.data() + (t + 1) * B * H;
       multiply_rows<Real>(h.first(active), w,
                           [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
+                            hwy::Prefetch(x_next[i] + column);
                             const Vector<Real> z = hn::Add(sum, load_part(x[i] + column, left));
                             store_part(activate<Real>(args.nonlinearity, z), next + rows[i] * H + column, left);
                           });
@@ -103,11 +108,11 @@ void run_time_loop(CpuContext& context, const RnnBackward<Real>& args, const Pac
         if (weight != 0) {
           dh = hn::MulAdd(hn::Set(d, weight), load_part(args.d_pooled.data() + b * H + column, left), dh);
         }
+        hwy::Prefetch(args.h.data() + (t * B + b) * H + column);  // of the next step
         const Vector<Real> h = load_part(args.h.data() + ((t + 1) * B + b) * H + column, left);
         store_part(hn::Mul(dh, slope<Real>(args.nonlinearity, h)), args.dz.data() + (t * B + b) * H + column, left);
       };
       for (std::size_t i = 0; i < running; ++i) dz_later[i] = args.dz.data() + ((t + 1) * B + rows[i]) * H;
-      for (std::size_t i = 0; i < active; ++i) prefetch_row(args.h.data() + (t * B + rows[i]) * H, H);
       multiply_rows<Real>(dz_later.first(running), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
         for (std::size_t column = 0; column < H; column += kLanes<Real>) finish(i, column, H - column, hn::Zero(d));

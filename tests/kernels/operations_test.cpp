@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "hwy/targets.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/reference.h"
 #include "tests/kernels/run_problem.h"
@@ -64,6 +65,18 @@ TEST_P(Operations, CpuFloatAgreesWithFloat64) {
 TEST_P(Operations, CpuDoubleAgreesWithFloat64) {
   const auto backend = make_cpu_backend<double>(2);
   expect_equal_results<double>(run_problem(*backend, problem()), reference(problem()));
+}
+
+/// What a machine with fewer vector instructions runs.
+TEST_P(Operations, EveryInstructionSetAgreesWithFloat64) {
+  const auto backend = make_cpu_backend<float>(1);
+  for (std::int64_t targets = hwy::SupportedTargets(); targets != 0; targets &= targets - 1) {
+    const std::int64_t target = targets & -targets;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    expect_equal_results<float>(run_problem(*backend, problem()), reference(problem()));
+    hwy::SetSupportedTargetsForTest(0);
+  }
 }
 
 TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
