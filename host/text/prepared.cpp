@@ -1,10 +1,11 @@
 // The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank) and prepared.json, written last.
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "host/files/safetensors.h"
 #include "host/text/readers.h"
+#include "host/text/word_counts.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -44,22 +45,16 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
   return reviews;
 }
 
-/// Lines `word<TAB>count`; an empty word where the source has no word list.
+/// Words by rank; all of them empty where the source has no word list.
 void read_words(const fs::path& path, Corpus& corpus) {
-  const std::string text = read_file(path);
-  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
-    const std::size_t tab = line.find('\t');
-    std::int64_t count = -1;
-    if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
-    if (count < 0) fail("{}:{}: expected word<TAB>count", path.string(), corpus.counts.size() + 1);
-    if (tab > 0) corpus.words.emplace_back(line.substr(0, tab));
-    corpus.counts.push_back(count);
+  WordCounts list = read_word_counts(path);
+  const auto unknown = std::ranges::count(list.words, "");
+  if (unknown == 0) {
+    corpus.words = std::move(list.words);
+  } else if (unknown != static_cast<std::ptrdiff_t>(list.words.size())) {
+    fail("{}: {} lines without a word", path.string(), unknown);
   }
-  if (!corpus.words.empty() && corpus.words.size() != corpus.counts.size()) {
-    fail("{}: lines without a word", path.string());
-  }
+  corpus.counts = std::move(list.counts);
 }
 
 }  // namespace
@@ -80,12 +75,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
                                        {"test.ranks", view(corpus.test.ranks)},
                                        {"test.lengths", view(test_lengths)},
                                        {"test.labels", view(corpus.test.labels)}});
-  std::string words;
-  for (std::size_t i = 0; i < corpus.counts.size(); ++i) {
-    if (!corpus.words.empty()) words += corpus.words[i];
-    words += '\t' + std::to_string(corpus.counts[i]) + '\n';
-  }
-  write_file(folder / kWords, words);
+  write_word_counts(folder / kWords, corpus.words, corpus.counts);
   const Json description = {{"reel_prepared", kFormat},
                             {"source", corpus.source},
                             {"source_checksum", corpus.source_checksum},

@@ -1,10 +1,10 @@
 #include "host/text/vocabulary.h"
 
 #include <algorithm>
-#include <charconv>
+#include <utility>
 
-#include "host/files/file.h"
 #include "host/text/tokenizer.h"
+#include "host/text/word_counts.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -59,17 +59,9 @@ Vocabulary::Vocabulary(const Corpus& corpus, const LoadOptions& options) : optio
 Vocabulary Vocabulary::read(const std::filesystem::path& path, const LoadOptions& options) {
   Vocabulary vocabulary;
   vocabulary.options_ = options;
-  const std::string text = read_file(path);
-  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
-    const std::size_t tab = line.find('\t');
-    std::int64_t count = -1;
-    if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
-    if (count < 0 || tab == 0) fail("{}:{}: expected word<TAB>count", path.string(), vocabulary.size() + 1);
-    vocabulary.words_.emplace_back(line.substr(0, tab));
-    vocabulary.counts_.push_back(count);
-  }
+  WordCounts list = read_word_counts(path);
+  vocabulary.words_ = std::move(list.words);
+  vocabulary.counts_ = std::move(list.counts);
   vocabulary.index_words();
   return vocabulary;
 }
@@ -80,11 +72,7 @@ void Vocabulary::index_words() {
   }
 }
 
-void Vocabulary::write(const std::filesystem::path& path) const {
-  std::string text;
-  for (std::size_t id = 0; id < words_.size(); ++id) text += words_[id] + '\t' + std::to_string(counts_[id]) + '\n';
-  write_file(path, text);
-}
+void Vocabulary::write(const std::filesystem::path& path) const { write_word_counts(path, words_, counts_); }
 
 std::int32_t Vocabulary::id(const std::string& word) const {
   const auto found = ids_.find(word);

@@ -38,7 +38,7 @@ constexpr std::size_t kLanes = hn::MaxLanes(Tag<Real>());
 
 // 6 rows x 2 vectors fill the 16 registers of AVX2; targets with 32 registers take 6 x 4.
 constexpr std::size_t kPanelVectors = 2;
-#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr std::size_t kGroupRows = 12;
 #else
 constexpr std::size_t kGroupRows = 6;

@@ -1,8 +1,10 @@
 // The facts that are known of the real IMDB reviews.
 #include <algorithm>
-#include <set>
+#include <unordered_set>
 
+#include "host/files/archive.h"
 #include "host/text/dataset.h"
+#include "host/text/tokenizer.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -59,6 +61,20 @@ TEST(RealData, ArchiveHasTheKnownFactsAndTheNpzTheSameWords) {
   expect_imdb(prepared);
   EXPECT_EQ(prepared.train.ranks, archive.train.ranks);
   EXPECT_EQ(prepared.test.ranks, archive.test.ranks);
+}
+
+TEST(RealData, BothSplitsTogetherHave124252Words) {
+  REEL_REQUIRE_DATA(data);
+  std::unordered_set<std::string> words;
+  read_archive(
+      data / "aclImdb_v1.tar.gz",
+      [](const std::string& name) {
+        return name.find("/pos/") != std::string::npos || name.find("/neg/") != std::string::npos;
+      },
+      [&](const std::string&, const std::string& text) {
+        for_each_word(text, [&](std::string_view word) { words.emplace(word); });
+      });
+  EXPECT_EQ(words.size(), 124252u);
 }
 
 TEST(RealData, TheUnpackedFolderGivesTheSameWords) {
