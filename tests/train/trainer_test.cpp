@@ -181,6 +181,28 @@ TEST_F(TrainerTest, EarlyStoppingKeepsTheBestByValidation) {
   EXPECT_EQ(summary["epoch_seconds"].size(), 3u);
 }
 
+TEST_F(TrainerTest, DropoutIsDrawnAnewInEveryStep) {
+  TrainConfig config = small_config();
+  config.optimizer.learning_rate = 0;
+  config.shuffle = false;
+  config.log_every = 1;
+  const auto loss = [&](const std::string& name, std::size_t epoch) {  // of its first step
+    return metrics_of(name)[epoch * 8].at("loss").get<double>();       // 7 steps and a test an epoch
+  };
+  for (const float rate : {0.0f, 0.3f}) {
+    config.dropout = 0;
+    config.word_dropout = rate;
+    const std::string words = fmt::format("words{}", rate), states = fmt::format("states{}", rate);
+    train(config, words);
+    config.dropout = rate;
+    config.word_dropout = 0;
+    train(config, states);
+    for (const std::string& name : {words, states}) {
+      EXPECT_EQ(loss(name, 0) == loss(name, 1), rate == 0) << name;
+    }
+  }
+}
+
 TEST_F(TrainerTest, StartsFromGivenWeights) {
   train(small_config(), "first");
   TrainConfig config = small_config();
