@@ -67,9 +67,4 @@ struct CpuContext {
   Arena arena;
 };
 
-/// Shape as unsigned sizes, for indexing.
-struct Sizes {
-  std::size_t V, E, H, B, T;
-};
-
 }  // namespace reel

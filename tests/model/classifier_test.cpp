@@ -2,6 +2,7 @@
 #include "host/model/classifier.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include "host/model/optimizer.h"
@@ -68,43 +69,40 @@ TEST(Classifier, AnyNumberOfThreadsGivesTheSameBits) {
   for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, options), one) << threads << " threads";
 }
 
-TEST(Classifier, AReviewsLogitDoesNotDependOnItsBatch) {
-  const auto backend = make_cpu_backend<float>(2);
-  Classifier<float> model(*backend, kConfig, kReviews, 9);
-  initialise<float>(kConfig, {.seed = 3}, model.parameters());
-  const DeviceDataset data = to_device(*backend, make_reviews(9));
-  std::vector<std::int32_t> rows(kReviews);
-  std::iota(rows.begin(), rows.end(), 0);
-  const auto logits_of = [&](std::span<const std::int32_t> chosen) {
-    model.select(data, chosen, {});
-    model.forward();
-    return std::vector<float>(model.logits().begin(), model.logits().end());
-  };
-  const std::vector<float> together = logits_of(rows);
-  std::vector<std::int32_t> reversed(rows.rbegin(), rows.rend());
+class ClassifierLogits : public testing::Test {
+ protected:
+  ClassifierLogits() {
+    initialise<float>(kConfig, {.seed = 3}, model_.parameters());
+    std::iota(rows_.begin(), rows_.end(), 0);
+  }
+
+  std::vector<float> logits_of(std::span<const std::int32_t> rows) {
+    model_.select(data_, rows, {});
+    model_.forward();
+    return {model_.logits().begin(), model_.logits().end()};
+  }
+
+  std::unique_ptr<Backend<float>> backend_ = make_cpu_backend<float>(2);
+  Classifier<float> model_{*backend_, kConfig, kReviews, 9};
+  DeviceDataset data_ = to_device(*backend_, make_reviews(9));
+  std::vector<std::int32_t> rows_ = std::vector<std::int32_t>(kReviews);
+};
+
+TEST_F(ClassifierLogits, DoNotDependOnTheBatch) {
+  const std::vector<float> together = logits_of(rows_);
+  const std::vector<std::int32_t> reversed(rows_.rbegin(), rows_.rend());
   std::vector<float> backwards = logits_of(reversed);
   std::ranges::reverse(backwards);
   EXPECT_EQ(backwards, together);
   for (std::size_t i = 0; i < together.size(); ++i) {
-    EXPECT_EQ(logits_of(std::span(rows).subspan(i, 1)).front(), together[i]) << "review " << i;
+    EXPECT_EQ(logits_of(std::span(rows_).subspan(i, 1)).front(), together[i]) << "review " << i;
   }
 }
 
-TEST(Classifier, ASmallerBatchLeavesNoTrace) {
-  const auto backend = make_cpu_backend<float>(1);
-  Classifier<float> model(*backend, kConfig, kReviews, 9);
-  initialise<float>(kConfig, {.seed = 3}, model.parameters());
-  const DeviceDataset data = to_device(*backend, make_reviews(9));
-  std::vector<std::int32_t> rows(kReviews);
-  std::iota(rows.begin(), rows.end(), 0);
-  const auto logits_of = [&](std::span<const std::int32_t> chosen) {
-    model.select(data, chosen, {});
-    model.forward();
-    return std::vector<float>(model.logits().begin(), model.logits().end());
-  };
-  const std::vector<float> before = logits_of(rows);
-  logits_of(std::span(rows).last(5));
-  EXPECT_EQ(logits_of(rows), before);
+TEST_F(ClassifierLogits, OfASmallerBatchLeaveNoTrace) {
+  const std::vector<float> before = logits_of(rows_);
+  logits_of(std::span(rows_).last(5));
+  EXPECT_EQ(logits_of(rows_), before);
 }
 
 TEST(Classifier, ABatchThatIsTooLargeIsABug) {
