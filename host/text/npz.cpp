@@ -88,6 +88,10 @@ std::vector<std::string> read_word_index(const fs::path& path) {
   return words;
 }
 
+std::int32_t largest_rank(const Reviews& reviews) {
+  return reviews.ranks.empty() ? 0 : std::ranges::max(reviews.ranks);
+}
+
 }  // namespace
 
 Corpus read_npz(const fs::path& path, const fs::path& word_index) {
@@ -107,11 +111,14 @@ Corpus read_npz(const fs::path& path, const fs::path& word_index) {
   corpus.source = path.string();
   corpus.source_checksum = file_sha256(path);
   if (!word_index.empty()) corpus.words = read_word_index(word_index);
-  const auto largest = std::max<std::int32_t>(*std::ranges::max_element(corpus.train.ranks), 0);
-  corpus.counts.resize(std::max(static_cast<std::size_t>(largest), corpus.words.size()));
+  const std::int32_t in_train = largest_rank(corpus.train), in_all = std::max(in_train, largest_rank(corpus.test));
+  if (!corpus.words.empty() && corpus.words.size() < static_cast<std::size_t>(in_train)) {
+    fail("{}: {} words, but {} has ranks up to {}", word_index.string(), corpus.words.size(), path.string(), in_train);
+  }
+  corpus.counts.resize(std::max(static_cast<std::size_t>(in_all), corpus.words.size()));
   for (const std::int32_t rank : corpus.train.ranks) ++corpus.counts[static_cast<std::size_t>(rank) - 1];
-  if (!corpus.words.empty() && corpus.words.size() < corpus.counts.size()) {
-    fail("{}: {} words, but {} has ranks up to {}", word_index.string(), corpus.words.size(), path.string(), largest);
+  while (!corpus.words.empty() && corpus.words.size() < corpus.counts.size()) {  // ranks of the test split alone
+    corpus.words.push_back(fmt::format("<rank-{}>", corpus.words.size() + 1));
   }
   return corpus;
 }

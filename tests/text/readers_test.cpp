@@ -69,7 +69,7 @@ TEST_P(Npz, ReadsEveryPickleProtocol) {
   EXPECT_THAT(corpus.train.labels, ElementsAre(1, 0, 1)) << "an npz keeps its order";
   EXPECT_THAT(corpus.test.review(0), ElementsAre(70000, 1));
   EXPECT_TRUE(corpus.words.empty());
-  EXPECT_EQ(corpus.counts.size(), 300u);
+  EXPECT_EQ(corpus.counts.size(), 70000u) << "ranks of both splits";
   EXPECT_EQ(corpus.counts[0], 2);
 }
 INSTANTIATE_TEST_SUITE_P(All, Npz, testing::Values("imdb.npz", "protocol3.npz", "protocol5.npz"));
@@ -100,6 +100,7 @@ TEST(NpzWords, ComeFromTheWordIndex) {
   for (int rank = 300; rank >= 1; --rank) index += fmt::format("\"w{}\": {}{}", rank, rank, rank > 1 ? ", " : "}");
   folder.write("imdb_word_index.json", index);
   EXPECT_EQ(read_corpus(path).words.at(6), "w7");
+  EXPECT_EQ(read_corpus(path).words.at(69999), "<rank-70000>") << "a rank of the test split alone";
   folder.write("imdb_word_index.json", R"({"a": 1, "b": 1})");
   expect_error([&] { read_corpus(path); }, {"imdb_word_index.json", "same rank"});
   folder.write("imdb_word_index.json", R"({"a": 1, "b": 3})");
