@@ -91,7 +91,6 @@ Outcome Trainer::run() {
 }
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
-  if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   shuffle();
   window_start_ = now();
   while (step_ < epoch_end()) {
@@ -120,6 +119,7 @@ void Trainer::shuffle() {
 }
 
 void Trainer::step() {
+  if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
   const auto place = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));

@@ -107,6 +107,8 @@ TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
     TrainConfig config = small_config();
     config.max_steps = step;
     EXPECT_EQ(train(config, name), Outcome::kFinished);
+    const Json summary = Json::parse(contents(folder_ / name / "summary.json"));
+    EXPECT_EQ(summary["epoch_seconds"].size(), static_cast<std::size_t>(step + 6) / 7) << "epochs begun";
     EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
     expect_same_weights("whole", name);
     EXPECT_EQ(metrics_of(name).back()["loss"], metrics_of("whole").back()["loss"]);
