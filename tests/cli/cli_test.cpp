@@ -182,10 +182,14 @@ TEST_F(Program, ResumeIsUninterruptedBitForBit) {
 }
 
 TEST_F(Program, SigtermSavesAndSaysHowToGoOn) {
-  folder_.write("train.sh",
-                "timeout -s TERM 2 " REEL_PROGRAM " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
-                    " --epochs 100000 --evaluate end --log-every 100 --out run >/dev/null 2>err; echo $? >code");
-  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
+  // More than once, as timeout(1) sends it; not before the run has logged its first steps.
+  folder_.write("train.sh", REEL_PROGRAM " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+                                " --epochs 100000 --evaluate end --log-every 100 --out run >/dev/null 2>err &\n"
+                                "until [ -s run/metrics.jsonl ] || ! kill -0 $!; do sleep 0.02; done\n"
+                                "for i in {1..50}; do kill -TERM $! 2>/dev/null; done\n"
+                                "wait $!; echo $? >code\n");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && timeout 60 bash train.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "code"), "143\n");
   EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel train --resume run"));
   EXPECT_EQ(load_training_state(folder_ / "run" / "last" / "state.safetensors").state1.empty(), false);
 }
