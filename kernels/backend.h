@@ -35,6 +35,12 @@ struct Shape {
   std::int64_t steps = 0;       // T
 };
 
+/// The most distinct tokens that a batch can hold.
+constexpr std::int64_t max_distinct(const Shape& shape) {
+  const std::int64_t cells = shape.batch * shape.steps;
+  return cells < shape.vocabulary ? cells : shape.vocabulary;
+}
+
 /// Copies rows of the data set into a batch. Word dropout turns each of a review's tokens into `unknown_id` where
 /// random_uniform(word_dropout_key, b * T + i) < word_dropout, i counting the review's own tokens. With padding, id 0
 /// fills the row up to T steps and every length is T.
@@ -53,7 +59,8 @@ struct SelectRows {
   std::span<std::int32_t> labels;   // out [B]
 };
 
-/// The distinct tokens of a batch, and where each occurs. `slot` is kept between calls: it starts as -1 everywhere
+/// The distinct tokens of a batch, and where each occurs; ids that do not occur may be listed too, with an empty
+/// segment. `slot` is kept between calls: it starts as -1 everywhere
 /// (see clear_index) and an operation that fills the index first takes back what the last one wrote.
 struct TokenIndex {
   std::span<std::int32_t> count;     // [1] U
@@ -135,9 +142,9 @@ struct HeadBackward {
   std::span<Real> d_pooled{};     // out [B, H]
 };
 
-/// Back-propagation through time. With z the argument of the nonlinearity, dz[t, b] for t < lengths[b] (others are not
-/// written), d_w_hh = sum over t, b of dz[t, b] h[t, b]^T, and d_h0[b] = W_hh^T dz[0, b] (d_pooled[b] for an empty row
-/// under Pool::kLast, 0 under Pool::kMean).
+/// Back-propagation through time. With z the argument of the nonlinearity, dz[t, b] for t < lengths[b] (others are
+/// undefined), d_w_hh = sum over t, b of dz[t, b] h[t, b]^T, and d_h0[b] = W_hh^T dz[0, b] (d_pooled[b] for an empty
+/// row under Pool::kLast, 0 under Pool::kMean).
 template <class Real>
 struct RnnBackward {
   Shape shape;

@@ -10,6 +10,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/shapes.h"
 
 namespace reel {
 namespace {
@@ -35,16 +36,46 @@ class CpuBackend final : public Backend<Real> {
   void synchronize() override {}
 
   void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }
-  void select_rows(const SelectRows& args) override { cpu::select_rows(context_, args); }
-  void index_tokens(const IndexTokens& args) override { cpu::index_tokens(context_, args); }
-  void project_tokens(const ProjectTokens<Real>& args) override { cpu::project_tokens(context_, args); }
-  void rnn_forward(const RnnForward<Real>& args) override { cpu::rnn_forward(context_, args); }
-  void head_forward(const HeadForward<Real>& args) override { cpu::head_forward(context_, args); }
-  void head_backward(const HeadBackward<Real>& args) override { cpu::head_backward(context_, args); }
-  void rnn_backward(const RnnBackward<Real>& args) override { cpu::rnn_backward(context_, args); }
-  void embedding_gradient(const EmbeddingGradient<Real>& args) override { cpu::embedding_gradient(context_, args); }
-  void clip_gradient(const ClipGradient<Real>& args) override { cpu::clip_gradient(context_, args); }
-  void optimizer_step(const OptimizerStep<Real>& args) override { cpu::optimizer_step(context_, args); }
+  void select_rows(const SelectRows& args) override {
+    check_arguments(args);
+    cpu::select_rows(context_, args);
+  }
+  void index_tokens(const IndexTokens& args) override {
+    check_arguments(args);
+    cpu::index_tokens(context_, args);
+  }
+  void project_tokens(const ProjectTokens<Real>& args) override {
+    check_arguments(args);
+    cpu::project_tokens(context_, args);
+  }
+  void rnn_forward(const RnnForward<Real>& args) override {
+    check_arguments(args);
+    cpu::rnn_forward(context_, args);
+  }
+  void head_forward(const HeadForward<Real>& args) override {
+    check_arguments(args);
+    cpu::head_forward(context_, args);
+  }
+  void head_backward(const HeadBackward<Real>& args) override {
+    check_arguments(args);
+    cpu::head_backward(context_, args);
+  }
+  void rnn_backward(const RnnBackward<Real>& args) override {
+    check_arguments(args);
+    cpu::rnn_backward(context_, args);
+  }
+  void embedding_gradient(const EmbeddingGradient<Real>& args) override {
+    check_arguments(args);
+    cpu::embedding_gradient(context_, args);
+  }
+  void clip_gradient(const ClipGradient<Real>& args) override {
+    check_arguments(args);
+    cpu::clip_gradient(context_, args);
+  }
+  void optimizer_step(const OptimizerStep<Real>& args) override {
+    check_arguments(args);
+    cpu::optimizer_step(context_, args);
+  }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {

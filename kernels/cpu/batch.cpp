@@ -1,22 +1,12 @@
 // Selecting the rows of a batch, and indexing its distinct tokens by counting.
 #include <algorithm>
 
+#include "kernels/check.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/uniform_sequence.h"
-#include "kernels/shapes.h"
 
 namespace reel::cpu {
 namespace {
-
-void check_shapes(const SelectRows& args) {
-  const Shape& s = args.shape;
-  check_size(args.rows, s.batch, "rows");
-  check_size(args.data_ids, static_cast<std::int64_t>(args.data_labels.size()) * s.steps, "data_ids");
-  check_size(args.data_lengths, static_cast<std::int64_t>(args.data_labels.size()), "data_lengths");
-  check_size(args.ids, s.batch * s.steps, "ids");
-  check_size(args.lengths, s.batch, "lengths");
-  check_size(args.labels, s.batch, "labels");
-}
 
 void select_row(const SelectRows& args, std::size_t b) {
   const auto T = static_cast<std::size_t>(args.shape.steps);
@@ -44,7 +34,6 @@ void select_row(const SelectRows& args, std::size_t b) {
 }  // namespace
 
 void select_rows(CpuContext& context, const SelectRows& args) {
-  check_shapes(args);
   constexpr std::size_t kRows = 8;
   const auto B = static_cast<std::size_t>(args.shape.batch);
   context.pool.run((B + kRows - 1) / kRows, [&](std::size_t task) {
@@ -58,7 +47,6 @@ void clear_index(const TokenIndex& index) {
 }
 
 void index_tokens(CpuContext&, const IndexTokens& args) {
-  check_index(args.index, args.shape);
   const auto B = static_cast<std::size_t>(args.shape.batch);
   const auto T = static_cast<std::size_t>(args.shape.steps);
   const auto V = static_cast<std::size_t>(args.shape.vocabulary);

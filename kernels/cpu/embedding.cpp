@@ -8,7 +8,6 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/products-inl.h"
-#include "kernels/shapes.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace reel {
@@ -137,55 +136,22 @@ HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
 
 namespace cpu {
-namespace {
-
-template <class Args>
-void check_shapes(const Args& args) {
-  const Shape& s = args.shape;
-  check_index(args.index, s);
-  check_size(args.embedding, s.vocabulary * s.embedding, "embedding");
-  check_size(args.w_ih, s.hidden * s.embedding, "w_ih");
-}
-
-template <class Real>
-void check_project(const ProjectTokens<Real>& args) {
-  check_shapes(args);
-  check_size(args.bias, args.shape.hidden, "bias");
-  check_capacity(args.projected, max_distinct(args.shape) * args.shape.hidden, "projected");
-}
-
-template <class Real>
-void check_gradient(const EmbeddingGradient<Real>& args) {
-  check_shapes(args);
-  check_capacity(args.dz, args.shape.steps * args.shape.batch * args.shape.hidden, "dz");
-  check_capacity(args.d_projected, max_distinct(args.shape) * args.shape.hidden, "d_projected");
-  check_capacity(args.d_embedding, max_distinct(args.shape) * args.shape.embedding, "d_embedding");
-  check_size(args.d_w_ih, args.shape.hidden * args.shape.embedding, "d_w_ih");
-  check_size(args.d_bias, args.shape.hidden, "d_bias");
-}
-
-}  // namespace
-
 void project_tokens(CpuContext& context, const ProjectTokens<float>& args) {
-  check_project(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(project_f32)(context, args);
 }
 
 void project_tokens(CpuContext& context, const ProjectTokens<double>& args) {
-  check_project(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(project_f64)(context, args);
 }
 
 void embedding_gradient(CpuContext& context, const EmbeddingGradient<float>& args) {
-  check_gradient(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(gradient_f32)(context, args);
 }
 
 void embedding_gradient(CpuContext& context, const EmbeddingGradient<double>& args) {
-  check_gradient(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(gradient_f64)(context, args);
 }

@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/uniform_sequence.h"
-#include "kernels/shapes.h"
 
 namespace reel::cpu {
 namespace {
@@ -46,25 +45,12 @@ void pool_row(const HeadForward<Real>& args, std::size_t b, std::span<Real> pool
   for (Real& value : pooled) value /= static_cast<Real>(length);
 }
 
-template <class Real>
-void check_gradients(const HeadBackward<Real>& args) {
-  check_size(args.d_fc_weight, args.shape.hidden, "d_fc_weight");
-  check_size(args.d_fc_bias, 1, "d_fc_bias");
-  check_size(args.d_pooled, args.shape.batch * args.shape.hidden, "d_pooled");
-}
-
 }  // namespace
 
 template <class Real>
 void head_forward(CpuContext& context, const HeadForward<Real>& args) {
   const auto B = static_cast<std::size_t>(args.shape.batch);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
-  check_size(args.lengths, args.shape.batch, "lengths");
-  check_capacity(args.h, (args.shape.steps + 1) * args.shape.batch * args.shape.hidden, "h");
-  check_size(args.fc_weight, args.shape.hidden, "fc_weight");
-  check_size(args.fc_bias, 1, "fc_bias");
-  check_size(args.pooled, args.shape.batch * args.shape.hidden, "pooled");
-  check_size(args.logits, args.shape.batch, "logits");
   for_each_row(context, B, [&](std::size_t b) {
     const std::span<Real> pooled = args.pooled.subspan(b * H, H);
     pool_row(args, b, pooled);
@@ -79,9 +65,6 @@ template <class Real>
 void head_backward(CpuContext& context, const HeadBackward<Real>& args) {
   const auto B = static_cast<std::size_t>(args.shape.batch);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
-  check_size(args.labels, args.shape.batch, "labels");
-  check_size(args.logits, args.shape.batch, "logits");
-  check_size(args.stats, 1, "stats");
   double loss = 0;
   double correct = 0;
   for (std::size_t b = 0; b < B; ++b) {
@@ -92,9 +75,6 @@ void head_backward(CpuContext& context, const HeadBackward<Real>& args) {
   args.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
   if (args.d_pooled.empty()) return;
 
-  check_size(args.pooled, args.shape.batch * args.shape.hidden, "pooled");
-  check_size(args.fc_weight, args.shape.hidden, "fc_weight");
-  check_gradients(args);
   context.arena.reset();
   const std::span<Real> d_logits = context.arena.take<Real>(B);
   for_each_row(context, B, [&](std::size_t b) {

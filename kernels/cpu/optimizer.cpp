@@ -8,7 +8,6 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/products-inl.h"
-#include "kernels/shapes.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace reel {
@@ -202,31 +201,11 @@ HWY_EXPORT(step_f32);
 HWY_EXPORT(step_f64);
 
 namespace cpu {
-namespace {
-
-template <class Real>
-void check_shapes(const OptimizerStep<Real>& args) {
-  const Shape& s = args.gradient.shape;
-  const auto parameters = static_cast<std::int64_t>(args.parameters.size());
-  const OptimizerKind kind = args.settings.kind;
-  const bool two = kind == OptimizerKind::kAdam || kind == OptimizerKind::kAdamW ||
-                   (kind == OptimizerKind::kRmsprop && args.settings.momentum != 0);
-  check_size(args.gradient.dense, parameters - s.vocabulary * s.embedding, "gradient.dense");
-  check_size(args.gradient.index.slot, s.vocabulary, "index.slot");
-  check_size(args.scale, 1, "scale");
-  check_size(args.state1, parameters, "state1");
-  check_size(args.state2, two ? parameters : 0, "state2");
-}
-
-}  // namespace
-
 void optimizer_step(CpuContext& context, const OptimizerStep<float>& args) {
-  check_shapes(args);
   HWY_DYNAMIC_DISPATCH(step_f32)(context, args);
 }
 
 void optimizer_step(CpuContext& context, const OptimizerStep<double>& args) {
-  check_shapes(args);
   HWY_DYNAMIC_DISPATCH(step_f64)(context, args);
 }
 

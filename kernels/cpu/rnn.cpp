@@ -11,7 +11,6 @@
 #include "kernels/cpu/products-inl.h"
 #include "kernels/cpu/row_plan.h"
 #include "kernels/cpu/tanh-inl.h"
-#include "kernels/shapes.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace reel {
@@ -208,53 +207,22 @@ HWY_EXPORT(rnn_backward_f64);
 HWY_EXPORT(target_name);
 
 namespace cpu {
-namespace {
-
-template <class Args>
-void check_shapes(const Args& args) {
-  const Shape& s = args.shape;
-  check_size(args.lengths, s.batch, "lengths");
-  check_capacity(args.h, (s.steps + 1) * s.batch * s.hidden, "h");
-  check_size(args.w_hh, s.hidden * s.hidden, "w_hh");
-}
-
-template <class Real>
-void check_forward(const RnnForward<Real>& args) {
-  check_shapes(args);
-  check_capacity(args.row, args.shape.batch * args.shape.steps, "row");
-}
-
-template <class Real>
-void check_backward(const RnnBackward<Real>& args) {
-  check_shapes(args);
-  check_size(args.d_pooled, args.shape.batch * args.shape.hidden, "d_pooled");
-  check_capacity(args.dz, args.shape.steps * args.shape.batch * args.shape.hidden, "dz");
-  check_size(args.d_w_hh, args.shape.hidden * args.shape.hidden, "d_w_hh");
-  if (!args.d_h0.empty()) check_size(args.d_h0, args.shape.batch * args.shape.hidden, "d_h0");
-}
-
-}  // namespace
-
 void rnn_forward(CpuContext& context, const RnnForward<float>& args) {
-  check_forward(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(rnn_forward_f32)(context, args);
 }
 
 void rnn_forward(CpuContext& context, const RnnForward<double>& args) {
-  check_forward(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(rnn_forward_f64)(context, args);
 }
 
 void rnn_backward(CpuContext& context, const RnnBackward<float>& args) {
-  check_backward(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(rnn_backward_f32)(context, args);
 }
 
 void rnn_backward(CpuContext& context, const RnnBackward<double>& args) {
-  check_backward(args);
   context.arena.reset();
   HWY_DYNAMIC_DISPATCH(rnn_backward_f64)(context, args);
 }
