@@ -21,6 +21,9 @@
 namespace reel {
 
 enum class DeviceKind { kCpu, kCuda };
+/// kMixed: the recurrence multiplies fp16 states and weights (bfloat16 gradients backwards) and sums in float32;
+/// everything else, the weights included, stays float32.
+enum class Precision { kFloat32, kMixed };
 enum class Nonlinearity { kTanh, kRelu };
 enum class Pool { kLast, kMean };
 enum class Padding { kNone, kPre, kPost };  // kNone: rows keep their own length, that is, padding is masked
@@ -223,9 +226,9 @@ struct OptimizerStep {
 
 struct DeviceInfo {
   DeviceKind kind = DeviceKind::kCpu;
-  std::string name;          // "AMD EPYC 7B13"
-  std::string instructions;  // "AVX2"
-  int threads = 1;
+  std::string name;          // "AMD EPYC 7B13", "NVIDIA H200"
+  std::string instructions;  // "AVX2", "compute capability 9.0"
+  int threads = 1;           // of a GPU: multiprocessors
 };
 
 template <class Real>
@@ -233,6 +236,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual DeviceInfo info() const = 0;
+  /// Which kernels run the recurrence of batches of this shape, for people.
+  virtual std::string describe_recurrence(const Shape& shape, Nonlinearity nonlinearity) const = 0;
 
   template <class T>
   Buffer<T> allocate(std::int64_t count) {
@@ -276,10 +281,16 @@ std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0);
 
 /// What this machine offers: a CUDA device if Reel can use one, else the CPU.
 DeviceKind best_device();
-/// The CUDA device, or why there is none, for people.
+/// The CUDA device, or "none: " and why, for people.
 std::string describe_cuda();
 
-/// float on any device. Throws Error with one clear line where the device cannot be had.
-std::unique_ptr<Backend<float>> make_backend(DeviceKind device, int threads = 0);
+struct BackendOptions {
+  DeviceKind device = DeviceKind::kCpu;
+  Precision precision = Precision::kFloat32;
+  int threads = 0;  // of the CPU; 0: every core this process may use
+};
+
+/// float on any device. Throws Error with one clear line where the device, or the precision on it, cannot be had.
+std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options);
 
 }  // namespace reel

@@ -2,26 +2,34 @@
 #include "kernels/backend.h"
 #include "kernels/check.h"
 #if REEL_CUDA
-#include "kernels/cuda/query.h"
+#include "kernels/cuda/backend.h"
 #endif
 
 namespace reel {
 
-DeviceKind best_device() { return DeviceKind::kCpu; }
+#if REEL_CUDA
+DeviceKind best_device() { return cuda_device::query_cuda_device().usable ? DeviceKind::kCuda : DeviceKind::kCpu; }
 
 std::string describe_cuda() {
-#if REEL_CUDA
-  return describe_cuda_device() + " (this version trains on the CPU alone)";
-#else
-  return "none: built without the CUDA toolkit";
-#endif
+  const CudaDevice device = cuda_device::query_cuda_device();
+  return device.usable ? device.text : "none: " + device.text;
 }
+#else
+DeviceKind best_device() { return DeviceKind::kCpu; }
 
-std::unique_ptr<Backend<float>> make_backend(DeviceKind device, int threads) {
-  if (device == DeviceKind::kCuda) {
-    fail("--device cuda: this version of Reel has no CUDA engine, expected --device cpu");
+std::string describe_cuda() { return "none: built without the CUDA toolkit"; }
+#endif
+
+std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options) {
+  if (options.device == DeviceKind::kCpu) {
+    if (options.precision == Precision::kMixed) fail("--precision mixed: needs --device cuda, found cpu");
+    return make_cpu_backend<float>(options.threads);
   }
-  return make_cpu_backend<float>(threads);
+#if REEL_CUDA
+  return cuda_device::make_cuda_backend(options.precision);
+#else
+  fail("--device cuda: built without the CUDA toolkit; --device cpu works without");
+#endif
 }
 
 }  // namespace reel

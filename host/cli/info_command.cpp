@@ -4,14 +4,30 @@
 
 namespace reel {
 
+namespace {
+
+/// Which kernels models of several widths would run.
+void show_recurrences(const Backend<float>& backend) {
+  fmt::print("recurrence on {}:\n", to_text(backend.info()));
+  for (const std::int64_t hidden : {64, 128, 256, 512, 2048}) {
+    const Shape shape{.vocabulary = 10000, .embedding = 128, .hidden = hidden, .batch = 64, .steps = 200};
+    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(shape, Nonlinearity::kTanh));
+  }
+}
+
+}  // namespace
+
 Command add_info_command(CLI::App& app) {
   auto model = std::make_shared<std::filesystem::path>();
   CLI::App* command = app.add_subcommand("info", "Show the version and devices, or what a model file holds");
+  auto device = std::make_shared<DeviceOptions>();
+  device->add_to(*command);
   command->add_option("model", *model, "A run folder or a model.safetensors");
-  return [model] {
+  return [model, device] {
     if (model->empty()) {
-      fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend(DeviceKind::kCpu)->info()),
-                 describe_cuda());
+      fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());
+      const auto backend = device->make();
+      if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
     }
     const std::filesystem::path file = std::filesystem::is_directory(*model) ? *model / "model.safetensors" : *model;

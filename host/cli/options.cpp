@@ -5,6 +5,8 @@ namespace reel {
 void DeviceOptions::add_to(CLI::App& app) {
   add_choice(app, "--device", device, {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda}},
              "Where to compute; auto takes a GPU when there is one");
+  add_choice(app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
+             "Arithmetic of the recurrence; mixed uses the GPU's tensor cores");
   app.add_option("--threads", threads, "CPU threads; 0 is every core this process may use")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
@@ -14,10 +16,18 @@ std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   const DeviceKind kind = device == Device::kAuto   ? best_device()
                           : device == Device::kCuda ? DeviceKind::kCuda
                                                     : DeviceKind::kCpu;
-  return make_backend(kind, threads);
+  return make_backend({.device = kind, .precision = precision, .threads = threads});
+}
+
+std::string DeviceOptions::fallback() const {
+  if (device != Device::kAuto || best_device() != DeviceKind::kCpu) return "";
+  return fmt::format(" (CUDA device: {})", describe_cuda());
 }
 
 std::string to_text(const DeviceInfo& info) {
+  if (info.kind == DeviceKind::kCuda) {
+    return fmt::format("{}, {}, {} multiprocessors", info.name, info.instructions, info.threads);
+  }
   return fmt::format("{}, {}, {} thread{}", info.name, info.instructions, info.threads, info.threads == 1 ? "" : "s");
 }
 

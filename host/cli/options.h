@@ -36,14 +36,17 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
   return option->type_name(all);
 }
 
-/// Where to compute; what --device and --threads say.
+/// Where and how to compute; what --device, --precision and --threads say.
 struct DeviceOptions {
   enum class Device { kAuto, kCpu, kCuda };
   Device device = Device::kAuto;
+  Precision precision = Precision::kFloat32;
   int threads = 0;
 
   void add_to(CLI::App& app);
   std::unique_ptr<Backend<float>> make() const;
+  /// Why --device auto came to the CPU, or nothing.
+  std::string fallback() const;
 };
 
 /// "AMD EPYC 7B13, AVX2, 2 threads"

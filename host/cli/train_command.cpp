@@ -25,8 +25,9 @@ std::string thousands(std::int64_t number) {
 }
 
 /// What people read before the first step.
-void introduce(const TrainConfig& config, const TrainingData& data, const DeviceInfo& device, const fs::path& folder,
-               Progress& progress) {
+void introduce(const TrainOptions& options, const TrainingData& data, const Backend<float>& backend,
+               const fs::path& folder, Progress& progress) {
+  const TrainConfig& config = options.config;
   const ModelConfig& model = config.model;
   progress.note(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
                             thousands(data.train.size()), thousands(data.validation.size()),
@@ -35,7 +36,13 @@ void introduce(const TrainConfig& config, const TrainingData& data, const Device
                             model.vocabulary, model.embedding, model.hidden,
                             model.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu",
                             model.pool == Pool::kLast ? "last" : "mean", thousands(parameter_count(model))));
-  progress.note("device: " + to_text(device));
+  const Shape shape{.vocabulary = model.vocabulary,
+                    .embedding = model.embedding,
+                    .hidden = model.hidden,
+                    .batch = config.batch_size,
+                    .steps = config.preprocessing.maxlen};
+  progress.note("device: " + to_text(backend.info()) + options.device.fallback());
+  progress.note("recurrence: " + backend.describe_recurrence(shape, model.nonlinearity));
   progress.note("run: " + folder.string());
   const PaddingCheck padding = check_padding(data.train, config.preprocessing);
   if (padding.warning) {
@@ -80,7 +87,7 @@ int train(TrainOptions options, const std::string& config_text) {
     data.vocabulary.write(folder->vocabulary());
     write_file(folder->config(), config_text);
   }
-  introduce(config, data, backend->info(), folder->path(), progress);
+  introduce(options, data, *backend, folder->path(), progress);
   Trainer trainer(*backend, config, data, *folder,
                   {.step = [&](const StepReport& report) { progress.show(report); },
                    .epoch = [&](const std::string& line) { progress.note(line); },

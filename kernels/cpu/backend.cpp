@@ -33,6 +33,9 @@ class CpuBackend final : public Backend<Real> {
   DeviceInfo info() const override {
     return {DeviceKind::kCpu, processor_name(), cpu::instruction_set(), context_.pool.size()};
   }
+  std::string describe_recurrence(const Shape&, Nonlinearity) const override {
+    return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
+  }
   void synchronize() override {}
 
   void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }

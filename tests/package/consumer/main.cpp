@@ -3,7 +3,7 @@
 #include "host/train/trainer.h"
 
 int main() {
-  const auto backend = reel::make_backend(reel::DeviceKind::kCpu, 1);
+  const auto backend = reel::make_backend({.threads = 1});
   std::printf("%lld parameters on %s\n", static_cast<long long>(reel::parameter_count({})),
               backend->info().name.c_str());
   return reel::parameter_count({}) == 1313025 ? 0 : 1;

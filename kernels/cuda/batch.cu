@@ -1,0 +1,200 @@
+// Selecting the rows of a batch, and indexing its tokens by a stable sort of (token, position).
+//
+// A batch of at least V cells lists the whole vocabulary in order (slot = token), so that the embedding table itself
+// stands in for the gathered rows; a smaller batch lists the distinct tokens that it has, in ascending order.
+#include <algorithm>
+#include <bit>
+
+#include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/operations.h"
+#include "kernels/philox.h"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+struct SelectArgs {
+  const std::int32_t* data_ids;
+  const std::int32_t* data_lengths;
+  const std::int32_t* data_labels;
+  const std::int32_t* rows;
+  std::int32_t* ids;
+  std::int32_t* lengths;
+  std::int32_t* labels;
+  RandomKey key;
+  float word_dropout;
+  std::int32_t unknown_id;
+  int steps;
+  Padding padding;
+};
+
+/// A block for each batch row.
+__global__ void select_rows_kernel(SelectArgs args) {
+  const int b = static_cast<int>(blockIdx.x), T = args.steps;
+  const int row = args.rows[b], length = args.data_lengths[row];
+  const int first = args.padding == Padding::kPre ? T - length : 0;
+  const std::int32_t* review = args.data_ids + static_cast<std::size_t>(row) * T;
+  for (int t = static_cast<int>(threadIdx.x); t < T; t += static_cast<int>(blockDim.x)) {
+    const int i = t - first;
+    std::int32_t id = 0;  // padding
+    if (i >= 0 && i < length) {
+      const bool dropped = args.word_dropout > 0 &&
+                           random_uniform(args.key, static_cast<std::uint64_t>(b) * static_cast<std::uint64_t>(T) +
+                                                        static_cast<std::uint64_t>(i)) < args.word_dropout;
+      id = dropped ? args.unknown_id : review[i];
+    }
+    args.ids[static_cast<std::size_t>(b) * T + t] = id;
+  }
+  if (threadIdx.x == 0) {
+    args.lengths[b] = args.padding == Padding::kNone ? length : T;
+    args.labels[b] = args.data_labels[row];
+  }
+}
+
+struct IndexArgs {
+  const std::int32_t* ids;      // [B, T]
+  const std::int32_t* lengths;  // [B]
+  std::int32_t* keys;           // [T B] the token at position t * B + b, V beyond the row's end
+  std::int32_t* positions;      // [T B]
+  std::int32_t* sorted;         // [T B] keys, ascending
+  std::int32_t* sums;           // [T B] how many distinct tokens up to here
+  std::int32_t* count;          // of TokenIndex, as are those below
+  std::int32_t* tokens;
+  std::int32_t* slot;
+  std::int32_t* row;
+  std::int32_t* segment;
+  const std::int32_t* position;
+  int vocabulary, batch, steps;
+};
+
+__global__ void forget_slots_kernel(IndexArgs args) {
+  const auto u = static_cast<int>(global_thread());
+  if (u < args.count[0]) args.slot[args.tokens[u]] = -1;
+}
+
+__global__ void list_tokens_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  if (i >= args.batch * args.steps) return;
+  const int t = i / args.batch, b = i % args.batch;
+  args.keys[i] = t < args.lengths[b] ? args.ids[b * args.steps + t] : args.vocabulary;
+  args.positions[i] = i;
+}
+
+/// The first place in sorted keys [count] that is not below `key`.
+__device__ inline int lower_bound(const std::int32_t* keys, int count, int key) {
+  int first = 0;
+  while (count > 0) {
+    const int half = count / 2;
+    if (keys[first + half] < key) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
+}
+
+/// Every id of the vocabulary has its own slot; thread V writes the end of the last segment.
+__global__ void index_vocabulary_kernel(IndexArgs args) {
+  const int i = static_cast<int>(global_thread()), cells = args.batch * args.steps;
+  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, cells, i);
+  if (i < args.vocabulary) {
+    args.tokens[i] = i;
+    args.slot[i] = i;
+  }
+  if (i < cells) args.row[i] = args.ids[i];
+  if (i == 0) args.count[0] = args.vocabulary;
+}
+
+__device__ inline bool begins_token(const IndexArgs& args, int i) {
+  return args.sorted[i] < args.vocabulary && (i == 0 || args.sorted[i - 1] != args.sorted[i]);
+}
+
+/// keys is reused for 1 where a token begins.
+__global__ void mark_begins_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  if (i < args.batch * args.steps) args.keys[i] = begins_token(args, i) ? 1 : 0;
+}
+
+__global__ void index_distinct_kernel(IndexArgs args) {
+  const int i = static_cast<int>(global_thread()), cells = args.batch * args.steps;
+  if (i >= cells) return;
+  const bool valid = args.sorted[i] < args.vocabulary;
+  const int u = args.sums[i] - 1;
+  if (begins_token(args, i)) {
+    args.tokens[u] = args.sorted[i];
+    args.slot[args.sorted[i]] = u;
+    args.segment[u] = i;
+  }
+  if (valid) {
+    const int t = args.position[i] / args.batch, b = args.position[i] % args.batch;
+    args.row[b * args.steps + t] = u;
+  }
+  if (i == cells - 1) {
+    args.count[0] = u + 1;
+    args.segment[u + 1] = lower_bound(args.sorted, cells, args.vocabulary);
+  }
+}
+
+struct ClearArgs {
+  std::int32_t* slot;
+  std::int32_t* count;
+  int vocabulary;
+};
+
+__global__ void clear_index_kernel(ClearArgs args) {
+  const auto v = static_cast<int>(global_thread());
+  if (v < args.vocabulary) args.slot[v] = -1;
+  if (v == 0) args.count[0] = 0;
+}
+
+}  // namespace
+
+void select_rows(CudaContext& context, const SelectRows& args) {
+  launch(
+      select_rows_kernel,
+      {.grid = dim3(static_cast<unsigned>(args.shape.batch)), .block = dim3(128), .stream = context.platform.stream()},
+      {args.data_ids.data(), args.data_lengths.data(), args.data_labels.data(), args.rows.data(), args.ids.data(),
+       args.lengths.data(), args.labels.data(), args.word_dropout_key, args.word_dropout, args.unknown_id,
+       static_cast<int>(args.shape.steps), args.padding});
+}
+
+void clear_index(CudaContext& context, const TokenIndex& index) {
+  const auto V = static_cast<std::int64_t>(index.slot.size());
+  launch(clear_index_kernel, over(context, V), {index.slot.data(), index.count.data(), static_cast<int>(V)});
+}
+
+void index_tokens(CudaContext& context, const IndexTokens& args) {
+  const auto [V, E, H, B, T] = args.shape;
+  const std::int64_t cells = B * T;
+  context.scratch.reserve(4 * Scratch::need<std::int32_t>(cells));
+  const TokenIndex& index = args.index;
+  IndexArgs kernel_args{.ids = args.ids.data(),
+                        .lengths = args.lengths.data(),
+                        .keys = context.scratch.take<std::int32_t>(cells),
+                        .positions = context.scratch.take<std::int32_t>(cells),
+                        .sorted = context.scratch.take<std::int32_t>(cells),
+                        .sums = context.scratch.take<std::int32_t>(cells),
+                        .count = index.count.data(),
+                        .tokens = index.tokens.data(),
+                        .slot = index.slot.data(),
+                        .row = index.row.data(),
+                        .segment = index.segment.data(),
+                        .position = index.position.data(),
+                        .vocabulary = static_cast<int>(V),
+                        .batch = static_cast<int>(B),
+                        .steps = static_cast<int>(T)};
+  launch(list_tokens_kernel, over(context, cells), kernel_args);
+  context.platform.sort_pairs(kernel_args.keys, kernel_args.sorted, kernel_args.positions, index.position.data(), cells,
+                              std::bit_width(static_cast<std::uint64_t>(V)));
+  launch(forget_slots_kernel, over(context, static_cast<std::int64_t>(index.tokens.size())), kernel_args);
+  if (cells >= V) {
+    launch(index_vocabulary_kernel, over(context, std::max(cells, V + 1)), kernel_args);
+    return;
+  }
+  launch(mark_begins_kernel, over(context, cells), kernel_args);
+  context.platform.inclusive_sum(kernel_args.keys, kernel_args.sums, cells);
+  launch(index_distinct_kernel, over(context, cells), kernel_args);
+}
+
+}  // namespace reel::REEL_CUDA_BUILD

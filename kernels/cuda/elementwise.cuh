@@ -1,0 +1,20 @@
+// A thread for each element.
+#pragma once
+
+#include "kernels/cuda/platform.h"
+
+namespace reel::REEL_CUDA_BUILD {
+
+__device__ inline std::int64_t global_thread() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+/// At least `elements` threads; those beyond have nothing to do.
+inline Launch over(CudaContext& context, std::int64_t elements) {
+  constexpr std::int64_t kThreads = 256;
+  return {.grid = dim3(static_cast<unsigned>(elements > 0 ? (elements + kThreads - 1) / kThreads : 1)),
+          .block = dim3(kThreads),
+          .stream = context.platform.stream()};
+}
+
+}  // namespace reel::REEL_CUDA_BUILD

@@ -1,0 +1,163 @@
+// Pooling, dropout, the output layer and the loss.
+//
+// Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward: the
+// same blocks write d_pooled and what the row contributes to the loss; then sums over the batch, each by kSlices
+// interleaved slices that are added in order.
+#include "kernels/cuda/operations.h"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/philox.h"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+constexpr int kThreads = 128;
+
+/// 0 or 1 / (1 - dropout): by what dropout multiplies the element at `position`.
+__device__ inline float dropout_factor(float dropout, const RandomKey& key, std::size_t position) {
+  if (dropout <= 0) return 1;
+  return random_uniform(key, position) >= dropout ? 1.0f / (1.0f - dropout) : 0.0f;
+}
+
+struct ForwardArgs {
+  const std::int32_t* lengths;  // [B]
+  const float* h;               // [T+1, B, H]
+  const float* fc_weight;       // [H]
+  const float* fc_bias;         // [1]
+  float* pooled;                // [B, H]
+  float* logits;                // [B]
+  RandomKey key;
+  float dropout;
+  int batch, hidden;
+  bool mean;
+};
+
+__device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
+  const int length = args.lengths[b];
+  const std::size_t step = static_cast<std::size_t>(args.batch) * args.hidden;
+  const float* h = args.h + static_cast<std::size_t>(b) * args.hidden + j;
+  if (!args.mean) return h[length * step];
+  float sum = 0;
+  for (int t = 1; t <= length; ++t) sum += h[t * step];
+  return length > 0 ? sum / static_cast<float>(length) : 0.0f;
+}
+
+__global__ void head_forward_kernel(ForwardArgs args) {
+  REEL_SHARED(float[32], partial);
+  const int b = static_cast<int>(blockIdx.x);
+  float product = 0;
+  for (int j = static_cast<int>(threadIdx.x); j < args.hidden; j += static_cast<int>(blockDim.x)) {
+    const std::size_t i = static_cast<std::size_t>(b) * args.hidden + j;
+    const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, i);
+    args.pooled[i] = pooled;
+    product = fmaf(pooled, args.fc_weight[j], product);
+  }
+  const float logit = block_sum(product, &partial[0]);
+  if (threadIdx.x == 0) args.logits[b] = logit + args.fc_bias[0];
+}
+
+struct BackwardArgs {
+  const std::int32_t* labels;  // [B]
+  const float* logits;         // [B]
+  const float* pooled;         // [B, H]
+  const float* fc_weight;      // [H]
+  RandomKey key;
+  float dropout;
+  int batch, hidden;
+  float* d_logits;     // [B] scratch
+  BatchStats* stats;   // [1]
+  float* d_fc_weight;  // [H]
+  float* d_fc_bias;    // [1]
+  float* d_pooled;     // [B, H]
+};
+
+/// d_logits and d_pooled: a block for each batch row.
+__global__ void head_rows_kernel(BackwardArgs args) {
+  const int b = static_cast<int>(blockIdx.x);
+  const float probability = 1.0f / (1.0f + expf(-args.logits[b]));
+  const float d_logit = (probability - static_cast<float>(args.labels[b])) / static_cast<float>(args.batch);
+  if (threadIdx.x == 0) args.d_logits[b] = d_logit;
+  for (int j = static_cast<int>(threadIdx.x); j < args.hidden; j += static_cast<int>(blockDim.x)) {
+    const std::size_t i = static_cast<std::size_t>(b) * args.hidden + j;
+    args.d_pooled[i] = d_logit * args.fc_weight[j] * dropout_factor(args.dropout, args.key, i);
+  }
+}
+
+constexpr int kColumns = 32, kSlices = 8;  // of the kernel below
+
+/// d_fc_weight: a block for each kColumns columns, kSlices threads a column.
+__global__ void head_weights_kernel(BackwardArgs args) {
+  REEL_SHARED(float[kSlices][kColumns], sums);
+  const int column = static_cast<int>(threadIdx.x) % kColumns, slice = static_cast<int>(threadIdx.x) / kColumns;
+  const int j = static_cast<int>(blockIdx.x) * kColumns + column;
+  float sum = 0;
+  for (int b = slice; j < args.hidden && b < args.batch; b += kSlices) {
+    sum = fmaf(args.d_logits[b], args.pooled[static_cast<std::size_t>(b) * args.hidden + j], sum);
+  }
+  sums[slice][column] = sum;
+  __syncthreads();
+  if (slice > 0 || j >= args.hidden) return;
+  for (int s = 1; s < kSlices; ++s) sum += sums[s][column];
+  args.d_fc_weight[j] = sum;
+}
+
+/// Loss, accuracy and d_fc_bias: one block.
+__global__ void head_stats_kernel(BackwardArgs args) {
+  REEL_SHARED(double[32], partial);
+  double loss = 0, correct = 0, d_bias = 0;
+  for (int b = static_cast<int>(threadIdx.x); b < args.batch; b += static_cast<int>(blockDim.x)) {
+    const double x = args.logits[b];
+    const int label = args.labels[b];
+    loss += (x > 0 ? x : x != x ? x : 0.0) - x * label + log1p(exp(-fabs(x)));
+    correct += (x > 0) == (label != 0) ? 1 : 0;
+    if (args.d_logits != nullptr) d_bias += static_cast<double>(args.d_logits[b]);
+  }
+  loss = block_sum(loss, &partial[0]);
+  correct = block_sum(correct, &partial[0]);
+  d_bias = block_sum(d_bias, &partial[0]);
+  if (threadIdx.x > 0) return;
+  args.stats->loss_sum = loss;
+  args.stats->correct = correct;
+  args.stats->grad_norm = 0;
+  if (args.d_logits != nullptr) args.d_fc_bias[0] = static_cast<float>(d_bias);
+}
+
+Launch blocks(CudaContext& context, std::int64_t count, int threads) {
+  return {.grid = dim3(static_cast<unsigned>(count)),
+          .block = dim3(static_cast<unsigned>(threads)),
+          .stream = context.platform.stream()};
+}
+
+}  // namespace
+
+void head_forward(CudaContext& context, const HeadForward<float>& args) {
+  launch(head_forward_kernel, blocks(context, args.shape.batch, kThreads),
+         {args.lengths.data(), args.h.data(), args.fc_weight.data(), args.fc_bias.data(), args.pooled.data(),
+          args.logits.data(), args.dropout_key, args.dropout, static_cast<int>(args.shape.batch),
+          static_cast<int>(args.shape.hidden), args.pool == Pool::kMean});
+}
+
+void head_backward(CudaContext& context, const HeadBackward<float>& args) {
+  const std::int64_t B = args.shape.batch, H = args.shape.hidden;
+  const bool gradients = !args.d_pooled.empty();
+  context.scratch.reserve(Scratch::need<float>(B));
+  const BackwardArgs kernel_args{.labels = args.labels.data(),
+                                 .logits = args.logits.data(),
+                                 .pooled = args.pooled.data(),
+                                 .fc_weight = args.fc_weight.data(),
+                                 .key = args.dropout_key,
+                                 .dropout = args.dropout,
+                                 .batch = static_cast<int>(B),
+                                 .hidden = static_cast<int>(H),
+                                 .d_logits = gradients ? context.scratch.take<float>(B) : nullptr,
+                                 .stats = args.stats.data(),
+                                 .d_fc_weight = args.d_fc_weight.data(),
+                                 .d_fc_bias = args.d_fc_bias.data(),
+                                 .d_pooled = args.d_pooled.data()};
+  if (gradients) {
+    launch(head_rows_kernel, blocks(context, B, kThreads), kernel_args);
+    launch(head_weights_kernel, blocks(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
+  }
+  launch(head_stats_kernel, blocks(context, 1, 256), kernel_args);
+}
+
+}  // namespace reel::REEL_CUDA_BUILD

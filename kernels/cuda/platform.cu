@@ -1,0 +1,197 @@
+// The device's libraries: the CUDA runtime, CUB, and cuBLAS, which is loaded when a backend is made, so that commands
+// which compute nothing start fast and no CUDA library is needed without a GPU.
+#include "kernels/cuda/platform.h"
+
+#include <cublas_v2.h>
+#include <dlfcn.h>
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/error.h"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+std::string version(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
+
+constexpr int kLowestCapability = 80;
+
+}  // namespace
+
+CudaDevice query_cuda_device() {
+  int count = 0, driver = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  cudaDriverGetVersion(&driver);
+  if (error == cudaErrorInsufficientDriver && driver > 0) {
+    return {false,
+            "the driver supports CUDA " + version(driver) + ", expected " + version(CUDART_VERSION) + " or newer"};
+  }
+  if (error == cudaErrorInsufficientDriver) return {false, "no NVIDIA driver"};
+  if (error != cudaSuccess) return {false, cudaGetErrorString(error)};
+  if (count == 0) return {false, "no device"};
+  cudaDeviceProp device{};
+  cudaGetDeviceProperties(&device, 0);
+  const std::string text = std::string(device.name) + ", compute capability " + std::to_string(device.major) + "." +
+                           std::to_string(device.minor) + ", " + std::to_string(device.totalGlobalMem >> 30) + " GiB";
+  if (10 * device.major + device.minor < kLowestCapability) {
+    return {false, text + ", expected compute capability 8.0 or newer"};
+  }
+  return {true, text};
+}
+
+void check_cuda(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) throw Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
+}
+
+namespace {
+
+/// The functions of cuBLAS that are called.
+class Cublas {
+ public:
+  explicit Cublas(cudaStream_t stream) {
+    library_ = dlopen("libcublas.so." + std::to_string(CUBLAS_VER_MAJOR));
+    check(find<decltype(&cublasCreate_v2)>("cublasCreate_v2")(&handle_), "cublasCreate");
+    check(find<decltype(&cublasSetStream_v2)>("cublasSetStream_v2")(handle_, stream), "cublasSetStream");
+    check_cuda(cudaMalloc(&workspace_, kWorkspace), "cudaMalloc");
+    check(find<decltype(&cublasSetWorkspace_v2)>("cublasSetWorkspace_v2")(handle_, workspace_, kWorkspace),
+          "cublasSetWorkspace");
+    sgemm_ = find<decltype(&cublasSgemm_v2)>("cublasSgemm_v2");
+    destroy_ = find<decltype(&cublasDestroy_v2)>("cublasDestroy_v2");
+  }
+  ~Cublas() {
+    destroy_(handle_);
+    cudaFree(workspace_);
+  }
+  Cublas(const Cublas&) = delete;
+  Cublas& operator=(const Cublas&) = delete;
+
+  /// cuBLAS is column-major: it sees every matrix transposed, and computes C^T = B^T A^T.
+  void product(const Product& p) const {
+    const float one = 1;
+    const auto transposed = [](bool yes) { return yes ? CUBLAS_OP_T : CUBLAS_OP_N; };
+    check(sgemm_(handle_, transposed(p.b_transposed), transposed(p.a_transposed), static_cast<int>(p.n),
+                 static_cast<int>(p.m), static_cast<int>(p.k), &one, p.b, static_cast<int>(p.b_transposed ? p.k : p.n),
+                 p.a, static_cast<int>(p.a_transposed ? p.m : p.k), &p.beta, p.c, static_cast<int>(p.n)),
+          "cublasSgemm");
+  }
+
+ private:
+  static constexpr std::size_t kWorkspace = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
+
+  static void* dlopen(const std::string& name) {
+    void* const library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) throw Error(std::string("CUDA: cuBLAS cannot be loaded: ") + dlerror());
+    return library;
+  }
+  template <class Function>
+  Function find(const char* name) const {
+    void* const symbol = dlsym(library_, name);
+    if (symbol == nullptr) throw Error(std::string("CUDA: cuBLAS has no ") + name);
+    return reinterpret_cast<Function>(symbol);
+  }
+  static void check(cublasStatus_t status, const char* what) {
+    if (status != CUBLAS_STATUS_SUCCESS) {
+      throw Error(std::string("CUDA: ") + what + ": cuBLAS status " + std::to_string(status));
+    }
+  }
+
+  void* library_ = nullptr;  // never closed: cuBLAS keeps state of its own
+  cublasHandle_t handle_ = nullptr;
+  void* workspace_ = nullptr;
+  decltype(&cublasSgemm_v2) sgemm_ = nullptr;
+  decltype(&cublasDestroy_v2) destroy_ = nullptr;
+};
+
+struct Stream {
+  cudaStream_t handle = nullptr;
+  Stream() { check_cuda(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "cudaStreamCreate"); }
+  ~Stream() { cudaStreamDestroy(handle); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+};
+
+DeviceLimits query_limits() {
+  const CudaDevice device = query_cuda_device();
+  if (!device.usable) throw Error("--device cuda: " + device.text + "; --device cpu works without");
+  check_cuda(cudaSetDevice(0), "cudaSetDevice");
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  return {properties.name, 10 * properties.major + properties.minor, properties.multiProcessorCount,
+          properties.sharedMemPerBlockOptin, properties.totalGlobalMem};
+}
+
+}  // namespace
+
+struct Platform::Parts {
+  DeviceLimits limits = query_limits();
+  Stream stream;
+  Cublas cublas{stream.handle};
+  void* cub_memory = nullptr;
+  std::size_t cub_size = 0;
+
+  Parts() = default;
+  ~Parts() { cudaFree(cub_memory); }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  /// Runs a CUB algorithm: asked with no memory, it says how much it needs.
+  template <class Algorithm>
+  void run_cub(const Algorithm& algorithm) {
+    std::size_t size = 0;
+    check_cuda(algorithm(nullptr, size), "CUB");
+    if (size > cub_size) {
+      cudaFree(cub_memory);
+      cub_memory = nullptr;
+      check_cuda(cudaMalloc(&cub_memory, size), "cudaMalloc");
+      cub_size = size;
+    }
+    check_cuda(algorithm(cub_memory, size), "CUB");
+  }
+};
+
+Platform::Platform() : parts_(std::make_unique<Parts>()) {}
+Platform::~Platform() = default;
+
+const DeviceLimits& Platform::limits() const { return parts_->limits; }
+cudaStream_t Platform::stream() const { return parts_->stream.handle; }
+void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+void* Platform::allocate(std::size_t bytes) {
+  void* memory = nullptr;
+  const std::size_t size = bytes > 0 ? bytes : 1;
+  if (cudaMalloc(&memory, size) == cudaErrorMemoryAllocation) {
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    throw Error("CUDA: out of memory: " + std::to_string(size >> 20) + " MiB asked for, " + std::to_string(free >> 20) +
+                " of " + std::to_string(total >> 20) + " MiB free; try a smaller --batch-size");
+  }
+  check_cuda(cudaGetLastError(), "cudaMalloc");
+  check_cuda(cudaMemsetAsync(memory, 0, size, stream()), "cudaMemset");
+  return memory;
+}
+
+void Platform::release(void* memory) noexcept { cudaFree(memory); }
+
+void Platform::copy(void* to, const void* from, std::size_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()), "cudaMemcpy");
+}
+
+void Platform::product(const Product& product) { parts_->cublas.product(product); }
+
+void Platform::sort_pairs(const std::int32_t* keys, std::int32_t* sorted_keys, const std::int32_t* values,
+                          std::int32_t* sorted_values, std::int64_t count, int bits) {
+  parts_->run_cub([&](void* memory, std::size_t& size) {
+    return cub::DeviceRadixSort::SortPairs(memory, size, keys, sorted_keys, values, sorted_values,
+                                           static_cast<int>(count), 0, bits, stream());
+  });
+}
+
+void Platform::inclusive_sum(const std::int32_t* values, std::int32_t* sums, std::int64_t count) {
+  parts_->run_cub([&](void* memory, std::size_t& size) {
+    return cub::DeviceScan::InclusiveSum(memory, size, values, sums, static_cast<int>(count), stream());
+  });
+}
+
+}  // namespace reel::REEL_CUDA_BUILD

@@ -1,0 +1,104 @@
+// The libraries under the CUDA backend, as far as it needs them: memory, a stream, matrix products, sorts and scans.
+// platform.cu is made of the CUDA runtime, cuBLAS and CUB; tests/emulator/platform.cpp of the CPU's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+
+namespace reel::REEL_CUDA_BUILD {
+
+/// C [m, n] = A [m, k] . B [k, n] + beta C, row-major in float32; A and B may be given transposed, then they lie in
+/// memory as [k, m] and [n, k].
+struct Product {
+  std::int64_t m = 0, n = 0, k = 0;
+  const float* a = nullptr;
+  const float* b = nullptr;
+  float* c = nullptr;
+  bool a_transposed = false;
+  bool b_transposed = false;
+  float beta = 0;
+};
+
+struct DeviceLimits {
+  std::string name;    // "NVIDIA H200"
+  int capability = 0;  // 90 for compute capability 9.0
+  int multiprocessors = 0;
+  std::size_t shared_per_block = 0;  // bytes that a kernel may ask for
+  std::size_t memory = 0;            // bytes
+};
+
+/// One device and one stream on it. Throws Error, in one line, where there is none or it fails; all but allocate() and
+/// synchronize() return at once.
+class Platform {
+ public:
+  Platform();
+  ~Platform();
+  Platform(const Platform&) = delete;
+  Platform& operator=(const Platform&) = delete;
+
+  const DeviceLimits& limits() const;
+  cudaStream_t stream() const;
+  void synchronize();
+
+  void* allocate(std::size_t bytes);  // zeroed
+  static void release(void* memory) noexcept;
+  void copy(void* to, const void* from, std::size_t bytes);  // any direction
+
+  /// Fixed order of summation: the same bits for the same shapes.
+  void product(const Product& product);
+
+  /// Sorts pairs by the lowest `bits` bits of their keys, keeping the order of equal ones.
+  void sort_pairs(const std::int32_t* keys, std::int32_t* sorted_keys, const std::int32_t* values,
+                  std::int32_t* sorted_values, std::int64_t count, int bits);
+  /// sums[i] = values[0] + ... + values[i].
+  void inclusive_sum(const std::int32_t* values, std::int32_t* sums, std::int64_t count);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// Scratch memory of one operation at a time: taken piece by piece, given back all at once. It grows until it has seen
+/// the largest need and allocates nothing after.
+class Scratch {
+ public:
+  explicit Scratch(Platform& platform) : platform_(platform) {}
+  ~Scratch() { Platform::release(memory_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  /// Called by each operation first, with all that it will take.
+  void reserve(std::size_t bytes);
+  template <class T>
+  T* take(std::int64_t count) {
+    T* const piece = reinterpret_cast<T*>(static_cast<std::byte*>(memory_) + used_);
+    used_ += rounded(static_cast<std::size_t>(count) * sizeof(T));
+    return piece;
+  }
+  static std::size_t rounded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+  template <class T>
+  static std::size_t need(std::int64_t count) {
+    return rounded(static_cast<std::size_t>(count) * sizeof(T));
+  }
+
+ private:
+  Platform& platform_;
+  void* memory_ = nullptr;
+  std::size_t size_ = 0, used_ = 0;
+};
+
+/// What every CUDA operation gets besides its arguments.
+struct CudaContext {
+  explicit CudaContext(Precision used) : precision(used) {}
+
+  Precision precision;
+  Platform platform;
+  Scratch scratch{platform};
+};
+
+}  // namespace reel::REEL_CUDA_BUILD

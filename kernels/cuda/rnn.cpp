@@ -1,0 +1,70 @@
+// Which kernels run the recurrence: the one place where that is chosen.
+#include <algorithm>
+
+#include "kernels/cuda/operations.h"
+#include "kernels/cuda/rnn_kernels.h"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+enum class Strategy { kResident, kTensorCores, kStepwise };
+
+/// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). They
+/// index with 32 bits.
+Strategy choose(const CudaContext& context, const Shape& s, Nonlinearity nonlinearity) {
+  const std::int64_t largest = std::max((s.steps + 1) * s.batch, max_distinct(s)) * s.hidden;
+  if (s.hidden > kMaxResidentHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
+  if (context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh) return Strategy::kTensorCores;
+  const bool fits = resident_shared_bytes(s.hidden) <= context.platform.limits().shared_per_block;
+  return fits ? Strategy::kResident : Strategy::kStepwise;
+}
+
+}  // namespace
+
+std::string describe_recurrence(const CudaContext& context, const Shape& shape, Nonlinearity nonlinearity) {
+  switch (choose(context, shape, nonlinearity)) {
+    case Strategy::kResident:
+      return "float32, one launch for all steps, W_hh resident";
+    case Strategy::kTensorCores:
+      return "tensor cores, one launch for all steps, W_hh resident";
+    case Strategy::kStepwise:
+      return "float32, a product and a pointwise kernel each step";
+  }
+  return "";
+}
+
+void rnn_forward(CudaContext& context, const RnnForward<float>& args) {
+  switch (choose(context, args.shape, args.nonlinearity)) {
+    case Strategy::kResident:
+      return rnn_forward_resident(context, args);
+    case Strategy::kTensorCores:
+      return rnn_forward_mixed(context, args);
+    case Strategy::kStepwise:
+      return rnn_forward_stepwise(context, args);
+  }
+}
+
+void rnn_backward(CudaContext& context, const RnnBackward<float>& args) {
+  switch (choose(context, args.shape, args.nonlinearity)) {
+    case Strategy::kResident:
+      rnn_backward_resident(context, args);
+      break;
+    case Strategy::kTensorCores:
+      rnn_backward_mixed(context, args);
+      break;
+    case Strategy::kStepwise:
+      rnn_backward_stepwise(context, args);
+      break;
+  }
+  // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
+  const auto [V, E, H, B, T] = args.shape;
+  context.platform.product({.m = H,
+                            .n = H,
+                            .k = T * B,
+                            .a = args.dz.data(),
+                            .b = args.h.data(),
+                            .c = args.d_w_hh.data(),
+                            .a_transposed = true});
+}
+
+}  // namespace reel::REEL_CUDA_BUILD

@@ -1,0 +1,24 @@
+// The recurrence's kernels by strategy. rnn.cpp chooses one; arguments are those of the contract in kernels/backend.h.
+#pragma once
+
+#include "kernels/backend.h"
+#include "kernels/cuda/platform.h"
+
+namespace reel::REEL_CUDA_BUILD {
+
+/// rnn_forward.cu, rnn_backward.cu: one launch for all timesteps; W_hh stays in a block's registers (H <= 128), or half
+/// there and half in its shared memory (H <= 256). rnn_backward_resident leaves d_w_hh to the caller.
+constexpr std::int64_t kMaxResidentHidden = 256;
+std::size_t resident_shared_bytes(std::int64_t hidden);
+void rnn_forward_resident(CudaContext& context, const RnnForward<float>& args);
+void rnn_backward_resident(CudaContext& context, const RnnBackward<float>& args);
+
+/// rnn_mixed.cu: the same on tensor cores, with fp16 states and bfloat16 gradients; tanh only.
+void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args);
+void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args);
+
+/// rnn_stepwise.cu: a product and a pointwise kernel a step, for any H.
+void rnn_forward_stepwise(CudaContext& context, const RnnForward<float>& args);
+void rnn_backward_stepwise(CudaContext& context, const RnnBackward<float>& args);
+
+}  // namespace reel::REEL_CUDA_BUILD

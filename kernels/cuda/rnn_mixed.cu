@@ -1,0 +1,231 @@
+// The recurrence and its back-propagation through time on tensor cores, each in one launch (--precision mixed).
+//
+// A block keeps W_hh (tensor_core_matrix.cuh) and walks through tiles of eight batch rows, each tile until its longest
+// row ends; rows that have ended carry their state. States are rounded to fp16, since |h| <= 1, gradients to bfloat16,
+// for its range; sums are float32. As in rnn_forward.cu, a thread fetches what it alone reads kAhead steps early, and
+// there is one barrier a step.
+#include <algorithm>
+
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/rnn_kernels.h"
+#include "kernels/cuda/tensor_core_matrix.cuh"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+constexpr int kAhead = 4;  // steps between fetching a value and using it
+
+/// One thread's values of kAhead steps, on their way from global memory.
+template <class Matrix>
+struct FetchedValues {
+  using Slots = float[kAhead][Matrix::kResults][Matrix::kThreads];
+  Slots& slots;
+
+  __device__ void* place(int step, int m, int e) { return &slots[step % kAhead][m * 4 + e][threadIdx.x]; }
+  __device__ float get(int step, int m, int e) const { return slots[step % kAhead][m * 4 + e][threadIdx.x]; }
+};
+
+/// The batch rows of a tile that this thread has results of.
+struct TileRows {
+  int row[2], length[2];  // length 0 beyond the batch
+  int longest = 0;        // of the whole tile
+
+  __device__ TileRows(const std::int32_t* lengths, int first, int own, int batch) {
+    for (int r = 0; r < 8; ++r) {
+      const int length = first + r < batch ? lengths[first + r] : 0;
+      if (length > longest) longest = length;
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      row[e] = first + own + e;
+      length[e] = row[e] < batch ? lengths[row[e]] : 0;
+    }
+  }
+};
+
+struct ForwardArgs {
+  const std::int32_t* row;      // [B, T]
+  const std::int32_t* lengths;  // [B]
+  const float* projected;       // [U, H]
+  const float* w_hh;            // [H, H]
+  float* h;                     // [T+1, B, H]
+  int batch, steps, hidden;
+};
+
+template <int kHidden>
+__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
+    rnn_forward_mixed_kernel(ForwardArgs args) {
+  using Matrix = TensorCoreMatrix<kHidden, __half>;
+  REEL_SHARED(typename Matrix::Vectors[2], states);
+  REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  Matrix w_hh;
+  w_hh.load(args.w_hh, args.hidden, false);
+  const int H = args.hidden;
+  const unsigned step_size = static_cast<unsigned>(args.batch * H);
+  FetchedValues<Matrix> inputs{slots};
+
+  for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
+    const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
+    int next_token[2] = {};
+    const auto read_tokens = [&](int t) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        if (t < rows.length[e]) next_token[e] = args.row[static_cast<std::size_t>(rows.row[e]) * args.steps + t];
+      }
+    };
+    const auto fetch = [&](int t) {  // step t, whose tokens were read a step ago
+#pragma unroll
+      for (int i = 0; i < Matrix::kResults; ++i) {
+        const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e);
+        if (t < rows.length[e % 2] && unit < H) {
+          cp_async_4(inputs.place(t, m, e), args.projected + static_cast<unsigned>(next_token[e % 2] * H + unit));
+        }
+      }
+      cp_async_commit();
+      read_tokens(t + 1);
+    };
+    read_tokens(0);
+#pragma unroll 1
+    for (int t = 0; t < kAhead; ++t) fetch(t);
+#pragma unroll
+    for (int i = 0; i < Matrix::kResults; ++i) {
+      const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
+      const bool valid = row < args.batch && unit < H;
+      const float state = valid ? args.h[static_cast<unsigned>(row * H + unit)] : 0.0f;
+      states[0][w_hh.row(e)][unit] = __float2half_rn(state);
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int t = 0; t < rows.longest; ++t) {
+      typename Matrix::Results sums;
+      w_hh.times(states[t % 2], sums);
+      cp_async_wait<kAhead - 1>();
+#pragma unroll
+      for (int i = 0; i < Matrix::kResults; ++i) {
+        const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
+        __half state = states[t % 2][w_hh.row(e)][unit];  // carried over unless the row goes on
+        if (t < rows.length[e % 2] && unit < H) {
+          state = __float2half_rn(tanh_approx(sums[m][e] + inputs.get(t, m, e)));
+          args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] = __half2float(state);
+        }
+        states[(t + 1) % 2][w_hh.row(e)][unit] = state;
+      }
+      fetch(t + kAhead);
+      __syncthreads();
+    }
+  }
+}
+
+struct BackwardArgs {
+  const std::int32_t* lengths;  // [B]
+  const float* h;               // [T+1, B, H]
+  const float* w_hh;            // [H, H]
+  const float* d_pooled;        // [B, H]
+  float* dz;                    // [T, B, H]
+  float* d_h0;                  // [B, H] or null
+  int batch, steps, hidden;
+  bool mean;
+};
+
+template <int kHidden>
+__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads)
+    rnn_backward_mixed_kernel(BackwardArgs args) {
+  using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
+  REEL_SHARED(typename Matrix::Vectors[2], gradients);
+  REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  Matrix w_hh;
+  w_hh.load(args.w_hh, args.hidden, true);
+  const int H = args.hidden;
+  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  FetchedValues<Matrix> states{slots};
+  int buffer = 0;  // goes on from tile to tile: a slow warp may still read the last tile's buffer
+
+  for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
+    const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
+    const auto place = [&](int m, int e) {
+      return static_cast<std::size_t>(rows.row[e % 2]) * H + static_cast<std::size_t>(w_hh.unit(m, e));
+    };
+    const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
+    const auto fetch = [&](int t) {  // h[t+1]
+#pragma unroll
+      for (int i = 0; i < Matrix::kResults; ++i) {
+        const int m = i / 4, e = i % 4;
+        if (t >= 0 && t < rows.length[e % 2] && w_hh.unit(m, e) < H) {
+          cp_async_4(states.place(t, m, e), args.h + (t + 1) * step_size + place(m, e));
+        }
+      }
+      cp_async_commit();
+    };
+#pragma unroll 1
+    for (int t = rows.longest - 1; t > rows.longest - 1 - kAhead; --t) fetch(t);
+    typename Matrix::Results pooled, sums = {};
+#pragma unroll
+    for (int i = 0; i < Matrix::kResults; ++i) {
+      const int m = i / 4, e = i % 4, length = rows.length[e % 2];
+      pooled[m][e] = valid(m, e) ? args.d_pooled[place(m, e)] : 0.0f;
+      if (args.mean) pooled[m][e] = length > 0 ? pooled[m][e] / static_cast<float>(length) : 0.0f;
+      for (int t = rows.longest; t < args.steps; ++t) {
+        if (valid(m, e)) args.dz[t * step_size + place(m, e)] = 0;
+      }
+    }
+#pragma unroll 1
+    for (int t = rows.longest - 1; t >= 0; --t) {
+      cp_async_wait<kAhead - 1>();
+#pragma unroll
+      for (int i = 0; i < Matrix::kResults; ++i) {
+        const int m = i / 4, e = i % 4, length = rows.length[e % 2];
+        float d_z = 0;
+        if (t < length && w_hh.unit(m, e) < H) {
+          const float d_h = sums[m][e] + (args.mean || t == length - 1 ? pooled[m][e] : 0.0f);
+          d_z = through_activation<Nonlinearity::kTanh>(d_h, states.get(t, m, e));
+        }
+        if (valid(m, e)) args.dz[t * step_size + place(m, e)] = d_z;
+        round_to(d_z, gradients[buffer][w_hh.row(e)][w_hh.unit(m, e)]);
+      }
+      fetch(t - kAhead);
+      __syncthreads();
+      w_hh.times(gradients[buffer], sums);
+      buffer ^= 1;
+    }
+    if (args.d_h0 == nullptr) continue;
+#pragma unroll
+    for (int i = 0; i < Matrix::kResults; ++i) {
+      const int m = i / 4, e = i % 4;
+      if (valid(m, e)) args.d_h0[place(m, e)] = rows.length[e % 2] > 0 ? sums[m][e] : pooled[m][e];
+    }
+  }
+}
+
+template <int kHidden, class Args>
+void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
+  const int tiles = (args.batch + 7) / 8;
+  launch(kernel,
+         {.grid = dim3(static_cast<unsigned>(std::min(tiles, 2 * context.platform.limits().multiprocessors))),
+          .block = dim3(TensorCoreMatrix<kHidden, __half>::kThreads),
+          .stream = context.platform.stream()},
+         args);
+}
+
+}  // namespace
+
+void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args) {
+  const Shape& s = args.shape;
+  const ForwardArgs kernel_args{args.row.data(), args.lengths.data(), args.projected.data(), args.w_hh.data(),
+                                args.h.data(), static_cast<int>(s.batch), static_cast<int>(s.steps),
+                                static_cast<int>(s.hidden)};
+  if (s.hidden <= 64) return run<64>(context, rnn_forward_mixed_kernel<64>, kernel_args);
+  if (s.hidden <= 128) return run<128>(context, rnn_forward_mixed_kernel<128>, kernel_args);
+  run<256>(context, rnn_forward_mixed_kernel<256>, kernel_args);
+}
+
+void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args) {
+  const Shape& s = args.shape;
+  const BackwardArgs kernel_args{args.lengths.data(), args.h.data(), args.w_hh.data(), args.d_pooled.data(),
+                                 args.dz.data(), args.d_h0.data(), static_cast<int>(s.batch),
+                                 static_cast<int>(s.steps), static_cast<int>(s.hidden), args.pool == Pool::kMean};
+  if (s.hidden <= 64) return run<64>(context, rnn_backward_mixed_kernel<64>, kernel_args);
+  if (s.hidden <= 128) return run<128>(context, rnn_backward_mixed_kernel<128>, kernel_args);
+  run<256>(context, rnn_backward_mixed_kernel<256>, kernel_args);
+}
+
+}  // namespace reel::REEL_CUDA_BUILD
