@@ -32,8 +32,7 @@ struct TileRows {
 
   __device__ TileRows(const std::int32_t* lengths, int first, int own, int batch) {
     for (int r = 0; r < 8; ++r) {
-      const int length = first + r < batch ? lengths[first + r] : 0;
-      if (length > longest) longest = length;
+      if (first + r < batch && lengths[first + r] > longest) longest = lengths[first + r];
     }
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
@@ -106,7 +105,8 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
         __half state = states[t % 2][w_hh.row(e)][unit];  // carried over unless the row goes on
         if (t < rows.length[e % 2] && unit < H) {
           state = __float2half_rn(tanh_approx(sums[m][e] + inputs.get(t, m, e)));
-          args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] = __half2float(state);
+          args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] =
+              __half2float(state);
         }
         states[(t + 1) % 2][w_hh.row(e)][unit] = state;
       }
@@ -210,9 +210,9 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
 
 void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args) {
   const Shape& s = args.shape;
-  const ForwardArgs kernel_args{args.row.data(), args.lengths.data(), args.projected.data(), args.w_hh.data(),
-                                args.h.data(), static_cast<int>(s.batch), static_cast<int>(s.steps),
-                                static_cast<int>(s.hidden)};
+  const ForwardArgs kernel_args{
+      args.row.data(), args.lengths.data(),       args.projected.data(),     args.w_hh.data(),
+      args.h.data(),   static_cast<int>(s.batch), static_cast<int>(s.steps), static_cast<int>(s.hidden)};
   if (s.hidden <= 64) return run<64>(context, rnn_forward_mixed_kernel<64>, kernel_args);
   if (s.hidden <= 128) return run<128>(context, rnn_forward_mixed_kernel<128>, kernel_args);
   run<256>(context, rnn_forward_mixed_kernel<256>, kernel_args);
@@ -220,9 +220,16 @@ void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args) {
 
 void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args) {
   const Shape& s = args.shape;
-  const BackwardArgs kernel_args{args.lengths.data(), args.h.data(), args.w_hh.data(), args.d_pooled.data(),
-                                 args.dz.data(), args.d_h0.data(), static_cast<int>(s.batch),
-                                 static_cast<int>(s.steps), static_cast<int>(s.hidden), args.pool == Pool::kMean};
+  const BackwardArgs kernel_args{args.lengths.data(),
+                                 args.h.data(),
+                                 args.w_hh.data(),
+                                 args.d_pooled.data(),
+                                 args.dz.data(),
+                                 args.d_h0.data(),
+                                 static_cast<int>(s.batch),
+                                 static_cast<int>(s.steps),
+                                 static_cast<int>(s.hidden),
+                                 args.pool == Pool::kMean};
   if (s.hidden <= 64) return run<64>(context, rnn_backward_mixed_kernel<64>, kernel_args);
   if (s.hidden <= 128) return run<128>(context, rnn_backward_mixed_kernel<128>, kernel_args);
   run<256>(context, rnn_backward_mixed_kernel<256>, kernel_args);

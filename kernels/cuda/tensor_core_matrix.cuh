@@ -3,7 +3,8 @@
 //
 // D [unit, row] = A [unit, k] . B [k, row], in tiles of mma.m16n8k16: the matrix is A, so that eight batch rows fill an
 // instruction. A warp has kTiles of 16 units each. A thread's results are element e of tile m: unit(m, e) of batch
-// row row(e); fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16". Vectors lie in shared memory row by row, padded so that neither ldmatrix nor store() has conflicts.
+// row row(e); fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16". Vectors lie in shared memory row by row,
+// padded so that neither ldmatrix nor store() has conflicts.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -28,12 +29,12 @@ __device__ inline void multiply_tile(float (&d)[4], const std::uint32_t (&a)[4],
 /// Element is __half or __nv_bfloat16.
 template <int kHidden, class Element>
 struct TensorCoreMatrix {
-  static constexpr int kRows = 8;                   // batch rows
+  static constexpr int kRows = 8;                       // batch rows
   static constexpr int kTiles = kHidden > 128 ? 1 : 2;  // of 16 units, a warp: 64 registers or fewer
   static constexpr int kThreads = 2 * kHidden / kTiles;
-  static constexpr int kResults = kTiles * 4;       // of a thread
-  static constexpr int kProducts = kHidden / 16;    // along k
-  static constexpr int kStride = kHidden + 8;       // of a vector in shared memory
+  static constexpr int kResults = kTiles * 4;     // of a thread
+  static constexpr int kProducts = kHidden / 16;  // along k
+  static constexpr int kStride = kHidden + 8;     // of a vector in shared memory
   using Vectors = Element[kRows][kStride];
   using Results = float[kTiles][4];
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "hwy/targets.h"
+#include "tests/kernels/devices.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/reference.h"
 #include "tests/kernels/run_problem.h"
@@ -24,9 +25,8 @@ void expect_near(const std::vector<double>& actual, const std::vector<double>& e
   }
 }
 
-template <class Real>
-void expect_equal_results(const Results& actual, const Results& expected) {
-  const double forward = Tolerance<Real>::kForward, gradient = Tolerance<Real>::kGradient;
+void expect_equal_results(const Results& actual, const Results& expected, const Tolerances& tolerances) {
+  const double forward = tolerances.forward, gradient = tolerances.gradient;
   expect_near(actual.h, expected.h, forward, "h");
   expect_near(actual.pooled, expected.pooled, forward, "pooled");
   expect_near(actual.logits, expected.logits, forward, "logits");
@@ -43,6 +43,19 @@ void expect_equal_results(const Results& actual, const Results& expected) {
   expect_near(actual.d_bias, expected.d_bias, gradient, "d_bias");
 }
 
+void expect_same_bits(const Results& actual, const Results& expected) {
+  EXPECT_EQ(actual.h, expected.h);
+  EXPECT_EQ(actual.logits, expected.logits);
+  EXPECT_EQ(actual.loss_sum, expected.loss_sum);
+  EXPECT_EQ(actual.d_fc_weight, expected.d_fc_weight);
+  EXPECT_EQ(actual.dz, expected.dz);
+  EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
+  EXPECT_EQ(actual.d_h0, expected.d_h0);
+  EXPECT_EQ(actual.d_embedding, expected.d_embedding);
+  EXPECT_EQ(actual.d_w_ih, expected.d_w_ih);
+  EXPECT_EQ(actual.d_bias, expected.d_bias);
+}
+
 struct Case {
   Shape shape;  // {V, E, H, B, T}
   Pool pool = Pool::kLast;
@@ -53,18 +66,37 @@ struct Case {
 class Operations : public testing::TestWithParam<Case> {
  protected:
   Problem problem() const {
-    return make_problem(GetParam().shape, GetParam().pool, GetParam().nonlinearity, GetParam().dropout);
+    const Case& c = GetParam();
+    return make_problem(c.shape, c.pool, c.nonlinearity, c.dropout);
   }
 };
 
-TEST_P(Operations, CpuFloatAgreesWithFloat64) {
-  const auto backend = make_cpu_backend<float>(2);
-  expect_equal_results<float>(run_problem(*backend, problem()), reference(problem()));
+class DeviceOperations : public testing::TestWithParam<std::tuple<TestDevice, Case>> {
+ protected:
+  const TestDevice& device() const { return std::get<0>(GetParam()); }
+  Problem problem() const {
+    const Case& c = std::get<1>(GetParam());
+    return make_problem(c.shape, c.pool, c.nonlinearity, c.dropout);
+  }
+};
+
+TEST_P(DeviceOperations, AgreeWithFloat64) {
+  REEL_REQUIRE_DEVICE(device());
+  expect_equal_results(run_problem(*device().make(), problem()), reference(problem()), device().tolerances);
+}
+
+TEST_P(DeviceOperations, RepeatBitForBit) {
+  REEL_REQUIRE_DEVICE(device());
+  const auto backend = device().make();
+  const Results first = run_problem(*backend, problem());
+  for (int run = 0; run < (device().kind == TestDevice::Kind::kEmulator ? 1 : 9); ++run) {
+    expect_same_bits(run_problem(*backend, problem()), first);
+  }
 }
 
 TEST_P(Operations, CpuDoubleAgreesWithFloat64) {
   const auto backend = make_cpu_backend<double>(2);
-  expect_equal_results<double>(run_problem(*backend, problem()), reference(problem()));
+  expect_equal_results(run_problem(*backend, problem()), reference(problem()), kFloat64);
 }
 
 /// What a machine with fewer vector instructions runs.
@@ -74,7 +106,7 @@ TEST_P(Operations, EveryInstructionSetAgreesWithFloat64) {
     const std::int64_t target = targets & -targets;
     SCOPED_TRACE(hwy::TargetName(target));
     hwy::SetSupportedTargetsForTest(target);
-    expect_equal_results<float>(run_problem(*backend, problem()), reference(problem()));
+    expect_equal_results(run_problem(*backend, problem()), reference(problem()), kFloat32);
     hwy::SetSupportedTargetsForTest(0);
   }
 }
@@ -84,37 +116,39 @@ TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
   for (const int threads : {2, 3, 7}) {
     SCOPED_TRACE(threads);
     const Results many = run_problem(*make_cpu_backend<float>(threads), problem());
-    EXPECT_EQ(many.h, one.h);
-    EXPECT_EQ(many.logits, one.logits);
-    EXPECT_EQ(many.loss_sum, one.loss_sum);
-    EXPECT_EQ(many.d_fc_weight, one.d_fc_weight);
-    EXPECT_EQ(many.dz, one.dz);
-    EXPECT_EQ(many.d_w_hh, one.d_w_hh);
-    EXPECT_EQ(many.d_h0, one.d_h0);
-    EXPECT_EQ(many.d_embedding, one.d_embedding);
-    EXPECT_EQ(many.d_w_ih, one.d_w_ih);
-    EXPECT_EQ(many.d_bias, one.d_bias);
+    expect_same_bits(many, one);
   }
 }
 
 constexpr auto kTanh = Nonlinearity::kTanh;
 constexpr auto kRelu = Nonlinearity::kRelu;
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, Operations,
-    testing::Values(Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}},
-                    Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
-                    Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f}, Case{{300, 128, 128, 64, 20}},
-                    Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
-                    Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f}, Case{{200, 24, 40, 131, 6}},
-                    Case{{3, 4, 300, 5, 5}}),
-    [](const testing::TestParamInfo<Case>& tested) {
-      const Case& c = tested.param;
-      const Shape& s = c.shape;
-      return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
-                         c.pool == Pool::kMean ? "Mean" : "Last", c.nonlinearity == kRelu ? "Relu" : "Tanh",
-                         c.dropout > 0 ? "Dropout" : "");
-    });
+const Case kCases[] = {Case{{1, 1, 1, 1, 1}},
+                       Case{{7, 3, 5, 1, 9}},
+                       Case{{50, 8, 16, 4, 1}},
+                       Case{{50, 16, 16, 6, 12}, Pool::kMean},
+                       Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
+                       Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f},
+                       Case{{300, 128, 128, 64, 20}},
+                       Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
+                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
+                       Case{{200, 24, 40, 131, 6}},
+                       Case{{3, 4, 300, 5, 5}}};
+
+std::string name_of(const Case& c) {
+  const Shape& s = c.shape;
+  return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
+                     c.pool == Pool::kMean ? "Mean" : "Last", c.nonlinearity == kRelu ? "Relu" : "Tanh",
+                     c.dropout > 0 ? "Dropout" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Operations, testing::ValuesIn(kCases),
+                         [](const auto& tested) { return name_of(tested.param); });
+INSTANTIATE_TEST_SUITE_P(Shapes, DeviceOperations,
+                         testing::Combine(testing::ValuesIn(all_devices()), testing::ValuesIn(kCases)),
+                         [](const auto& tested) {
+                           return std::get<0>(tested.param).name + "_" + name_of(std::get<1>(tested.param));
+                         });
 
 }  // namespace
 }  // namespace reel::test

@@ -143,7 +143,7 @@ TEST_P(OptimizerStepTest, FiveStepsFollowTheFormulas) {
                                .state2 = m.state2});
     }
     for (std::size_t i = 0; i < 22; ++i) {
-      EXPECT_NEAR(m.parameters[i], expected[i].w, Tolerance<double>::kOptimizer) << i << " momentum " << momentum;
+      EXPECT_NEAR(m.parameters[i], expected[i].w, kTolerances<double>.optimizer) << i << " momentum " << momentum;
     }
   }
 }

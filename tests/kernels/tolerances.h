@@ -4,21 +4,17 @@
 
 namespace reel::test {
 
+struct Tolerances {
+  double forward;    // projections, states, logits, loss
+  double gradient;   // everything that went through time backwards
+  double optimizer;  // one step's parameters and state
+};
+
+constexpr Tolerances kFloat64{4e-15, 2e-14, 1e-14};
+constexpr Tolerances kFloat32{4e-6, 2e-5, 2e-6};
+constexpr Tolerances kMixed{4e-3, 2e-2, 2e-6};  // fp16 states, bfloat16 gradients, tanh.approx
+
 template <class Real>
-struct Tolerance;
-
-template <>
-struct Tolerance<float> {
-  static constexpr double kForward = 4e-6;    // projections, states, logits, loss
-  static constexpr double kGradient = 2e-5;   // everything that went through time backwards
-  static constexpr double kOptimizer = 2e-6;  // one step's parameters and state
-};
-
-template <>
-struct Tolerance<double> {
-  static constexpr double kForward = 4e-15;
-  static constexpr double kGradient = 2e-14;
-  static constexpr double kOptimizer = 1e-14;
-};
+constexpr Tolerances kTolerances = sizeof(Real) == sizeof(float) ? kFloat32 : kFloat64;
 
 }  // namespace reel::test

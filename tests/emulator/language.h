@@ -1,0 +1,73 @@
+// CUDA C++ as kernels/cuda/ uses it, for compilers that do not know it. Included by kernels/cuda/device.h.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime_api.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "tests/emulator/scheduler.h"
+
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __forceinline__
+#undef __shared__
+#undef __launch_bounds__
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static_assert(false, "REEL_SHARED or REEL_DYNAMIC_SHARED instead of __shared__");
+
+#define REEL_SHARED(type, name)                            \
+  static constexpr char name##_key = 0;                    \
+  auto& name = *static_cast<std::type_identity_t<type>*>(  \
+      ::reel::emulator::shared_variable(&name##_key, sizeof(std::type_identity_t<type>)))
+#define REEL_DYNAMIC_SHARED(type, name) auto* name = static_cast<type*>(::reel::emulator::dynamic_shared())
+
+#define threadIdx (::reel::emulator::current->index)
+#define blockIdx (::reel::emulator::current->block->index)
+#define blockDim (::reel::emulator::current->block->size)
+#define gridDim (::reel::emulator::current->block->grid)
+
+namespace reel::emulator {
+
+struct Shuffle {
+  std::uint64_t value;
+  std::uint32_t source;  // the lane to read
+};
+
+void exchange(void* const* ios, std::uint32_t mask);
+
+}  // namespace reel::emulator
+
+inline void __syncthreads(reel::emulator::Site site = reel::emulator::Site::here()) {
+  reel::emulator::block_barrier(site);
+}
+
+inline void __syncwarp(std::uint32_t mask = 0xFFFFFFFFu, reel::emulator::Site site = reel::emulator::Site::here()) {
+  reel::emulator::warp_collective(mask, "__syncwarp", site, nullptr, [](void* const*, std::uint32_t) {}, true);
+}
+
+template <class T>
+T __shfl_xor_sync(std::uint32_t mask, T value, int distance,
+                  reel::emulator::Site site = reel::emulator::Site::here()) {
+  static_assert(sizeof(T) <= sizeof(std::uint64_t));
+  reel::emulator::Shuffle shuffle{0, (reel::emulator::current->lane ^ static_cast<std::uint32_t>(distance)) % 32};
+  std::memcpy(&shuffle.value, &value, sizeof(T));
+  reel::emulator::warp_collective(mask, "__shfl_xor_sync", site, &shuffle, reel::emulator::exchange, false);
+  std::memcpy(&value, &shuffle.value, sizeof(T));
+  return value;
+}
+
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float a) { return std::sqrt(a); }

@@ -1,0 +1,76 @@
+// The state of a launch, shared by scheduler.cpp (who runs) and synchronization.cpp (who waits for whom).
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/emulator/scheduler.h"
+#include "tests/emulator/stacks.h"
+
+namespace reel::emulator {
+
+struct Warp {
+  std::uint32_t exists = 0, ready = 0, waiting = 0, done = 0;  // lanes, as bits
+  Thread* lanes[32] = {};
+  char tags[2] = {};  // happens-before of collectives that order memory, by phase
+  unsigned phase = 0;
+};
+
+struct Barrier {
+  std::uint32_t arrived = 0;
+  Site site{};
+  char tags[2] = {};
+  unsigned phase = 0;
+};
+
+struct SharedVariable {
+  const void* key;
+  char* place;
+};
+
+/// One block at a time, and what lasts for a launch.
+struct Machine {
+  const std::function<void()>* body = nullptr;
+  StackPool stacks;
+  Block block;
+  std::vector<Thread*> threads;
+  std::vector<Warp> warps;
+  Barrier barrier;
+  std::size_t alive = 0;
+  std::string error;
+
+  char* shared = nullptr;  // variables, a gap, dynamic shared memory, a gap
+  std::size_t dynamic_size = 0, variables_size = 0, variable_count = 0;
+  SharedVariable variables[32] = {};
+
+  std::size_t turn = 0;  // the warp that runs
+  std::uint64_t random = 1;
+  char begin_tag = 0, end_tag = 0;  // launch before its threads, threads before the launch's end
+  void* context = nullptr;          // of the scheduler, with what the sanitizers know of it
+  void* asan_stack = nullptr;
+  const void* stack_bottom = nullptr;
+  std::size_t stack_size = 0;
+  void* tsan_fiber = nullptr;
+
+  std::uint64_t next_random() {
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    return random >> 11;
+  }
+};
+
+constexpr std::size_t kVariables = 48 * 1024, kGap = 64, kMaxDynamicShared = 227 * 1024;
+
+extern thread_local std::unique_ptr<Machine> machine;
+
+/// From the running thread back to the scheduler; returns when the thread is picked again, never if it `ends`.
+void leave(bool ends);
+
+/// "rnn_forward.cu:81"
+std::string to_text(const Site& site);
+
+}  // namespace reel::emulator

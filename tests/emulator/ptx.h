@@ -1,0 +1,87 @@
+// The twins of the functions in kernels/cuda/ptx.cuh.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "tests/emulator/language.h"
+
+namespace reel::emulator {
+
+/// cp.async fills the target with NaN when it starts, and copies at the latest legal moment: when its own thread waits.
+inline void start_copy(void* to, const void* from, std::uint32_t bytes) {
+  Thread& thread = *current;
+  if (!is_shared(to, bytes)) fail("cp.async: target %p is not in shared memory", to);
+  if (reinterpret_cast<std::uintptr_t>(to) % bytes != 0) fail("cp.async: target %p is not aligned", to);
+  if (reinterpret_cast<std::uintptr_t>(from) % bytes != 0) fail("cp.async: source %p is not aligned", from);
+  if (thread.copies == Thread::kMaxCopies) fail("cp.async: more than %u copies under way", Thread::kMaxCopies);
+  std::memset(to, 0xFF, bytes);
+  thread.copy[thread.copies++] = {to, from, bytes, thread.group};
+}
+
+/// Finishes all groups but the newest `pending`.
+inline void finish_copies(std::uint32_t pending) {
+  Thread& thread = *current;
+  std::uint32_t left = 0;
+  for (std::uint32_t i = 0; i < thread.copies; ++i) {
+    const AsyncCopy copy = thread.copy[i];
+    if (copy.group + pending < thread.group) {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    } else {
+      thread.copy[left++] = copy;
+    }
+  }
+  thread.copies = left;
+}
+
+struct LoadMatrix {
+  std::uint16_t row[8];     // what this lane's address holds
+  std::uint32_t loaded[4];  // out
+};
+void load_matrices(void* const* ios, std::uint32_t mask);
+
+struct MultiplyTile {
+  const std::uint32_t* a;  // [4]
+  const std::uint32_t* b;  // [2]
+  float* d;                // [4] in/out
+};
+void multiply_fp16(void* const* ios, std::uint32_t mask);
+void multiply_bf16(void* const* ios, std::uint32_t mask);
+
+constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
+
+}  // namespace reel::emulator
+
+namespace reel::REEL_CUDA_BUILD {
+
+inline void cp_async_4(void* shared, const void* global) { emulator::start_copy(shared, global, 4); }
+inline void cp_async_16(void* shared, const void* global) { emulator::start_copy(shared, global, 16); }
+inline void cp_async_commit() { ++emulator::current->group; }
+template <int kPending>
+void cp_async_wait() {
+  emulator::finish_copies(kPending);
+}
+
+inline void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, emulator::Site site = emulator::Site::here()) {
+  if (!emulator::is_shared(row, 16)) emulator::fail("ldmatrix: row %p is not in shared memory", row);
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) emulator::fail("ldmatrix: row %p is not aligned", row);
+  emulator::LoadMatrix load{};
+  std::memcpy(load.row, row, sizeof load.row);
+  emulator::warp_collective(emulator::kWholeWarp, "ldmatrix", site, &load, emulator::load_matrices, false);
+  std::memcpy(d, load.loaded, sizeof load.loaded);
+}
+
+inline void mma_fp16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                     emulator::Site site = emulator::Site::here()) {
+  emulator::MultiplyTile tile{a, b, d};
+  emulator::warp_collective(emulator::kWholeWarp, "mma", site, &tile, emulator::multiply_fp16, false);
+}
+inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                     emulator::Site site = emulator::Site::here()) {
+  emulator::MultiplyTile tile{a, b, d};
+  emulator::warp_collective(emulator::kWholeWarp, "mma", site, &tile, emulator::multiply_bf16, false);
+}
+
+inline float tanh_approx(float x) { return std::tanh(x); }
+
+}  // namespace reel::REEL_CUDA_BUILD

@@ -1,0 +1,253 @@
+// Who runs: prepares the threads of a block and switches between them. Compiled without sanitizers.
+#include "tests/emulator/scheduler.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "tests/emulator/fiber.h"
+#include "tests/emulator/machine.h"
+#include "tests/emulator/sanitizers.h"
+
+namespace reel::emulator {
+
+thread_local Thread* current = nullptr;
+thread_local std::unique_ptr<Machine> machine;
+
+namespace {
+
+int races = 0;  // that ThreadSanitizer has reported
+
+#if defined(EMULATOR_TSAN)
+constexpr unsigned kNoSync = 1;  // a switch orders nothing
+#endif
+
+/// Continues `thread`; returns when it waits, ends or fails.
+void run(Thread& thread) {
+  current = &thread;
+#if defined(EMULATOR_ASAN)
+  __sanitizer_start_switch_fiber(&machine->asan_stack, thread.stack, kStackSize);
+#endif
+#if defined(EMULATOR_TSAN)
+  __tsan_switch_to_fiber(thread.tsan_fiber, kNoSync);
+#endif
+  reel_switch_fiber(&machine->context, thread.context);
+#if defined(EMULATOR_ASAN)
+  __sanitizer_finish_switch_fiber(machine->asan_stack, nullptr, nullptr);
+#endif
+  current = nullptr;
+}
+
+void begin_thread() {
+#if defined(EMULATOR_ASAN)
+  __sanitizer_finish_switch_fiber(nullptr, &machine->stack_bottom, &machine->stack_size);
+#endif
+  acquire(&machine->begin_tag);
+  (*machine->body)();
+  release(&machine->end_tag);
+  const Thread& thread = *current;
+  const Barrier& barrier = machine->barrier;
+  if (thread.copies > 0) fail("it ends with %u cp.async never waited for", thread.copies);
+  if (barrier.arrived > 0) {
+    fail("it ends while %u threads wait at __syncthreads, %s", barrier.arrived, to_text(barrier.site).c_str());
+  }
+  thread.warp->done |= 1u << thread.lane;
+  --machine->alive;
+  leave(true);
+}
+
+Thread* take_lane(Warp& warp, int lane) {
+  warp.ready &= ~(1u << lane);
+  return warp.lanes[lane];
+}
+
+/// A random lane of the first warp that can run, in an order that changes now and then.
+Thread* pick_random() {
+  Machine& m = *machine;
+  constexpr std::uint64_t kReorder = 32;
+  if (m.next_random() % kReorder == 0) m.turn = m.next_random() % m.warps.size();
+  for (std::size_t i = 0; i < m.warps.size(); ++i) {
+    Warp& warp = m.warps[(m.turn + i) % m.warps.size()];
+    if (warp.ready == 0) continue;
+    std::uint32_t lanes = warp.ready;
+    for (auto skip = m.next_random() % static_cast<unsigned>(std::popcount(lanes)); skip > 0; --skip) lanes &= lanes - 1;
+    return take_lane(warp, std::countr_zero(lanes));
+  }
+  return nullptr;
+}
+
+/// The next thread to run, or null where all wait. A warp runs for as long as it can.
+Thread* pick() {
+  Machine& m = *machine;
+  const Order order = options().order;
+  if (order == Order::kRandom) return pick_random();
+  for (std::size_t i = 0; i < m.warps.size(); ++i) {
+    Warp& warp = m.warps[m.turn];
+    if (warp.ready != 0) {
+      return take_lane(warp, order == Order::kForward ? std::countr_zero(warp.ready) : 31 - std::countl_zero(warp.ready));
+    }
+    m.turn = (m.turn + (order == Order::kForward ? 1 : m.warps.size() - 1)) % m.warps.size();
+  }
+  return nullptr;
+}
+
+std::string deadlock() {
+  std::map<std::string, int> places;
+  for (const Thread* thread : machine->threads) {
+    if (thread->waits_for != nullptr) ++places[std::string(thread->waits_for) + ", " + to_text(thread->site)];
+  }
+  std::string report = "deadlock:";
+  for (const auto& [place, count] : places) report += " " + std::to_string(count) + " threads at " + place + ";";
+  return report;
+}
+
+void prepare_shared(std::size_t dynamic) {
+  Machine& m = *machine;
+  m.shared = m.stacks.shared(kVariables + kGap + dynamic + kGap);
+  m.dynamic_size = dynamic;
+  m.variables_size = m.variable_count = 0;
+  poison(m.shared, kVariables + kGap);
+  char* const begin = m.shared + kVariables + kGap;
+  unpoison(begin, dynamic);
+  volatile char* const bytes = begin;  // a loop that does not become memset, which ThreadSanitizer would see
+  for (std::size_t i = 0; i < dynamic; ++i) bytes[i] = static_cast<char>(0xFF);
+  poison(begin + dynamic, kGap);
+}
+
+void prepare_threads(const dim3& size) {
+  Machine& m = *machine;
+  const std::uint32_t count = size.x * size.y * size.z;
+  m.threads.clear();
+  m.warps.assign((count + 31) / 32, Warp());
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Thread& t = m.stacks.thread(i);
+    t.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
+    t.linear = i;
+    t.lane = i % 32;
+    t.warp = &m.warps[i / 32];
+    t.block = &m.block;
+    t.waits_for = nullptr;
+    t.copies = t.group = 0;
+    t.asan_stack = nullptr;
+    t.context = make_fiber(t.stack + kStackSize - i * 832 % 4096, begin_thread);  // staggered over the cache's sets
+    t.warp->lanes[t.lane] = &t;
+    t.warp->exists |= 1u << t.lane;
+    t.warp->ready |= 1u << t.lane;
+    m.threads.push_back(&t);
+  }
+  m.alive = count;
+  m.barrier = {};
+  m.turn = options().order == Order::kReverse ? m.warps.size() - 1 : 0;
+}
+
+/// Threads that an error left behind still come before the end of the launch.
+void order_abandoned_threads() {
+#if defined(EMULATOR_TSAN)
+  for (const Thread* thread : machine->threads) {
+    if ((thread->warp->done >> thread->lane & 1) != 0) continue;
+    __tsan_switch_to_fiber(thread->tsan_fiber, kNoSync);
+    release(&machine->end_tag);
+    __tsan_switch_to_fiber(machine->tsan_fiber, kNoSync);
+  }
+#endif
+}
+
+void run_block(const LaunchConfig& config, std::uint32_t linear) {
+  Machine& m = *machine;
+  m.block.index = {linear % config.grid.x, linear / config.grid.x % config.grid.y,
+                   linear / (config.grid.x * config.grid.y)};
+  m.block.size = config.block;
+  m.block.grid = config.grid;
+  prepare_shared(config.shared);
+  prepare_threads(config.block);
+  while (m.alive > 0 && m.error.empty()) {
+    if (Thread* const next = pick()) {
+      run(*next);
+    } else {
+      m.error = deadlock();
+    }
+  }
+  if (!m.error.empty()) order_abandoned_threads();
+  m.stacks.finish_block();
+}
+
+Options options_from_environment() {
+  Options options;
+  if (const char* const order = std::getenv("REEL_EMULATOR_ORDER")) {
+    options.order = std::strcmp(order, "reverse") == 0  ? Order::kReverse
+                    : std::strcmp(order, "random") == 0 ? Order::kRandom
+                                                        : Order::kForward;
+  }
+  if (const char* const seed = std::getenv("REEL_EMULATOR_SEED")) options.seed = std::strtoull(seed, nullptr, 10);
+  return options;
+}
+
+void check(const LaunchConfig& c) {
+  const std::uint64_t threads = std::uint64_t{c.block.x} * c.block.y * c.block.z;
+  if (threads == 0 || threads > 1024) throw Error("launch: " + std::to_string(threads) + " threads a block");
+  if (std::uint64_t{c.grid.x} * c.grid.y * c.grid.z == 0) throw Error("launch: an empty grid");
+  if (c.shared > kMaxDynamicShared) throw Error("launch: " + std::to_string(c.shared) + " bytes of shared memory");
+  if (current != nullptr) throw Error("launch: from within a kernel");
+}
+
+}  // namespace
+
+void leave(bool ends) {
+  Thread& thread = *current;
+#if defined(EMULATOR_ASAN)
+  __sanitizer_start_switch_fiber(ends ? nullptr : &thread.asan_stack, machine->stack_bottom, machine->stack_size);
+#endif
+  static_cast<void>(ends);
+#if defined(EMULATOR_TSAN)
+  __tsan_switch_to_fiber(machine->tsan_fiber, kNoSync);
+#endif
+  reel_switch_fiber(&thread.context, machine->context);
+#if defined(EMULATOR_ASAN)
+  __sanitizer_finish_switch_fiber(thread.asan_stack, &machine->stack_bottom, &machine->stack_size);
+#endif
+}
+
+std::string to_text(const Site& site) {
+  const char* const slash = std::strrchr(site.file, '/');
+  return std::string(slash != nullptr ? slash + 1 : site.file) + ":" + std::to_string(site.line);
+}
+
+Options& options() {
+  static Options options = options_from_environment();
+  return options;
+}
+
+void launch(const LaunchConfig& config, const std::function<void()>& thread) {
+  check(config);
+  if (machine == nullptr) machine = std::make_unique<Machine>();
+  Machine& m = *machine;
+  m.body = &thread;
+  m.error.clear();
+  m.random = (options().seed + 1) * 0x9E3779B97F4A7C15u;
+#if defined(EMULATOR_TSAN)
+  m.tsan_fiber = __tsan_get_current_fiber();
+#endif
+  const int races_before = races;
+  release(&m.begin_tag);
+  std::vector<std::uint32_t> blocks(config.grid.x * config.grid.y * config.grid.z);
+  for (std::uint32_t i = 0; i < blocks.size(); ++i) blocks[i] = i;
+  if (options().order == Order::kReverse) std::reverse(blocks.begin(), blocks.end());
+  if (options().order == Order::kRandom) {
+    for (std::size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[m.next_random() % i]);
+  }
+  for (const std::uint32_t block : blocks) {
+    run_block(config, block);
+    if (!m.error.empty()) break;
+  }
+  acquire(&m.end_tag);
+  m.stacks.finish_launch();
+  if (!m.error.empty()) throw Error(m.error);
+  if (races != races_before) throw Error(std::to_string(races - races_before) + " data races");
+}
+
+}  // namespace reel::emulator
+
+#if defined(EMULATOR_TSAN)
+extern "C" void __tsan_on_report(void*) { ++reel::emulator::races; }
+#endif

@@ -1,0 +1,71 @@
+#include "tests/emulator/stacks.h"
+
+#include <sys/mman.h>
+
+#include <utility>
+
+#include "tests/emulator/sanitizers.h"
+
+namespace reel::emulator {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kThreadSize = (sizeof(Thread) + kPage - 1) / kPage * kPage;
+
+Thread* thread_in(const Mapping& slot) { return reinterpret_cast<Thread*>(slot.data() + kPage + kStackSize); }
+
+}  // namespace
+
+Mapping::Mapping(std::size_t size) : size_((size + kPage - 1) / kPage * kPage) {
+  void* const memory =
+      ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Error("emulator: no memory for stacks");
+  data_ = static_cast<char*>(memory);
+}
+Mapping::Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+StackPool::~StackPool() { finish_launch(); }
+
+Thread& StackPool::thread(std::size_t i) {
+  while (slots_.size() <= i) {
+    Mapping slot(kPage + kStackSize + kThreadSize);
+    ::mprotect(slot.data(), kPage, PROT_NONE);
+    Thread* const thread = thread_in(slot);
+    thread->stack = slot.data() + kPage;
+#if defined(EMULATOR_TSAN)
+    thread->tsan_fiber = __tsan_create_fiber(0);
+#endif
+    slots_.push_back(std::move(slot));
+  }
+  unpoison(slots_[i].data() + kPage, kStackSize);
+  return *thread_in(slots_[i]);
+}
+
+char* StackPool::shared(std::size_t size) {
+  if (shared_.empty() || shared_.back().size() < size) {
+    shared_.clear();
+    shared_.emplace_back(size);
+  }
+  return shared_.back().data();
+}
+
+void StackPool::finish_block() {
+  if (!kThreadSanitizer) return;
+  for (const Mapping& slot : slots_) finished_fibers_.push_back(thread_in(slot)->tsan_fiber);
+  slots_.clear();
+  shared_.clear();
+  constexpr std::size_t kMostFibers = 6000;  // ThreadSanitizer's limit is 8128 threads
+  if (finished_fibers_.size() > kMostFibers) finish_launch();
+}
+
+void StackPool::finish_launch() {
+#if defined(EMULATOR_TSAN)
+  for (void* const fiber : finished_fibers_) __tsan_destroy_fiber(fiber);
+#endif
+  finished_fibers_.clear();
+}
+
+}  // namespace reel::emulator

@@ -1,0 +1,44 @@
+// Memory of CUDA threads: a stack for each, below it a page that traps, above it the Thread itself.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "tests/emulator/scheduler.h"
+
+namespace reel::emulator {
+
+/// Page-aligned memory from the kernel, unmapped without throwing.
+class Mapping {
+ public:
+  explicit Mapping(std::size_t size);
+  ~Mapping();
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&&) = delete;
+
+  char* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  char* data_;
+  std::size_t size_;
+};
+
+/// Kept from block to block. Not under ThreadSanitizer: there every block gets memory without a history, and threads
+/// (in its sense) that live on to the end of the launch, since a new one in an old one's place would be ordered after it.
+class StackPool {
+ public:
+  ~StackPool();
+  Thread& thread(std::size_t i);
+  /// Memory of at least `size` bytes that lasts for one block.
+  char* shared(std::size_t size);
+  void finish_block();
+  void finish_launch();
+
+ private:
+  std::vector<Mapping> slots_;
+  std::vector<Mapping> shared_;
+  std::vector<void*> finished_fibers_;
+};
+
+}  // namespace reel::emulator

@@ -1,0 +1,139 @@
+// What threads call: barriers, collectives, shared memory. Compiled without sanitizers.
+#include <cstdarg>
+#include <cstdio>
+
+#include "tests/emulator/machine.h"
+#include "tests/emulator/sanitizers.h"
+
+namespace reel::emulator {
+namespace {
+
+std::uint32_t bit_of(const Thread& thread) { return 1u << thread.lane; }
+
+void make_ready(Warp& warp, std::uint32_t lanes) {
+  warp.ready |= lanes;
+  warp.waiting &= ~lanes;
+}
+
+void wait(const char* what, Site site) {
+  Thread& thread = *current;
+  thread.waits_for = what;
+  thread.site = site;
+  thread.warp->waiting |= bit_of(thread);
+  leave(false);
+  thread.waits_for = nullptr;
+}
+
+/// In random order the last one to arrive need not be the first to go on.
+void maybe_yield() {
+  if (options().order != Order::kRandom) return;
+  current->warp->ready |= bit_of(*current);
+  leave(false);
+}
+
+/// Not memset, which ThreadSanitizer would take for an access of the running thread.
+void fill_with_nan(char* memory, std::size_t size) {
+  asm volatile("rep stosb" : "+D"(memory), "+c"(size) : "a"(0xFF) : "memory");
+}
+
+void check_lanes(std::uint32_t mask, const char* name, Site site) {
+  Thread& thread = *current;
+  Warp& warp = *thread.warp;
+  const std::string where = std::string(name) + ", " + to_text(site);
+  if ((mask & bit_of(thread)) == 0) fail("%s: it is not in the mask %08x", where.c_str(), mask);
+  if ((mask & warp.done) != 0) fail("%s: lanes %08x of the mask have ended", where.c_str(), mask & warp.done);
+  if ((mask & ~warp.exists) != 0) fail("%s: lanes %08x of the mask do not exist", where.c_str(), mask & ~warp.exists);
+  const std::uint32_t others = mask & warp.waiting;
+  if (others == 0) return;
+  const Thread& other = *warp.lanes[std::countr_zero(others)];
+  if (other.waits_for != name || other.mask != mask || !(other.site == site)) {
+    fail("divergence: it is at %s, mask %08x, lane %u at %s, %s, mask %08x", where.c_str(), mask, other.lane,
+         other.waits_for, to_text(other.site).c_str(), other.mask);
+  }
+}
+
+}  // namespace
+
+void fail(const char* format, ...) {
+  char message[512];
+  std::va_list args;
+  va_start(args, format);
+  std::vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+  const Thread& thread = *current;
+  const uint3 block = thread.block->index;
+  machine->error = "block " + std::to_string(block.x) + " thread " + std::to_string(thread.linear) + ": " + message;
+  leave(true);
+  __builtin_unreachable();
+}
+
+void block_barrier(Site site) {
+  Machine& m = *machine;
+  Barrier& barrier = m.barrier;
+  if (m.alive < m.threads.size()) fail("__syncthreads, %s: other threads have ended", to_text(site).c_str());
+  if (barrier.arrived > 0 && !(barrier.site == site)) {
+    fail("divergent barrier: it is at %s, others at %s", to_text(site).c_str(), to_text(barrier.site).c_str());
+  }
+  barrier.site = site;
+  char* const tag = &barrier.tags[barrier.phase % 2];
+  release(tag);
+  if (++barrier.arrived < m.threads.size()) {
+    wait("__syncthreads", site);
+  } else {
+    barrier.arrived = 0;
+    ++barrier.phase;
+    for (Warp& warp : m.warps) make_ready(warp, warp.waiting);  // all of them wait here
+    maybe_yield();
+  }
+  acquire(tag);
+}
+
+void warp_collective(std::uint32_t mask, const char* name, Site site, void* io, Combine combine, bool orders_memory) {
+  Thread& thread = *current;
+  Warp& warp = *thread.warp;
+  check_lanes(mask, name, site);
+  thread.mask = mask;
+  thread.io = io;
+  char* const tag = &warp.tags[warp.phase % 2];
+  if (orders_memory) release(tag);
+  if (((warp.waiting | bit_of(thread)) & mask) != mask) {
+    wait(name, site);
+  } else {
+    void* ios[32] = {};
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      if (mask >> lane & 1) ios[lane] = warp.lanes[lane]->io;
+    }
+    combine(ios, mask);
+    if (orders_memory) ++warp.phase;
+    make_ready(warp, mask & ~bit_of(thread));
+    maybe_yield();
+  }
+  if (orders_memory) acquire(tag);
+}
+
+void* shared_variable(const void* key, std::size_t size) {
+  Machine& m = *machine;
+  for (std::size_t i = 0; i < m.variable_count; ++i) {
+    if (m.variables[i].key == key) return m.variables[i].place;
+  }
+  constexpr std::size_t kAlignment = 128;
+  const std::size_t begin = (m.variables_size + kGap + kAlignment - 1) / kAlignment * kAlignment;
+  if (begin + size > kVariables) fail("more than 48 KiB of REEL_SHARED variables");
+  if (m.variable_count == std::size(m.variables)) fail("more than %zu REEL_SHARED variables", std::size(m.variables));
+  char* const place = m.shared + begin;
+  unpoison(place, size);
+  fill_with_nan(place, size);
+  m.variables_size = begin + size;
+  m.variables[m.variable_count++] = {key, place};
+  return place;
+}
+
+void* dynamic_shared() { return machine->shared + kVariables + kGap; }
+
+bool is_shared(const void* address, std::size_t bytes) {
+  const auto* const place = static_cast<const char*>(address);
+  const char* const end = machine->shared + kVariables + kGap + machine->dynamic_size;
+  return place >= machine->shared && place + bytes <= end;
+}
+
+}  // namespace reel::emulator

@@ -1,0 +1,43 @@
+#include "tests/kernels/devices.h"
+
+#include "kernels/cuda/backend.h"
+
+namespace reel::test {
+
+std::unique_ptr<Backend<float>> TestDevice::make() const {
+  switch (kind) {
+    case Kind::kCpu:
+      return make_cpu_backend<float>(2);
+    case Kind::kEmulator:
+#if REEL_EMULATOR
+      return cuda_emulated::make_cuda_backend(precision);
+#else
+      break;
+#endif
+    case Kind::kGpu:
+      return make_backend({.device = DeviceKind::kCuda, .precision = precision});
+  }
+  return nullptr;
+}
+
+std::ostream& operator<<(std::ostream& out, const TestDevice& device) { return out << device.name; }
+
+std::vector<TestDevice> all_devices() {
+  using Kind = TestDevice::Kind;
+  return {{.name = "Cpu"},
+          {.name = "Emulator", .kind = Kind::kEmulator},
+          {.name = "EmulatorMixed",
+           .kind = Kind::kEmulator,
+           .precision = Precision::kMixed,
+           .tolerances = kMixed},
+          {.name = "Gpu", .kind = Kind::kGpu},
+          {.name = "GpuMixed", .kind = Kind::kGpu, .precision = Precision::kMixed, .tolerances = kMixed}};
+}
+
+std::string why_not(const TestDevice& device) {
+  if (device.kind == TestDevice::Kind::kEmulator && !REEL_EMULATOR) return "needs the CUDA toolkit's headers";
+  if (device.kind == TestDevice::Kind::kGpu && best_device() != DeviceKind::kCuda) return describe_cuda();
+  return "";
+}
+
+}  // namespace reel::test
