@@ -49,9 +49,9 @@ struct InputQueue {
     cp_async_commit();
     if (t + 1 < length) next_token = tokens[t + 1];
   }
-  __device__ float take(int t) {
+  __device__ float take(int t) const {
     cp_async_wait<kAhead - 1>();
-    return slots[t % kAhead * kHidden];
+    return owner ? slots[t % kAhead * kHidden] : 0.0f;
   }
 };
 

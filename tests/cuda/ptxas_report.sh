@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 
 # report FILE ARCH: lines "kernel registers shared spilled_bytes"
 report() {
-  nvcc -std=c++20 --expt-relaxed-constexpr -I"$root" -arch="sm_$2" -cubin -Xptxas -v -o "$work/$2.cubin" "$1" \
+  nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -arch="sm_$2" -cubin -Xptxas -v -o "$work/$2.cubin" "$1" \
     >"$work/$2.log" 2>&1 || { cat "$work/$2.log" >&2; return 1; }
   sed -E "s/entry function '([^']*)'/entry function \1/" "$work/$2.log" | c++filt | awk '
     /Compiling entry function/ {

@@ -23,8 +23,8 @@ inline void* make_fiber(void* top, void (*entry)()) {
   *--slot = nullptr;  // keeps the stack 16-byte aligned at the call
   *--slot = nullptr;
   *--slot = reinterpret_cast<void*>(&reel_enter_fiber);
-  *--slot = nullptr;                          // rbp
-  *--slot = reinterpret_cast<void*>(entry);   // rbx
+  *--slot = nullptr;                              // rbp
+  *--slot = reinterpret_cast<void*>(entry);       // rbx
   for (int i = 0; i < 4; ++i) *--slot = nullptr;  // r12 to r15
   return slot;
 }

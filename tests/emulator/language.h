@@ -26,9 +26,9 @@
 #define __launch_bounds__(...)
 #define __shared__ static_assert(false, "REEL_SHARED or REEL_DYNAMIC_SHARED instead of __shared__");
 
-#define REEL_SHARED(type, name)                            \
-  static constexpr char name##_key = 0;                    \
-  auto& name = *static_cast<std::type_identity_t<type>*>(  \
+#define REEL_SHARED(type, name)                           \
+  static constexpr char name##_key = 0;                   \
+  auto& name = *static_cast<std::type_identity_t<type>*>( \
       ::reel::emulator::shared_variable(&name##_key, sizeof(std::type_identity_t<type>)))
 #define REEL_DYNAMIC_SHARED(type, name) auto* name = static_cast<type*>(::reel::emulator::dynamic_shared())
 
@@ -53,12 +53,12 @@ inline void __syncthreads(reel::emulator::Site site = reel::emulator::Site::here
 }
 
 inline void __syncwarp(std::uint32_t mask = 0xFFFFFFFFu, reel::emulator::Site site = reel::emulator::Site::here()) {
-  reel::emulator::warp_collective(mask, "__syncwarp", site, nullptr, [](void* const*, std::uint32_t) {}, true);
+  reel::emulator::warp_collective(
+      mask, "__syncwarp", site, nullptr, [](void* const*, std::uint32_t) {}, true);
 }
 
 template <class T>
-T __shfl_xor_sync(std::uint32_t mask, T value, int distance,
-                  reel::emulator::Site site = reel::emulator::Site::here()) {
+T __shfl_xor_sync(std::uint32_t mask, T value, int distance, reel::emulator::Site site = reel::emulator::Site::here()) {
   static_assert(sizeof(T) <= sizeof(std::uint64_t));
   reel::emulator::Shuffle shuffle{0, (reel::emulator::current->lane ^ static_cast<std::uint32_t>(distance)) % 32};
   std::memcpy(&shuffle.value, &value, sizeof(T));

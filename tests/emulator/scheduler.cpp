@@ -71,7 +71,8 @@ Thread* pick_random() {
     Warp& warp = m.warps[(m.turn + i) % m.warps.size()];
     if (warp.ready == 0) continue;
     std::uint32_t lanes = warp.ready;
-    for (auto skip = m.next_random() % static_cast<unsigned>(std::popcount(lanes)); skip > 0; --skip) lanes &= lanes - 1;
+    for (auto skip = m.next_random() % static_cast<unsigned>(std::popcount(lanes)); skip > 0; --skip)
+      lanes &= lanes - 1;
     return take_lane(warp, std::countr_zero(lanes));
   }
   return nullptr;
@@ -85,7 +86,8 @@ Thread* pick() {
   for (std::size_t i = 0; i < m.warps.size(); ++i) {
     Warp& warp = m.warps[m.turn];
     if (warp.ready != 0) {
-      return take_lane(warp, order == Order::kForward ? std::countr_zero(warp.ready) : 31 - std::countl_zero(warp.ready));
+      return take_lane(warp,
+                       order == Order::kForward ? std::countr_zero(warp.ready) : 31 - std::countl_zero(warp.ready));
     }
     m.turn = (m.turn + (order == Order::kForward ? 1 : m.warps.size() - 1)) % m.warps.size();
   }

@@ -25,7 +25,8 @@ class Mapping {
 };
 
 /// Kept from block to block. Not under ThreadSanitizer: there every block gets memory without a history, and threads
-/// (in its sense) that live on to the end of the launch, since a new one in an old one's place would be ordered after it.
+/// (in its sense) that live on to the end of the launch, since a new one in an old one's place would be ordered after
+/// it.
 class StackPool {
  public:
   ~StackPool();

@@ -27,8 +27,8 @@ void load_matrices(void* const* ios, std::uint32_t) {
     for (int lane = 0; lane < 32; ++lane) {
       const auto* const row = static_cast<const LoadMatrix*>(ios[8 * matrix + lane / 4])->row;
       const int column = lane % 4 * 2;
-      static_cast<LoadMatrix*>(ios[lane])->loaded[matrix] =
-          row[column] | static_cast<std::uint32_t>(row[column + 1]) << 16;
+      static_cast<LoadMatrix*>(ios[lane])->loaded[matrix] = row[column] | static_cast<std::uint32_t>(row[column + 1])
+                                                                              << 16;
     }
   }
 }

@@ -26,10 +26,7 @@ std::vector<TestDevice> all_devices() {
   using Kind = TestDevice::Kind;
   return {{.name = "Cpu"},
           {.name = "Emulator", .kind = Kind::kEmulator},
-          {.name = "EmulatorMixed",
-           .kind = Kind::kEmulator,
-           .precision = Precision::kMixed,
-           .tolerances = kMixed},
+          {.name = "EmulatorMixed", .kind = Kind::kEmulator, .precision = Precision::kMixed, .tolerances = kMixed},
           {.name = "Gpu", .kind = Kind::kGpu},
           {.name = "GpuMixed", .kind = Kind::kGpu, .precision = Precision::kMixed, .tolerances = kMixed}};
 }

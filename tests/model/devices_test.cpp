@@ -1,0 +1,130 @@
+// Training on every device: the same losses as on the CPU, the same bits each time.
+#include <numeric>
+
+#include "host/model/classifier.h"
+#include "host/model/optimizer.h"
+#include "kernels/philox.h"
+#include "tests/kernels/devices.h"
+#include "tests/support/support.h"
+
+namespace reel {
+namespace {
+
+using test::TestDevice;
+
+constexpr std::int64_t kReviews = 70, kSteps = 17, kBatch = 20, kTrainSteps = 20;
+
+/// Reviews of up to kSteps words; the label is whether the first word is of the upper half.
+Dataset make_reviews(std::int64_t vocabulary) {
+  const RandomKey key{.seed = 11, .stream = RandomStream::kGeneratedReviews};
+  Dataset data{.steps = kSteps};
+  for (std::int64_t i = 0; i < kReviews; ++i) {
+    const auto random = [&](std::int64_t t) { return random_bits(key, static_cast<std::uint64_t>(i * 100 + t)); };
+    const auto length = static_cast<std::int32_t>(i == 7 ? 0 : 1 + random(99) % kSteps);
+    for (std::int64_t t = 0; t < kSteps; ++t) {
+      data.ids.push_back(t < length ? static_cast<std::int32_t>(random(t) % vocabulary) : 0);
+    }
+    data.lengths.push_back(length);
+    data.labels.push_back(data.ids[static_cast<std::size_t>(i * kSteps)] * 2 >= vocabulary ? 1 : 0);
+  }
+  return data;
+}
+
+struct Training {
+  std::vector<double> losses, norms;
+  std::vector<float> parameters;
+  bool operator==(const Training&) const = default;
+};
+
+struct Case {
+  const char* name;
+  ModelConfig model;
+  OptimizerKind optimizer = OptimizerKind::kAdam;
+  Padding padding = Padding::kNone;
+  double learning_rate = 0.01;
+};
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
+
+/// Twenty steps over batches of 20, the last of each round smaller, with both dropouts and clipping.
+Training train(const TestDevice& device, const Case& c) {
+  const ModelConfig& config = c.model;
+  const auto backend = device.make();
+  Classifier<float> model(*backend, config, kBatch, kSteps);
+  std::vector<float> weights(static_cast<std::size_t>(parameter_count(config)));
+  initialise<float>(config, {.seed = 3}, weights);
+  backend->upload(std::span<const float>(weights), model.parameters());
+  Optimizer<float> optimizer(*backend, default_settings(c.optimizer, Convention::kTorch), parameter_count(config));
+  const DeviceDataset data = to_device(*backend, make_reviews(config.vocabulary));
+  std::vector<std::int32_t> order(kReviews);
+  std::iota(order.rbegin(), order.rend(), 0);
+  auto rows = backend->allocate<std::int32_t>(kReviews);
+  backend->upload(std::span<const std::int32_t>(order), rows.span());
+  auto stats = backend->allocate<BatchStats>(kTrainSteps);
+  for (std::int64_t step = 0; step < kTrainSteps; ++step) {
+    const std::int64_t first = step * kBatch % 80, size = std::min(kBatch, kReviews - first);
+    const auto stat = stats.span(static_cast<std::size_t>(step), 1);
+    model.select(data, rows.span(static_cast<std::size_t>(first), static_cast<std::size_t>(size)),
+                 {.padding = c.padding,
+                  .word_dropout = 0.1f,
+                  .dropout = 0.3f,
+                  .seed = 5,
+                  .step = static_cast<std::uint64_t>(step)});
+    model.forward();
+    model.backward(stat);
+    optimizer.step(model, c.learning_rate, {.norm = 1}, stat);
+  }
+  std::vector<BatchStats> measured(kTrainSteps);
+  backend->download(std::span<const BatchStats>(stats.span()), std::span(measured));
+  backend->download(std::as_const(model).parameters(), std::span(weights));
+  Training result;
+  for (const BatchStats& stat : measured) {
+    result.losses.push_back(stat.loss_sum);
+    result.norms.push_back(stat.grad_norm);
+  }
+  result.parameters = std::move(weights);
+  return result;
+}
+
+class DeviceTraining : public testing::TestWithParam<std::tuple<TestDevice, Case>> {
+ protected:
+  Training train_on(const TestDevice& device) { return train(device, std::get<1>(GetParam())); }
+};
+
+TEST_P(DeviceTraining, LossesAreTheCpus) {
+  const TestDevice& device = std::get<0>(GetParam());
+  REEL_REQUIRE_DEVICE(device);
+  const Training expected = train_on({.name = "Cpu"}), actual = train_on(device);
+  constexpr double kStepsApart = 10;  // errors of single steps add up over the training
+  for (std::size_t step = 0; step < expected.losses.size(); ++step) {
+    EXPECT_NEAR(actual.losses[step], expected.losses[step],
+                kStepsApart * device.tolerances.gradient * expected.losses[step])
+        << "step " << step;
+    EXPECT_NEAR(actual.norms[step], expected.norms[step],
+                kStepsApart * device.tolerances.gradient * expected.norms[step])
+        << "step " << step;
+  }
+}
+
+TEST_P(DeviceTraining, RepeatsBitForBit) {
+  const TestDevice& device = std::get<0>(GetParam());
+  REEL_REQUIRE_DEVICE(device);
+  EXPECT_EQ(train_on(device), train_on(device));
+}
+
+// Rules that divide by the gradient's size turn rounding into steps: they take small ones, lest differences grow
+// exponentially. A vocabulary above and one below the cells of a batch: the token index takes either way.
+const Case kCases[] = {
+    {"Adam", {.vocabulary = 60, .embedding = 12, .hidden = 20}},
+    {"SgdGathered", {.vocabulary = 500, .embedding = 9, .hidden = 33, .pool = Pool::kMean}, OptimizerKind::kSgd},
+    {"RmspropPadded", {.vocabulary = 40, .embedding = 8, .hidden = 65}, OptimizerKind::kRmsprop, Padding::kPre, 1e-4},
+    {"AdagradWide", {.vocabulary = 30, .embedding = 8, .hidden = 260}, OptimizerKind::kAdagrad, Padding::kNone, 1e-3},
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, DeviceTraining,
+                         testing::Combine(testing::ValuesIn(test::all_devices()), testing::ValuesIn(kCases)),
+                         [](const auto& tested) {
+                           return std::get<0>(tested.param).name + "_" + std::get<1>(tested.param).name;
+                         });
+
+}  // namespace
+}  // namespace reel
