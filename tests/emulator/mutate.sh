@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Proves that the tests see every synchronisation: deletes each barrier, wait and commit of the kernels in turn and demands
+# that the emulator's tests fail, in some schedule or under ThreadSanitizer.
+#
+#   mutate.sh [FILTER]     only lines that contain FILTER, as in rnn_forward.cu
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=${REEL_MUTANTS:-$(mktemp -d)}
+copy=$work/source
+pattern='(__syncthreads\(\)|__syncwarp\(\)|cp_async_wait<[^>]*>\(\)|cp_async_commit\(\));'
+
+mkdir -p "$copy"
+git -C "$root" ls-files -z | (cd "$root" && xargs -0 cp --parents -t "$copy")
+cd "$copy"
+
+configure() {  # NAME SANITIZER
+  cmake -S "$copy" -B "$work/$1" -G Ninja -DREEL_CUDA=OFF -DCMAKE_BUILD_TYPE=Sanitize -DREEL_SANITIZE="$2" \
+    -DCMAKE_CXX_FLAGS_SANITIZE="-O1 -g1" >/dev/null
+}
+
+# tests_pass NAME FILTER: builds and runs; a mutant that hangs has failed.
+tests_pass() {
+  ninja -C "$work/$1" kernels_test >"$work/build.log" 2>&1 || { tail -n 20 "$work/build.log" >&2; exit 1; }
+  timeout 300 "$work/$1/tests/kernels/kernels_test" --gtest_brief=1 --gtest_filter="$2" >"$work/test.log" 2>&1
+}
+
+caught_by() {
+  local order
+  for order in forward reverse random; do
+    if ! REEL_EMULATOR_ORDER=$order tests_pass plain '*AgreeWithFloat64/Emulator*'; then
+      echo "$order order"
+      return
+    fi
+  done
+  # Small shapes with ragged rows: ThreadSanitizer sees a race whatever the values are.
+  if ! tests_pass threads '*AgreeWithFloat64/Emulator*:-*B64*:*B131*:*B13T31*:*H300*'; then
+    echo "ThreadSanitizer"
+    return
+  fi
+  echo nothing
+}
+
+configure plain ""
+configure threads thread
+tests_pass plain '*AgreeWithFloat64/Emulator*' || { echo "the tests fail without any deletion" >&2; exit 1; }
+deleted=0 survived=0
+while IFS=: read -r file line text; do
+  original=$(mktemp)
+  cp "$file" "$original"
+  sed -i -E "${line}s/$pattern//" "$file"
+  by=$(caught_by)
+  cp "$original" "$file"
+  deleted=$((deleted + 1))
+  [[ $by == nothing ]] && survived=$((survived + 1))
+  printf '%s:%s: without %s: caught by %s\n' "${file##*/}" "$line" "$(grep -oE "$pattern" <<<"$text" | head -n 1)" "$by"
+done < <(grep -nE "$pattern" kernels/cuda/*.cu kernels/cuda/*.cuh | grep -v 'ptx.cuh' | grep -F -- "${1:-}")
+echo "$deleted deletions, $((deleted - survived)) caught"
+[[ $survived -eq 0 && $deleted -gt 0 ]]
