@@ -61,7 +61,8 @@ void launch(void (*kernel)(Args), const Launch& launch, const std::type_identity
 template <class Args>
 void launch(void (*kernel)(Args), const Launch& launch, const std::type_identity_t<Args>& args) {
   static_assert(std::is_trivially_copyable_v<Args>);
-  emulator::launch({.grid = launch.grid, .block = launch.block, .shared = launch.shared}, [&] { kernel(args); });
+  emulator::launch({.grid = launch.grid, .block = launch.block, .shared = launch.shared},
+                   {reinterpret_cast<const void*>(kernel), &args, sizeof args}, [&] { kernel(args); });
 }
 #endif
 

@@ -20,13 +20,18 @@ struct Result {
   std::string out, err;
 };
 
+std::string program() {
+  const char* const moved = std::getenv("REEL_PROGRAM");
+  return moved != nullptr ? moved : REEL_PROGRAM;
+}
+
 class Program : public testing::Test {
  protected:
   /// Runs `reel ARGUMENTS` in a shell, in the test's folder.
   Result reel(const std::string& arguments, const std::string& input = "") {
     folder_.write("in", input);
     const std::string command =
-        "cd " + folder_.path().string() + " && " REEL_PROGRAM " " + arguments + " <in >out 2>err";
+        "cd " + folder_.path().string() + " && " + program() + " " + arguments + " <in >out 2>err";
     const int status = std::system(command.c_str());
     return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
             .out = contents(folder_ / "out"),
@@ -183,7 +188,7 @@ TEST_F(Program, ResumeIsUninterruptedBitForBit) {
 
 TEST_F(Program, SigtermSavesAndSaysHowToGoOn) {
   // More than once, as timeout(1) sends it; not before the run has logged its first steps.
-  folder_.write("train.sh", REEL_PROGRAM " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+  folder_.write("train.sh", program() + " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
                                 " --epochs 100000 --evaluate end --log-every 100 --out run >/dev/null 2>err &\n"
                                 "until [ -s run/metrics.jsonl ] || ! kill -0 $!; do sleep 0.02; done\n"
                                 "for i in {1..50}; do kill -TERM $! 2>/dev/null; done\n"
@@ -223,7 +228,7 @@ TEST_F(Program, ADiskThatIsFullLosesNothing) {
   train_small("--out run --max-steps 3");
   const std::string before = contents(folder_ / "run" / "last" / "state.safetensors");
   folder_.write("train.sh",
-                "trap '' XFSZ; ulimit -f 1; " REEL_PROGRAM " train --resume run >/dev/null 2>err; echo $? >code");
+                "trap '' XFSZ; ulimit -f 1; " + program() + " train --resume run >/dev/null 2>err; echo $? >code");
   ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
   EXPECT_EQ(contents(folder_ / "code"), "1\n");
   EXPECT_THAT(contents(folder_ / "err"), HasSubstr("cannot be written: File too large"));

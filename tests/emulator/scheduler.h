@@ -36,8 +36,20 @@ struct LaunchConfig {
   std::size_t shared = 0;
 };
 
-/// Runs `thread` once for every CUDA thread. Throws Error; under ThreadSanitizer also when a race was reported.
-void launch(const LaunchConfig& config, const std::function<void()>& thread);
+/// A kernel and its argument, as plain memory.
+struct KernelCall {
+  const void* kernel;
+  const void* argument;
+  std::size_t argument_size;
+};
+
+/// Runs `thread`, which is the call, once for every CUDA thread. Throws Error; under ThreadSanitizer also when a race
+/// was reported.
+void launch(const LaunchConfig& config, const KernelCall& call, const std::function<void()>& thread);
+
+/// What may run a launch instead (the interpreter in tests/ptx/); false: it does not want this one.
+using Substitute = std::function<bool(const LaunchConfig&, const KernelCall&)>;
+Substitute& substitute();
 
 /// A place in a kernel. As a default argument, here() is the caller's.
 struct Site {

@@ -8,6 +8,7 @@
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
+#include "tests/support/support.h"
 
 namespace reel {
 namespace {
@@ -17,7 +18,7 @@ constexpr double kTolerance = 1e-13;  // absolute; all values are of order one, 
 class Golden : public testing::Test {
  protected:
   Golden() {
-    std::ifstream file(REEL_TEST_FILES "/golden/golden.json");
+    std::ifstream file(test_files() / "golden" / "golden.json");
     golden_ = nlohmann::json::parse(file);
     data_.steps = 6;
     for (const auto& row : golden_["ids"]) {

@@ -50,9 +50,13 @@ inline std::string contents(const std::filesystem::path& path) {
   return text.str();
 }
 
-inline std::filesystem::path fixture(const std::string& name) {
-  return std::filesystem::path(REEL_TEST_FILES) / "fixtures" / name;
+/// The folder tests/, also where a test program was carried elsewhere with it.
+inline std::filesystem::path test_files() {
+  const char* const moved = std::getenv("REEL_TEST_FILES");
+  return moved != nullptr ? moved : REEL_TEST_FILES;
 }
+
+inline std::filesystem::path fixture(const std::string& name) { return test_files() / "fixtures" / name; }
 
 /// Expects `action` to throw Error with one line that contains each of `parts`.
 template <class Action>

@@ -1,0 +1,208 @@
+// The PTX of Reel's kernels against the emulator: the same operations, bit for bit. This proves the operands of inline
+// assembly, which the emulator replaces.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <link.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "host/model/classifier.h"
+#include "host/model/optimizer.h"
+#include "tests/emulator/scheduler.h"
+#include "tests/kernels/devices.h"
+#include "tests/kernels/problem.h"
+#include "tests/kernels/reference.h"
+#include "tests/kernels/run_problem.h"
+#include "tests/ptx/module.h"
+
+namespace reel::ptx {
+namespace {
+
+using test::Problem;
+using test::Results;
+using test::TestDevice;
+
+/// The host's kernels by address, from this program's symbol table.
+std::map<std::uintptr_t, std::string> read_symbols() {
+  std::uintptr_t base = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* result) {
+        *static_cast<std::uintptr_t*>(result) = info->dlpi_addr;
+        return 1;  // the first one is the program itself
+      },
+      &base);
+  const std::string command = "nm " + std::filesystem::read_symlink("/proc/self/exe").string();
+  std::map<std::uintptr_t, std::string> symbols;
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  char line[4096];
+  while (std::fgets(line, sizeof line, pipe) != nullptr) {
+    std::istringstream words(line);
+    std::uintptr_t address = 0;
+    char kind = 0;
+    std::string name;
+    if (words >> std::hex >> address >> kind >> name && name.find("_kernel") != std::string::npos) {
+      symbols[base + address] = name;
+    }
+  }
+  ::pclose(pipe);
+  return symbols;
+}
+
+/// All kernels that nvcc has compiled, and which of them have run.
+class PtxKernels {
+ public:
+  PtxKernels() : symbols_(read_symbols()) {
+    for (const auto& entry : std::filesystem::directory_iterator(REEL_PTX_FOLDER)) {
+      if (entry.path().extension() != ".ptx") continue;
+      std::ostringstream text;
+      text << std::ifstream(entry.path()).rdbuf();
+      modules_.emplace_back(text.str());
+    }
+  }
+
+  /// Runs all launches from here on but those of kernels whose name contains `except`.
+  void replace(const std::string& except, std::uint64_t seed) {
+    emulator::substitute() = [this, except, seed](const emulator::LaunchConfig& config, const emulator::KernelCall& call) {
+      const std::string& symbol = symbols_.at(reinterpret_cast<std::uintptr_t>(call.kernel));
+      if (symbol.find(except) != std::string::npos) return false;
+      const Kernel& kernel = find(symbol);
+      execute(kernel, {config.grid, config.block, config.shared, seed},
+              {static_cast<const std::byte*>(call.argument), call.argument_size});
+      executed_.insert(kernel.name);
+      return true;
+    };
+  }
+  static void restore() { emulator::substitute() = nullptr; }
+
+  /// Kernels that have not run, but those whose name contains `except`.
+  std::set<std::string> missing(const std::string& except) const {
+    std::set<std::string> names;
+    for (const Module& module : modules_) {
+      for (const Kernel& kernel : module.kernels()) {
+        if (kernel.name.find(except) == std::string::npos && !executed_.contains(kernel.name)) names.insert(kernel.name);
+      }
+    }
+    return names;
+  }
+
+ private:
+  /// Both compilers mangle what follows the anonymous namespace alike: "18rnn_forward_kernelILi64E...".
+  const Kernel& find(const std::string& symbol) const {
+    const std::string anonymous = "_GLOBAL__N_1";
+    const std::string suffix = symbol.substr(symbol.find(anonymous) + anonymous.size());
+    for (const Module& module : modules_) {
+      if (const Kernel* const kernel = module.find(suffix)) return *kernel;
+    }
+    throw Error("no PTX of " + symbol);
+  }
+
+  std::map<std::uintptr_t, std::string> symbols_;
+  std::vector<Module> modules_;
+  std::set<std::string> executed_;
+};
+
+const TestDevice kFloat32Device{.name = "Emulator", .kind = TestDevice::Kind::kEmulator};
+const TestDevice kMixedDevice{
+    .name = "EmulatorMixed", .kind = TestDevice::Kind::kEmulator, .precision = Precision::kMixed};
+
+Results run(const TestDevice& device, const Problem& problem) { return test::run_problem(*device.make(), problem); }
+
+/// Every width that a kernel is compiled for, with ragged and empty rows; vocabularies above and below a batch's cells.
+std::vector<Problem> problems(Nonlinearity nonlinearity) {
+  std::vector<Problem> problems;
+  for (const std::int64_t hidden : {20, 67, 130, 300}) {
+    const Shape shape{.vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = 11, .steps = 9};
+    problems.push_back(test::make_problem(shape, Pool::kMean, nonlinearity));
+  }
+  return problems;
+}
+
+void expect_same_bits(const Results& actual, const Results& expected) {
+  EXPECT_EQ(actual.h, expected.h);
+  EXPECT_EQ(actual.dz, expected.dz);
+  EXPECT_EQ(actual.d_h0, expected.d_h0);
+  EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
+  EXPECT_EQ(actual.d_embedding, expected.d_embedding);
+  EXPECT_EQ(actual.d_w_ih, expected.d_w_ih);
+  EXPECT_EQ(actual.d_bias, expected.d_bias);
+}
+
+/// Parameters after three steps on one row of every length up to 6.
+std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
+  const ModelConfig config{.vocabulary = 50, .embedding = 6, .hidden = 20};
+  const auto backend = device.make();
+  Classifier<float> model(*backend, config, 7, 6);
+  initialise<float>(config, {.seed = 3}, model.parameters());
+  Optimizer<float> optimizer(*backend, default_settings(kind, Convention::kTorch), parameter_count(config));
+  Dataset data{.steps = 6, .labels = {0, 1, 0, 1, 1, 0, 1}};
+  for (std::int32_t i = 0; i < 42; ++i) data.ids.push_back(i * 17 % 50);
+  for (std::int32_t length = 0; length < 7; ++length) data.lengths.push_back(length);
+  const DeviceDataset on_device = to_device(*backend, data);
+  const std::vector<std::int32_t> rows = {6, 5, 4, 3, 2, 1, 0};
+  std::vector<BatchStats> stats(1);
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    model.select(on_device, rows, {.padding = Padding::kPre, .word_dropout = 0.3f, .step = step});
+    model.forward();
+    model.backward(stats);
+    optimizer.step(model, 0.01, {.norm = 0.1, .value = 0.05}, stats);
+  }
+  return {model.parameters().begin(), model.parameters().end()};
+}
+
+/// The head's exponential and logarithm are nvcc's own code there: it is compared with float64 below.
+constexpr const char* kHead = "head_";
+
+TEST(Ptx, IsTheEmulatorBitForBit) {
+  PtxKernels kernels;
+  for (const TestDevice& device : {kFloat32Device, kMixedDevice}) {
+    for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
+      for (const Problem& problem : problems(nonlinearity)) {
+        const Results expected = run(device, problem);
+        for (const std::uint64_t seed : {0u, 7u}) {
+          SCOPED_TRACE(device.name + " H " + std::to_string(problem.shape.hidden) + " seed " + std::to_string(seed));
+          kernels.replace(kHead, seed);
+          const Results actual = run(device, problem);
+          PtxKernels::restore();
+          expect_same_bits(actual, expected);
+        }
+      }
+    }
+  }
+  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kSgd, OptimizerKind::kRmsprop,
+                                   OptimizerKind::kAdagrad}) {
+    const std::vector<float> expected = train(kFloat32Device, kind);
+    kernels.replace(kHead, 3);
+    const std::vector<float> actual = train(kFloat32Device, kind);
+    PtxKernels::restore();
+    EXPECT_EQ(actual, expected) << "optimizer " << static_cast<int>(kind);
+  }
+  EXPECT_THAT(kernels.missing("head"), testing::IsEmpty()) << "never executed";
+}
+
+TEST(Ptx, OfEveryKernelAgreesWithFloat64) {
+  PtxKernels kernels;
+  for (const Problem& problem : problems(Nonlinearity::kTanh)) {
+    const Results expected = test::reference(problem);
+    kernels.replace("no exception", 5);
+    const Results actual = run(kFloat32Device, problem);
+    PtxKernels::restore();
+    const auto compare = [&](const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
+      double largest = 1e-3;
+      for (const double x : b) largest = std::max(largest, std::abs(x));
+      EXPECT_THAT(a, testing::Pointwise(testing::DoubleNear(tolerance * largest), b));
+    };
+    compare(actual.logits, expected.logits, kFloat32Device.tolerances.forward);
+    compare({actual.loss_sum}, {expected.loss_sum}, kFloat32Device.tolerances.forward);
+    compare(actual.d_fc_weight, expected.d_fc_weight, kFloat32Device.tolerances.gradient);
+    compare(actual.d_fc_bias, expected.d_fc_bias, kFloat32Device.tolerances.gradient);
+    compare(actual.d_embedding, expected.d_embedding, kFloat32Device.tolerances.gradient);
+  }
+}
+
+}  // namespace
+}  // namespace reel::ptx
