@@ -70,7 +70,11 @@ extern thread_local std::unique_ptr<Machine> machine;
 /// From the running thread back to the scheduler; returns when the thread is picked again, never if it `ends`.
 void leave(bool ends);
 
-/// "rnn_forward.cu:81"
-std::string to_text(const Site& site);
+/// "rnn_forward.cu:81"; without heap memory, which a thread that fails would leave behind.
+struct SiteText {
+  char text[96];
+  const char* c_str() const { return text; }
+};
+SiteText to_text(const Site& site);
 
 }  // namespace reel::emulator

@@ -2,6 +2,7 @@
 #include "tests/emulator/scheduler.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -97,7 +98,7 @@ Thread* pick() {
 std::string deadlock() {
   std::map<std::string, int> places;
   for (const Thread* thread : machine->threads) {
-    if (thread->waits_for != nullptr) ++places[std::string(thread->waits_for) + ", " + to_text(thread->site)];
+    if (thread->waits_for != nullptr) ++places[std::string(thread->waits_for) + ", " + to_text(thread->site).c_str()];
   }
   std::string report = "deadlock:";
   for (const auto& [place, count] : places) report += " " + std::to_string(count) + " threads at " + place + ";";
@@ -210,9 +211,11 @@ void leave(bool ends) {
 #endif
 }
 
-std::string to_text(const Site& site) {
+SiteText to_text(const Site& site) {
   const char* const slash = std::strrchr(site.file, '/');
-  return std::string(slash != nullptr ? slash + 1 : site.file) + ":" + std::to_string(site.line);
+  SiteText result;
+  std::snprintf(result.text, sizeof result.text, "%s:%u", slash != nullptr ? slash + 1 : site.file, site.line);
+  return result;
 }
 
 Options& options() {

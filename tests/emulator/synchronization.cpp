@@ -39,16 +39,17 @@ void fill_with_nan(char* memory, std::size_t size) {
 void check_lanes(std::uint32_t mask, const char* name, Site site) {
   Thread& thread = *current;
   Warp& warp = *thread.warp;
-  const std::string where = std::string(name) + ", " + to_text(site);
-  if ((mask & bit_of(thread)) == 0) fail("%s: it is not in the mask %08x", where.c_str(), mask);
-  if ((mask & warp.done) != 0) fail("%s: lanes %08x of the mask have ended", where.c_str(), mask & warp.done);
-  if ((mask & ~warp.exists) != 0) fail("%s: lanes %08x of the mask do not exist", where.c_str(), mask & ~warp.exists);
+  const SiteText place = to_text(site);
+  const char* const where = place.c_str();
+  if ((mask & bit_of(thread)) == 0) fail("%s, %s: it is not in the mask %08x", name, where, mask);
+  if ((mask & warp.done) != 0) fail("%s, %s: lanes %08x of the mask have ended", name, where, mask & warp.done);
+  if ((mask & ~warp.exists) != 0) fail("%s, %s: lanes %08x do not exist", name, where, mask & ~warp.exists);
   const std::uint32_t others = mask & warp.waiting;
   if (others == 0) return;
   const Thread& other = *warp.lanes[std::countr_zero(others)];
   if (other.waits_for != name || other.mask != mask || !(other.site == site)) {
-    fail("divergence: it is at %s, mask %08x, lane %u at %s, %s, mask %08x", where.c_str(), mask, other.lane,
-         other.waits_for, to_text(other.site).c_str(), other.mask);
+    fail("divergence: it is at %s, %s, lane %u at %s, %s", name, where, other.lane, other.waits_for,
+         to_text(other.site).c_str());
   }
 }
 

@@ -38,7 +38,7 @@ class BlockExecution {
         random_(launch.seed),
         threads_(launch.block.x * launch.block.y * launch.block.z),
         shared_size_(kernel.static_shared + launch.shared),
-        shared_(new(std::align_val_t{128}) char[shared_size_ + 1]) {
+        shared_(new (std::align_val_t{128}) char[shared_size_ + 1]) {
     std::memset(shared_.get(), 0xFF, shared_size_);
     warps_.resize((threads_ + 31) / 32);
     for (unsigned t = 0; t < threads_; ++t) {
@@ -90,9 +90,9 @@ class BlockExecution {
     if (operand.kind != Operand::Kind::kSpecial) return operand.value;
     const unsigned t = warp.first_thread + static_cast<unsigned>(lane);
     const dim3& size = launch_.block;
-    const unsigned values[] = {t % size.x, t / size.x % size.y, t / (size.x * size.y), block_.x,       block_.y,
-                               block_.z,   size.x,              size.y,                size.z,         launch_.grid.x,
-                               launch_.grid.y, launch_.grid.z};
+    const unsigned values[] = {
+        t % size.x, t / size.x % size.y, t / (size.x * size.y), block_.x,      block_.y, block_.z, size.x, size.y,
+        size.z,     launch_.grid.x,      launch_.grid.y,        launch_.grid.z};
     return values[operand.index];
   }
 
@@ -291,7 +291,8 @@ class BlockExecution {
     }
     (in.action == Action::kMultiplyFp16 ? emulator::multiply_fp16 : emulator::multiply_bf16)(ios, kWholeWarp);
     for (int lane = 0; lane < 32; ++lane) {
-      for (std::size_t i = 0; i < 4; ++i) write(warp, in.destination[i], lane, std::bit_cast<std::uint32_t>(d[lane][i]));
+      for (std::size_t i = 0; i < 4; ++i)
+        write(warp, in.destination[i], lane, std::bit_cast<std::uint32_t>(d[lane][i]));
     }
   }
 

@@ -1,4 +1,5 @@
-// The PTX that `nvcc -ptx` emits for Reel's kernels, parsed; execute.cpp runs it on the CPU. What is not known is an error.
+// The PTX that `nvcc -ptx` emits for Reel's kernels, parsed; execute.cpp runs it on the CPU. What is not known is an
+// error.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +47,8 @@ enum class Space { kParameter, kGlobal, kShared, kLocal };
 struct Operand {
   enum class Kind { kRegister, kConstant, kSpecial, kNone };
   Kind kind = Kind::kNone;
-  int index = 0;             // of a register, or which special one
-  std::uint64_t value = 0;   // a constant; an address' offset
+  int index = 0;            // of a register, or which special one
+  std::uint64_t value = 0;  // a constant; an address' offset
 };
 
 struct Instruction {
@@ -58,9 +59,9 @@ struct Instruction {
   Space space = Space::kGlobal;
   int bytes = 4;  // of one element; of a register that is packed or unpacked
   bool sign_extended = false;
-  int target = 0;                           // of a branch; groups that a wait leaves pending
-  std::vector<Operand> destination, source; // lists where written {a, b}
-  std::vector<Operand> source2, source3;    // further lists, of mma
+  int target = 0;                            // of a branch; groups that a wait leaves pending
+  std::vector<Operand> destination, source;  // lists where written {a, b}
+  std::vector<Operand> source2, source3;     // further lists, of mma
   std::string text;
 };
 
@@ -73,7 +74,20 @@ struct Kernel {
 };
 
 /// Which special registers an Operand can be.
-enum Special { kThreadX, kThreadY, kThreadZ, kBlockX, kBlockY, kBlockZ, kSizeX, kSizeY, kSizeZ, kGridX, kGridY, kGridZ };
+enum Special {
+  kThreadX,
+  kThreadY,
+  kThreadZ,
+  kBlockX,
+  kBlockY,
+  kBlockZ,
+  kSizeX,
+  kSizeY,
+  kSizeZ,
+  kGridX,
+  kGridY,
+  kGridZ
+};
 
 class Module {
  public:

@@ -34,10 +34,10 @@ std::vector<std::string> split(const std::string& text) {
 
 std::size_t round_up(std::size_t size, std::size_t alignment) { return (size + alignment - 1) / alignment * alignment; }
 
-const std::map<std::string, int> kSpecial = {
-    {"%tid.x", kThreadX},  {"%tid.y", kThreadY},  {"%tid.z", kThreadZ},  {"%ctaid.x", kBlockX},
-    {"%ctaid.y", kBlockY}, {"%ctaid.z", kBlockZ}, {"%ntid.x", kSizeX},   {"%ntid.y", kSizeY},
-    {"%ntid.z", kSizeZ},   {"%nctaid.x", kGridX}, {"%nctaid.y", kGridY}, {"%nctaid.z", kGridZ}};
+const std::map<std::string, int> kSpecial = {{"%tid.x", kThreadX},  {"%tid.y", kThreadY},  {"%tid.z", kThreadZ},
+                                             {"%ctaid.x", kBlockX}, {"%ctaid.y", kBlockY}, {"%ctaid.z", kBlockZ},
+                                             {"%ntid.x", kSizeX},   {"%ntid.y", kSizeY},   {"%ntid.z", kSizeZ},
+                                             {"%nctaid.x", kGridX}, {"%nctaid.y", kGridY}, {"%nctaid.z", kGridZ}};
 
 /// Reads one kernel's body.
 class KernelParser {
@@ -143,9 +143,8 @@ class KernelParser {
       const std::string inner = text.substr(1, text.size() - 2);
       const auto plus = inner.find('+');
       Operand base = operand(trim(inner.substr(0, plus)));
-      std::uint64_t offset = plus == std::string::npos
-                                 ? 0
-                                 : static_cast<std::uint64_t>(std::stoll(inner.substr(plus + 1), nullptr, 0));
+      std::uint64_t offset =
+          plus == std::string::npos ? 0 : static_cast<std::uint64_t>(std::stoll(inner.substr(plus + 1), nullptr, 0));
       return {base, {Operand::Kind::kConstant, 0, offset}};
     }
     if (text.front() != '{') return {operand(text)};
@@ -165,7 +164,8 @@ class KernelParser {
     }
     const auto space = text.find_first_of(" \t");
     const std::string opcode = text.substr(0, space);
-    std::vector<std::string> parts = space == std::string::npos ? std::vector<std::string>() : split(text.substr(space));
+    std::vector<std::string> parts =
+        space == std::string::npos ? std::vector<std::string>() : split(text.substr(space));
     decode(in, opcode, parts);
     kernel_.code.push_back(std::move(in));
   }

@@ -67,7 +67,8 @@ class PtxKernels {
 
   /// Runs all launches from here on but those of kernels whose name contains `except`.
   void replace(const std::string& except, std::uint64_t seed) {
-    emulator::substitute() = [this, except, seed](const emulator::LaunchConfig& config, const emulator::KernelCall& call) {
+    emulator::substitute() = [this, except, seed](const emulator::LaunchConfig& config,
+                                                  const emulator::KernelCall& call) {
       const std::string& symbol = symbols_.at(reinterpret_cast<std::uintptr_t>(call.kernel));
       if (symbol.find(except) != std::string::npos) return false;
       const Kernel& kernel = find(symbol);
@@ -84,7 +85,8 @@ class PtxKernels {
     std::set<std::string> names;
     for (const Module& module : modules_) {
       for (const Kernel& kernel : module.kernels()) {
-        if (kernel.name.find(except) == std::string::npos && !executed_.contains(kernel.name)) names.insert(kernel.name);
+        if (kernel.name.find(except) == std::string::npos && !executed_.contains(kernel.name))
+          names.insert(kernel.name);
       }
     }
     return names;
@@ -173,8 +175,8 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
       }
     }
   }
-  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kSgd, OptimizerKind::kRmsprop,
-                                   OptimizerKind::kAdagrad}) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::kAdam, OptimizerKind::kSgd, OptimizerKind::kRmsprop, OptimizerKind::kAdagrad}) {
     const std::vector<float> expected = train(kFloat32Device, kind);
     kernels.replace(kHead, 3);
     const std::vector<float> actual = train(kFloat32Device, kind);

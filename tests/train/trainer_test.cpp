@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "host/model/checkpoint.h"
+#include "tests/kernels/devices.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -214,6 +215,31 @@ TEST_F(TrainerTest, StartsFromGivenWeights) {
   EXPECT_EQ(load_model(folder_ / "second" / "model.safetensors").parameters,
             load_model(folder_ / "first" / "model.safetensors").parameters);
 }
+
+class TrainerDevices : public TrainerTest, public testing::WithParamInterface<test::TestDevice> {};
+
+TEST_P(TrainerDevices, ACheckpointOfOneDeviceResumesOnAnother) {
+  REEL_REQUIRE_DEVICE(GetParam());
+  train(small_config(), "whole");
+  TrainConfig part = small_config();
+  part.max_steps = 4;
+  auto here = std::move(backend_), there = GetParam().make();
+  const auto resumed = [&](const std::string& name, auto& first, auto& second) {
+    backend_ = std::move(first);
+    EXPECT_EQ(train(part, name), Outcome::kFinished);
+    first = std::move(backend_);
+    backend_ = std::move(second);
+    EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
+    second = std::move(backend_);
+    return metrics_of(name).back()["loss"].get<double>();
+  };
+  const double expected = metrics_of("whole").back()["loss"];
+  EXPECT_NEAR(resumed("there_first", there, here), expected, 10 * GetParam().tolerances.gradient * expected);
+  EXPECT_NEAR(resumed("here_first", here, there), expected, 10 * GetParam().tolerances.gradient * expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, TrainerDevices, testing::ValuesIn(test::all_devices()),
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace reel

@@ -1,0 +1,115 @@
+// The emulator finds what it is there to find: small kernels with mistakes, in every schedule.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/emulator/sample_kernels.h"
+#include "tests/emulator/scheduler.h"
+
+#if defined(__SANITIZE_THREAD__)
+// Races are what some of these tests are about; launch() throws for each.
+extern "C" const char* __tsan_default_options() { return "exitcode=0"; }
+#endif
+
+namespace reel::emulator {
+namespace {
+
+using cuda_emulated::Mistake;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+
+struct Outcome {
+  std::string error;
+  std::vector<float> values = std::vector<float>(128, -1);
+};
+
+Outcome reverse(Mistake mistake) {
+  std::vector<float> in(64);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
+  Outcome outcome;
+  try {
+    cuda_emulated::reverse(mistake, in.data(), outcome.values.data());
+  } catch (const Error& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
+
+bool is_reversed(const Outcome& outcome) {
+  for (std::size_t i = 0; i < 128; ++i) {
+    if (outcome.values[i] != static_cast<float>(63 - i % 64)) return false;
+  }
+  return true;
+}
+
+/// Forward, reverse, and three random schedules.
+class Emulator : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    const int i = GetParam();
+    options() = {.order = i == 0   ? Order::kForward
+                          : i == 1 ? Order::kReverse
+                                   : Order::kRandom,
+                 .seed = static_cast<std::uint64_t>(i)};
+  }
+  void TearDown() override { options() = {}; }
+};
+INSTANTIATE_TEST_SUITE_P(Schedules, Emulator, testing::Range(0, 5));
+
+TEST_P(Emulator, RunsAKernelWithoutMistakes) {
+  const Outcome outcome = reverse(Mistake::kNone);
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_TRUE(is_reversed(outcome));
+}
+
+TEST_P(Emulator, AMissingBarrierShows) {
+  const Outcome outcome = reverse(Mistake::kNoBarrier);
+  EXPECT_TRUE(!outcome.error.empty() || !is_reversed(outcome));
+}
+
+TEST_P(Emulator, AMissingWaitIsNaN) {
+  const Outcome outcome = reverse(Mistake::kNoWait);
+  EXPECT_TRUE(std::ranges::any_of(outcome.values, [](float x) { return std::isnan(x); }) || !outcome.error.empty());
+}
+
+TEST_P(Emulator, UninitialisedSharedMemoryIsNaN) {
+  EXPECT_TRUE(std::isnan(reverse(Mistake::kUninitialised).values[3]));
+}
+
+/// Which threads notice, and how, depends on the schedule; that somebody does must not.
+TEST_P(Emulator, BrokenProtocolsAreErrors) {
+  EXPECT_THAT(reverse(Mistake::kExitedLane).error, ContainsRegex("have ended|it ends while"));
+  EXPECT_THAT(reverse(Mistake::kDivergentShuffle).error, HasSubstr("divergence"));
+  EXPECT_THAT(reverse(Mistake::kDivergentBarrier).error, HasSubstr("divergent barrier"));
+  EXPECT_THAT(reverse(Mistake::kEarlyExit).error, ContainsRegex("have ended|it ends while"));
+  EXPECT_THAT(reverse(Mistake::kDeadlock).error, ContainsRegex("deadlock|divergence"));
+}
+
+TEST_P(Emulator, ErrorsNameThreadAndLine) {
+  EXPECT_THAT(reverse(Mistake::kDivergentBarrier).error,
+              ContainsRegex("block [01] thread [0-9]+: .*sample_kernels.cu:[0-9]+"));
+}
+
+TEST(EmulatorLaunch, ImpossibleOnesAreRefused) {
+  const auto nothing = [] {};
+  EXPECT_THROW(launch({.block = dim3(1025)}, {}, nothing), Error);
+  EXPECT_THROW(launch({.grid = dim3(0)}, {}, nothing), Error);
+  EXPECT_THROW(launch({.shared = 228 * 1024}, {}, nothing), Error);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+TEST(EmulatorDeath, SharedMemoryHasBounds) { EXPECT_DEATH(reverse(Mistake::kOutOfBounds), "use-after-poison"); }
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+TEST(EmulatorRaces, BetweenBlocksAreReported) {
+  EXPECT_THAT(reverse(Mistake::kBlocksRace).error, HasSubstr("data races"));
+}
+#endif
+
+}  // namespace
+}  // namespace reel::emulator
