@@ -1,0 +1,133 @@
+// What instructions do to registers and memory, and what a warp does together.
+#include "tests/emulator/ptx.h"
+#include "tests/ptx/block_execution.h"
+
+namespace reel::ptx {
+
+char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand, int lane,
+              std::size_t bytes) const {
+  std::uint64_t place = read(warp, operand[0], lane) + operand[1].value;
+  if (space == Space::kShared) place &= 0xFFFFFFFFu;
+  if (place % bytes != 0) fail(in, "misaligned address");
+  const auto within = [&](std::size_t size) {
+    if (place + bytes > size) fail(in, "address " + std::to_string(place) + " of " + std::to_string(size));
+  };
+  switch (space) {
+    case Space::kShared:
+      within(shared_size_);
+      return shared_.get() + place;
+    case Space::kLocal:
+      within(kernel_.local_bytes);
+      return warp.local[lane].data() + place;
+    case Space::kParameter:
+      within(parameter_.size());
+      return const_cast<char*>(reinterpret_cast<const char*>(parameter_.data())) + place;
+    case Space::kGlobal:
+      if (place < 4096) fail(in, "null pointer");
+      return reinterpret_cast<char*>(place);
+  }
+  return nullptr;
+}
+
+void BlockExecution::move(Warp& warp, const Instruction& in, int lane) const {
+  const auto parts = std::max(in.destination.size(), in.source.size());
+  const auto bits = static_cast<unsigned>(8 * in.bytes) / static_cast<unsigned>(parts);
+  if (parts == 1) return write(warp, in.destination[0], lane, read(warp, in.source[0], lane));
+  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+  std::uint64_t whole = in.source.size() == 1 ? read(warp, in.source[0], lane) : 0;
+  for (unsigned i = 0; i < in.source.size() && in.source.size() > 1; ++i) {
+    whole |= (read(warp, in.source[i], lane) & mask) << i * bits;
+  }
+  if (in.destination.size() == 1) return write(warp, in.destination[0], lane, whole);
+  for (unsigned i = 0; i < parts; ++i) write(warp, in.destination[i], lane, whole >> i * bits & mask);
+}
+
+void BlockExecution::load(Warp& warp, const Instruction& in, int lane) const {
+  const auto bytes = static_cast<std::size_t>(in.bytes);
+  const char* const from = address(warp, in, in.space, in.source, lane, bytes * in.destination.size());
+  for (std::size_t i = 0; i < in.destination.size(); ++i) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, from + i * bytes, bytes);
+    const unsigned shift = 64 - 8 * static_cast<unsigned>(bytes);
+    if (in.sign_extended) value = static_cast<std::uint64_t>(static_cast<std::int64_t>(value << shift) >> shift);
+    write(warp, in.destination[i], lane, value);
+  }
+}
+
+void BlockExecution::store(Warp& warp, const Instruction& in, int lane) const {
+  const auto bytes = static_cast<std::size_t>(in.bytes);
+  char* const to = address(warp, in, in.space, in.destination, lane, bytes * in.source.size());
+  for (std::size_t i = 0; i < in.source.size(); ++i) {
+    const std::uint64_t value = read(warp, in.source[i], lane);
+    std::memcpy(to + i * bytes, &value, bytes);
+  }
+}
+
+void BlockExecution::start_copy(Warp& warp, const Instruction& in, int lane) const {
+  const auto bytes = static_cast<std::size_t>(in.bytes);
+  char* const to = address(warp, in, Space::kShared, in.destination, lane, bytes);
+  const char* const from = address(warp, in, Space::kGlobal, in.source, lane, bytes);
+  std::memset(to, 0xFF, bytes);
+  warp.copies[lane].push_back({to, from, in.bytes, warp.groups[lane]});
+}
+
+void BlockExecution::finish_copies(Warp& warp, int pending, int lane) {
+  std::erase_if(warp.copies[lane], [&](const Copy& copy) {
+    if (copy.group + pending >= warp.groups[lane]) return false;
+    std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
+    return true;
+  });
+}
+
+/// Shuffles and tensor core instructions: all 32 lanes at once.
+void BlockExecution::collective(Warp& warp, const Instruction& in, std::uint32_t lanes) const {
+  if (lanes != kWholeWarp) fail(in, "not by the whole warp");
+  void* ios[32];
+  if (in.action == Action::kShuffle) {
+    emulator::Shuffle shuffles[32];
+    for (int lane = 0; lane < 32; ++lane) {
+      const auto word = [&](std::size_t i) { return static_cast<std::uint32_t>(read(warp, in.source[i], lane)); };
+      const std::uint32_t distance = word(1);
+      if (word(2) != 31 || word(3) != kWholeWarp) fail(in, "parts of a warp are not supported");
+      shuffles[lane] = {read(warp, in.source[0], lane), static_cast<std::uint32_t>(lane) ^ distance};
+      ios[lane] = &shuffles[lane];
+    }
+    emulator::exchange(ios, kWholeWarp);
+    for (int lane = 0; lane < 32; ++lane) write(warp, in.destination[0], lane, shuffles[lane].value);
+  } else if (in.action == Action::kLoadMatrix) {
+    emulator::LoadMatrix loads[32];
+    for (int lane = 0; lane < 32; ++lane) {
+      std::memcpy(loads[lane].row, address(warp, in, Space::kShared, in.source, lane, 16), 16);
+      ios[lane] = &loads[lane];
+    }
+    emulator::load_matrices(ios, kWholeWarp);
+    for (int lane = 0; lane < 32; ++lane) {
+      for (std::size_t i = 0; i < 4; ++i) write(warp, in.destination[i], lane, loads[lane].loaded[i]);
+    }
+  } else {
+    multiply(warp, in);
+  }
+}
+
+void BlockExecution::multiply(Warp& warp, const Instruction& in) const {
+  std::uint32_t a[32][4], b[32][2];
+  float d[32][4];
+  emulator::MultiplyTile tiles[32];
+  void* ios[32];
+  for (int lane = 0; lane < 32; ++lane) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      a[lane][i] = static_cast<std::uint32_t>(read(warp, in.source[i], lane));
+      d[lane][i] = std::bit_cast<float>(static_cast<std::uint32_t>(read(warp, in.source3[i], lane)));
+    }
+    for (std::size_t i = 0; i < 2; ++i) b[lane][i] = static_cast<std::uint32_t>(read(warp, in.source2[i], lane));
+    tiles[lane] = {a[lane], b[lane], d[lane]};
+    ios[lane] = &tiles[lane];
+  }
+  (in.action == Action::kMultiplyFp16 ? emulator::multiply_fp16 : emulator::multiply_bf16)(ios, kWholeWarp);
+  for (int lane = 0; lane < 32; ++lane) {
+    for (std::size_t i = 0; i < 4; ++i)
+      write(warp, in.destination[i], lane, std::bit_cast<std::uint32_t>(d[lane][i]));
+  }
+}
+
+}  // namespace reel::ptx
