@@ -12,6 +12,7 @@ results=$(mkdir -p "${1:?gpu_check.sh RESULTS [PART...]}" && cd "$1" && pwd)
 shift
 parts=("$@")
 [[ ${#parts[@]} -gt 0 ]] || parts=(facts tests bench training sanitizer peers sass)
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64  # cuBLAS, where the loader does not know it
 export REEL_TEST_FILES=$bundle/tests REEL_PROGRAM=$bundle/bin/reel
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -15,6 +15,7 @@
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
+#include "kernels/make_backend.h"
 #include "kernels/philox.h"
 
 namespace reel {

@@ -257,6 +257,14 @@ class Backend {
   }
   virtual void synchronize() = 0;
 
+  /// A named range of a profile (NVTX); see range.h.
+  virtual void begin_range(const char*) {}
+  virtual void end_range() {}
+  /// What is enqueued between the two may be collected and started as one (a CUDA graph). The same sequence of
+  /// operations on the same shapes should follow each time; nothing may be downloaded in between.
+  virtual void begin_graph(const Shape&) {}
+  virtual void end_graph() {}
+
   virtual void clear_index(const TokenIndex& index) = 0;  // slot = -1, count = 0
   virtual void select_rows(const SelectRows& args) = 0;
   virtual void index_tokens(const IndexTokens& args) = 0;
@@ -274,23 +282,5 @@ class Backend {
   virtual typename Buffer<char>::Deleter deleter() const = 0;
   virtual void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) = 0;
 };
-
-/// The CPU twin; `threads` 0 means every core this process may use. Instances: float, and double for gradient checks.
-template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0);
-
-/// What this machine offers: a CUDA device if Reel can use one, else the CPU.
-DeviceKind best_device();
-/// The CUDA device, or "none: " and why, for people.
-std::string describe_cuda();
-
-struct BackendOptions {
-  DeviceKind device = DeviceKind::kCpu;
-  Precision precision = Precision::kFloat32;
-  int threads = 0;  // of the CPU; 0: every core this process may use
-};
-
-/// float on any device. Throws Error with one clear line where the device, or the precision on it, cannot be had.
-std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options);
 
 }  // namespace reel

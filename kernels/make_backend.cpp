@@ -1,5 +1,5 @@
 // The one place where a device becomes a backend.
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 #include "kernels/check.h"
 #if REEL_CUDA
 #include "kernels/cuda/backend.h"
@@ -26,7 +26,7 @@ std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options) {
     return make_cpu_backend<float>(options.threads);
   }
 #if REEL_CUDA
-  return cuda_device::make_cuda_backend(options.precision);
+  return cuda_device::make_cuda_backend(options);
 #else
   fail("--device cuda: built without the CUDA toolkit; --device cpu works without");
 #endif

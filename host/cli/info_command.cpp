@@ -1,6 +1,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/model/checkpoint.h"
+#include "kernels/make_backend.h"
 
 namespace reel {
 

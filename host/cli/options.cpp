@@ -1,4 +1,5 @@
 #include "host/cli/options.h"
+#include "kernels/make_backend.h"
 
 namespace reel {
 
@@ -10,13 +11,14 @@ void DeviceOptions::add_to(CLI::App& app) {
   app.add_option("--threads", threads, "CPU threads; 0 is every core this process may use")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  app.add_flag("--no-graph", no_graph, "Start the GPU's kernels one by one, not as CUDA graphs: for profiling");
 }
 
 std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   const DeviceKind kind = device == Device::kAuto   ? best_device()
                           : device == Device::kCuda ? DeviceKind::kCuda
                                                     : DeviceKind::kCpu;
-  return make_backend({.device = kind, .precision = precision, .threads = threads});
+  return make_backend({.device = kind, .precision = precision, .threads = threads, .graphs = !no_graph});
 }
 
 std::string DeviceOptions::fallback() const {

@@ -42,6 +42,7 @@ struct DeviceOptions {
   Device device = Device::kAuto;
   Precision precision = Precision::kFloat32;
   int threads = 0;
+  bool no_graph = false;
 
   void add_to(CLI::App& app);
   std::unique_ptr<Backend<float>> make() const;

@@ -13,8 +13,8 @@ const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset:
                                                               {"tutorial", Preset::kTutorial}};
 
 /// What may be said anew when a run is resumed.
-constexpr std::array kFreeOnResume = {"--resume",  "--data",      "--test-data", "--device",
-                                      "--threads", "--max-steps", "--log-every", "--quiet"};
+constexpr std::array kFreeOnResume = {"--resume",   "--data",      "--test-data", "--device", "--threads",
+                                      "--no-graph", "--max-steps", "--log-every", "--quiet"};
 
 constexpr std::int64_t kLarge = 1 << 30;
 

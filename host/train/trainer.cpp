@@ -10,6 +10,7 @@
 #include "host/train/summary.h"
 #include "host/train/training_state.h"
 #include "kernels/check.h"
+#include "kernels/range.h"
 
 namespace reel {
 namespace {
@@ -91,6 +92,7 @@ Outcome Trainer::run() {
 }
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
+  const Range<float> range(backend_, "epoch");
   shuffle();
   window_start_ = now();
   while (step_ < epoch_end()) {
@@ -124,6 +126,8 @@ void Trainer::step() {
   const auto place = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const auto stats = window_.span(static_cast<std::size_t>(window_steps_), 1);
+  const Range<float> range(backend_, "step");
+  backend_.begin_graph({.batch = static_cast<std::int64_t>(size), .steps = data_.train.steps});
   model_.select(device_data_, device_order_.span(place, size),
                 {.padding = config_.preprocessing.batch_padding(),
                  .word_dropout = config_.word_dropout,
@@ -134,6 +138,7 @@ void Trainer::step() {
   model_.forward();
   model_.backward(stats);
   optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
+  backend_.end_graph();
   ++step_;
   ++window_steps_;
   window_reviews_ += static_cast<std::int64_t>(size);

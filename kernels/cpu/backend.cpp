@@ -1,5 +1,5 @@
 // The CPU twin of the contract in kernels/backend.h.
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 
 #include <sys/mman.h>
 

@@ -1,10 +1,13 @@
 // The CUDA twin of the contract in kernels/backend.h. Plain C++: compiled for the device's platform and, in the tests,
 // for the emulator's.
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
+
+#include <map>
 
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/range.h"
 #include "kernels/shapes.h"
 
 namespace reel::REEL_CUDA_BUILD {
@@ -12,7 +15,7 @@ namespace {
 
 class CudaBackend final : public Backend<float> {
  public:
-  explicit CudaBackend(Precision precision) : context_(precision) {}
+  explicit CudaBackend(const BackendOptions& options) : context_(options.precision), graphs_(options.graphs) {}
 
   DeviceInfo info() const override {
     const DeviceLimits& limits = context_.platform.limits();
@@ -25,45 +28,68 @@ class CudaBackend final : public Backend<float> {
   }
   void synchronize() override { context_.platform.synchronize(); }
 
+  void begin_range(const char* name) override { Platform::begin_range(name); }
+  void end_range() override { Platform::end_range(); }
+  void begin_graph(const Shape& shape) override {
+    graph_name_ = shape.batch << 32 | shape.steps;
+    // Eagerly at first: kernels are loaded and scratch memory is taken then.
+    capturing_ = graphs_ && ++runs_[graph_name_] > kEagerRuns;
+    if (capturing_) context_.platform.begin_capture();
+  }
+  void end_graph() override {
+    if (capturing_) context_.platform.end_capture(graph_name_);
+    capturing_ = false;
+  }
+
   void clear_index(const TokenIndex& index) override { REEL_CUDA_BUILD::clear_index(context_, index); }
   void select_rows(const SelectRows& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "select");
     REEL_CUDA_BUILD::select_rows(context_, args);
   }
   void index_tokens(const IndexTokens& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "index");
     REEL_CUDA_BUILD::index_tokens(context_, args);
   }
   void project_tokens(const ProjectTokens<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "project");
     REEL_CUDA_BUILD::project_tokens(context_, args);
   }
   void rnn_forward(const RnnForward<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "rnn_forward");
     REEL_CUDA_BUILD::rnn_forward(context_, args);
   }
   void head_forward(const HeadForward<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "head");
     REEL_CUDA_BUILD::head_forward(context_, args);
   }
   void head_backward(const HeadBackward<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "head");
     REEL_CUDA_BUILD::head_backward(context_, args);
   }
   void rnn_backward(const RnnBackward<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "rnn_backward");
     REEL_CUDA_BUILD::rnn_backward(context_, args);
   }
   void embedding_gradient(const EmbeddingGradient<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "embedding_gradient");
     REEL_CUDA_BUILD::embedding_gradient(context_, args);
   }
   void clip_gradient(const ClipGradient<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "clip");
     REEL_CUDA_BUILD::clip_gradient(context_, args);
   }
   void optimizer_step(const OptimizerStep<float>& args) override {
     check_arguments(args);
+    const Range<float> range(*this, "optimizer");
     REEL_CUDA_BUILD::optimizer_step(context_, args);
   }
 
@@ -76,13 +102,19 @@ class CudaBackend final : public Backend<float> {
   }
 
  private:
+  static constexpr int kEagerRuns = 2;
+
   CudaContext context_;
+  bool graphs_;
+  bool capturing_ = false;
+  std::int64_t graph_name_ = 0;
+  std::map<std::int64_t, int> runs_;  // by graph
 };
 
 }  // namespace
 
-std::unique_ptr<Backend<float>> make_cuda_backend(Precision precision) {
-  return std::make_unique<CudaBackend>(precision);
+std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options) {
+  return std::make_unique<CudaBackend>(options);
 }
 
 }  // namespace reel::REEL_CUDA_BUILD

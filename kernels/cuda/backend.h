@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 
 namespace reel {
 
@@ -16,12 +16,12 @@ struct CudaDevice {
 namespace cuda_device {
 CudaDevice query_cuda_device();  // without starting to use it
 /// Throws Error, in one line, where no device can be used.
-std::unique_ptr<Backend<float>> make_cuda_backend(Precision precision);
+std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options);
 }  // namespace cuda_device
 
 /// The same kernels on the CPU: tests/emulator/, linked by tests alone.
 namespace cuda_emulated {
-std::unique_ptr<Backend<float>> make_cuda_backend(Precision precision);
+std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options);
 }  // namespace cuda_emulated
 
 }  // namespace reel

@@ -4,9 +4,12 @@
 
 #include <cublas_v2.h>
 #include <dlfcn.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
+#include <map>
+#include <vector>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/error.h"
@@ -128,11 +131,15 @@ struct Platform::Parts {
   DeviceLimits limits = query_limits();
   Stream stream;
   Cublas cublas{stream.handle};
-  void* cub_memory = nullptr;
+  std::vector<void*> cub_memories;  // outgrown ones too: graphs may still use them
   std::size_t cub_size = 0;
+  std::map<std::int64_t, cudaGraphExec_t> graphs;
 
   Parts() = default;
-  ~Parts() { cudaFree(cub_memory); }
+  ~Parts() {
+    for (const auto& [name, graph] : graphs) cudaGraphExecDestroy(graph);
+    for (void* const memory : cub_memories) cudaFree(memory);
+  }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
@@ -142,12 +149,12 @@ struct Platform::Parts {
     std::size_t size = 0;
     check_cuda(algorithm(nullptr, size), "CUB");
     if (size > cub_size) {
-      cudaFree(cub_memory);
-      cub_memory = nullptr;
-      check_cuda(cudaMalloc(&cub_memory, size), "cudaMalloc");
+      void* memory = nullptr;
+      check_cuda(cudaMalloc(&memory, size), "cudaMalloc");
+      cub_memories.push_back(memory);
       cub_size = size;
     }
-    check_cuda(algorithm(cub_memory, size), "CUB");
+    check_cuda(algorithm(cub_memories.back(), size), "CUB");
   }
 };
 
@@ -158,17 +165,23 @@ const DeviceLimits& Platform::limits() const { return parts_->limits; }
 cudaStream_t Platform::stream() const { return parts_->stream.handle; }
 void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
-void* Platform::allocate(std::size_t bytes) {
+void* Platform::allocate_uninitialised(std::size_t bytes) {
   void* memory = nullptr;
   const std::size_t size = bytes > 0 ? bytes : 1;
-  if (cudaMalloc(&memory, size) == cudaErrorMemoryAllocation) {
+  const cudaError_t status = cudaMalloc(&memory, size);
+  if (status == cudaErrorMemoryAllocation) {
     std::size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     throw Error("CUDA: out of memory: " + std::to_string(size >> 20) + " MiB asked for, " + std::to_string(free >> 20) +
                 " of " + std::to_string(total >> 20) + " MiB free; try a smaller --batch-size");
   }
-  check_cuda(cudaGetLastError(), "cudaMalloc");
-  check_cuda(cudaMemsetAsync(memory, 0, size, stream()), "cudaMemset");
+  check_cuda(status, "cudaMalloc");
+  return memory;
+}
+
+void* Platform::allocate(std::size_t bytes) {
+  void* const memory = allocate_uninitialised(bytes);
+  if (bytes > 0) check_cuda(cudaMemsetAsync(memory, 0, bytes, stream()), "cudaMemset");
   return memory;
 }
 
@@ -177,6 +190,29 @@ void Platform::release(void* memory) noexcept { cudaFree(memory); }
 void Platform::copy(void* to, const void* from, std::size_t bytes) {
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()), "cudaMemcpy");
 }
+
+void Platform::begin_capture() {
+  // Relaxed: memory may be allocated meanwhile.
+  check_cuda(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+}
+
+void Platform::end_capture(std::int64_t name) {
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamEndCapture(stream(), &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t& executable = parts_->graphs[name];
+  cudaGraphExecUpdateResultInfo result{};
+  if (executable != nullptr && cudaGraphExecUpdate(executable, graph, &result) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // another topology: a graph of its own
+    cudaGraphExecDestroy(executable);
+    executable = nullptr;
+  }
+  if (executable == nullptr) check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+  check_cuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  check_cuda(cudaGraphLaunch(executable, stream()), "cudaGraphLaunch");
+}
+
+void Platform::begin_range(const char* name) { nvtxRangePushA(name); }
+void Platform::end_range() { nvtxRangePop(); }
 
 void Platform::product(const Product& product) { parts_->cublas.product(product); }
 

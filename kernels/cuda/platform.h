@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
@@ -45,9 +46,18 @@ class Platform {
   cudaStream_t stream() const;
   void synchronize();
 
-  void* allocate(std::size_t bytes);  // zeroed
+  void* allocate(std::size_t bytes);                // zeroed
+  void* allocate_uninitialised(std::size_t bytes);  // enqueues nothing
   static void release(void* memory) noexcept;
   void copy(void* to, const void* from, std::size_t bytes);  // any direction
+
+  /// Until end_capture() the stream collects what is enqueued; that starts it, as the graph `name`. The first capture
+  /// of a name builds the graph, later ones only exchange its arguments.
+  void begin_capture();
+  void end_capture(std::int64_t name);
+
+  static void begin_range(const char* name);
+  static void end_range();
 
   /// Fixed order of summation: the same bits for the same shapes.
   void product(const Product& product);
@@ -64,11 +74,13 @@ class Platform {
 };
 
 /// Scratch memory of one operation at a time: taken piece by piece, given back all at once. It grows until it has seen
-/// the largest need and allocates nothing after.
+/// the largest need and allocates nothing after; outgrown memory is kept, for graphs that may still use it.
 class Scratch {
  public:
   explicit Scratch(Platform& platform) : platform_(platform) {}
-  ~Scratch() { Platform::release(memory_); }
+  ~Scratch() {
+    for (void* const memory : memories_) Platform::release(memory);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
@@ -88,6 +100,7 @@ class Scratch {
 
  private:
   Platform& platform_;
+  std::vector<void*> memories_;
   void* memory_ = nullptr;
   std::size_t size_ = 0, used_ = 0;
 };

@@ -5,11 +5,8 @@ namespace reel::REEL_CUDA_BUILD {
 void Scratch::reserve(std::size_t bytes) {
   used_ = 0;
   if (bytes <= size_) return;
-  platform_.synchronize();  // what was enqueued may still use the old memory
-  Platform::release(memory_);
-  memory_ = nullptr;
-  size_ = 0;
-  memory_ = platform_.allocate(bytes);
+  memory_ = platform_.allocate_uninitialised(bytes);
+  memories_.push_back(memory_);
   size_ = bytes;
 }
 

@@ -40,12 +40,23 @@ void* Platform::allocate(std::size_t bytes) {
   return memory;
 }
 
+void* Platform::allocate_uninitialised(std::size_t bytes) {
+  void* const memory = allocate(bytes);
+  std::memset(memory, 0xFF, bytes);  // NaN
+  return memory;
+}
+
+void Platform::begin_capture() {}
+void Platform::end_capture(std::int64_t) {}
+void Platform::begin_range(const char*) {}
+void Platform::end_range() {}
+
 void Platform::release(void* memory) noexcept { std::free(memory); }
 
 void Platform::copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 
 void Platform::product(const Product& p) {
-  const auto [m, n, k] = std::tuple(p.m, p.n, p.k);
+  const std::int64_t m = p.m, n = p.n, k = p.k;
   const auto a = [&](std::int64_t i, std::int64_t x) { return p.a_transposed ? p.a[x * m + i] : p.a[i * k + x]; };
   std::vector<float> b(p.b, p.b + k * n);  // [k, n]
   if (p.b_transposed) {

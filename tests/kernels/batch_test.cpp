@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/make_backend.h"
 #include "tests/kernels/problem.h"
 
 namespace reel::test {

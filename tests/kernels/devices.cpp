@@ -1,4 +1,5 @@
 #include "tests/kernels/devices.h"
+#include "kernels/make_backend.h"
 
 #include "kernels/cuda/backend.h"
 
@@ -10,7 +11,7 @@ std::unique_ptr<Backend<float>> TestDevice::make() const {
       return make_cpu_backend<float>(2);
     case Kind::kEmulator:
 #if REEL_EMULATOR
-      return cuda_emulated::make_cuda_backend(precision);
+      return cuda_emulated::make_cuda_backend({.precision = precision});
 #else
       break;
 #endif

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "kernels/make_backend.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/run_problem.h"
 

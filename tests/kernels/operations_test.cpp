@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "hwy/targets.h"
+#include "kernels/make_backend.h"
 #include "tests/kernels/devices.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/reference.h"

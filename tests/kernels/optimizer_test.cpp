@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/make_backend.h"
 #include "tests/kernels/tolerances.h"
 
 namespace reel::test {

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 
 namespace reel::test {
 namespace {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "host/model/optimizer.h"
+#include "kernels/make_backend.h"
 #include "kernels/philox.h"
 #include "tests/support/support.h"
 

@@ -8,6 +8,7 @@
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
+#include "kernels/make_backend.h"
 #include "tests/support/support.h"
 
 namespace reel {

@@ -4,8 +4,8 @@
 
 namespace reel::ptx {
 
-char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand, int lane,
-              std::size_t bytes) const {
+char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand,
+                              int lane, std::size_t bytes) const {
   std::uint64_t place = read(warp, operand[0], lane) + operand[1].value;
   if (space == Space::kShared) place &= 0xFFFFFFFFu;
   if (place % bytes != 0) fail(in, "misaligned address");
@@ -125,8 +125,7 @@ void BlockExecution::multiply(Warp& warp, const Instruction& in) const {
   }
   (in.action == Action::kMultiplyFp16 ? emulator::multiply_fp16 : emulator::multiply_bf16)(ios, kWholeWarp);
   for (int lane = 0; lane < 32; ++lane) {
-    for (std::size_t i = 0; i < 4; ++i)
-      write(warp, in.destination[i], lane, std::bit_cast<std::uint32_t>(d[lane][i]));
+    for (std::size_t i = 0; i < 4; ++i) write(warp, in.destination[i], lane, std::bit_cast<std::uint32_t>(d[lane][i]));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "host/model/checkpoint.h"
+#include "kernels/make_backend.h"
 #include "tests/kernels/devices.h"
 #include "tests/support/support.h"
 

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "host/train/trainer.h"
+#include "kernels/make_backend.h"
 
 int main() {
   const auto backend = reel::make_backend({.threads = 1});
