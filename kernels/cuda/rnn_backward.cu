@@ -9,6 +9,7 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/resident_matrix.cuh"
+#include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
 namespace reel::REEL_CUDA_BUILD {
@@ -16,19 +17,8 @@ namespace {
 
 constexpr int kAhead = 4;  // steps between fetching a state and using it
 
-struct BackwardArgs {
-  const std::int32_t* lengths;  // [B]
-  const float* h;               // [T+1, B, H]
-  const float* w_hh;            // [H, H]
-  const float* d_pooled;        // [B, H]
-  float* dz;                    // [T, B, H]
-  float* d_h0;                  // [B, H] or null
-  int batch, steps, hidden;
-  bool mean;
-};
-
 template <int kHidden, Nonlinearity kNonlinearity>
-__global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(BackwardArgs args) {
+__global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(RnnBackwardArgs args) {
   using Matrix = ResidentMatrix<kHidden>;
   REEL_SHARED(float[2][kHidden], gradients);
   REEL_SHARED(float[kAhead][kHidden], states);
@@ -81,8 +71,7 @@ void run(CudaContext& context, const RnnBackward<float>& args) {
           .block = dim3(ResidentMatrix<kHidden>::kThreads),
           .shared = ResidentMatrix<kHidden>::kSharedFloats * sizeof(float),
           .stream = context.platform.stream()},
-         {args.lengths.data(), args.h.data(), args.w_hh.data(), args.d_pooled.data(), args.dz.data(), args.d_h0.data(),
-          static_cast<int>(s.batch), static_cast<int>(s.steps), static_cast<int>(s.hidden), args.pool == Pool::kMean});
+         RnnBackwardArgs(args));
 }
 
 }  // namespace

@@ -9,21 +9,13 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/resident_matrix.cuh"
+#include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
 namespace reel::REEL_CUDA_BUILD {
 namespace {
 
 constexpr int kAhead = 4;  // steps between fetching an input and using it
-
-struct ForwardArgs {
-  const std::int32_t* row;      // [B, T]
-  const std::int32_t* lengths;  // [B]
-  const float* projected;       // [U, H]
-  const float* w_hh;            // [H, H]
-  float* h;                     // [T+1, B, H]
-  int batch, steps, hidden;
-};
 
 /// The inputs of one batch row, fetched ahead.
 template <int kHidden>
@@ -56,7 +48,7 @@ struct InputQueue {
 };
 
 template <int kHidden, Nonlinearity kNonlinearity>
-__global__ void __launch_bounds__(2 * kHidden) rnn_forward_kernel(ForwardArgs args) {
+__global__ void __launch_bounds__(2 * kHidden) rnn_forward_kernel(RnnForwardArgs args) {
   using Matrix = ResidentMatrix<kHidden>;
   REEL_SHARED(float[2][kHidden], states);
   REEL_SHARED(float[kAhead][kHidden], inputs);
@@ -106,8 +98,7 @@ void run(CudaContext& context, const RnnForward<float>& args) {
           .block = dim3(ResidentMatrix<kHidden>::kThreads),
           .shared = ResidentMatrix<kHidden>::kSharedFloats * sizeof(float),
           .stream = context.platform.stream()},
-         {args.row.data(), args.lengths.data(), args.projected.data(), args.w_hh.data(), args.h.data(),
-          static_cast<int>(s.batch), static_cast<int>(s.steps), static_cast<int>(s.hidden)});
+         RnnForwardArgs(args));
 }
 
 }  // namespace

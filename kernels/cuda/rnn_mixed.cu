@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 #include "kernels/cuda/tensor_core_matrix.cuh"
 
@@ -42,18 +43,9 @@ struct TileRows {
   }
 };
 
-struct ForwardArgs {
-  const std::int32_t* row;      // [B, T]
-  const std::int32_t* lengths;  // [B]
-  const float* projected;       // [U, H]
-  const float* w_hh;            // [H, H]
-  float* h;                     // [T+1, B, H]
-  int batch, steps, hidden;
-};
-
 template <int kHidden>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
-    rnn_forward_mixed_kernel(ForwardArgs args) {
+    rnn_forward_mixed_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
@@ -116,20 +108,9 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
   }
 }
 
-struct BackwardArgs {
-  const std::int32_t* lengths;  // [B]
-  const float* h;               // [T+1, B, H]
-  const float* w_hh;            // [H, H]
-  const float* d_pooled;        // [B, H]
-  float* dz;                    // [T, B, H]
-  float* d_h0;                  // [B, H] or null
-  int batch, steps, hidden;
-  bool mean;
-};
-
 template <int kHidden>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads)
-    rnn_backward_mixed_kernel(BackwardArgs args) {
+    rnn_backward_mixed_kernel(RnnBackwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
   REEL_SHARED(typename Matrix::Vectors[2], gradients);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
@@ -209,29 +190,18 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
 }  // namespace
 
 void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args) {
-  const Shape& s = args.shape;
-  const ForwardArgs kernel_args{
-      args.row.data(), args.lengths.data(),       args.projected.data(),     args.w_hh.data(),
-      args.h.data(),   static_cast<int>(s.batch), static_cast<int>(s.steps), static_cast<int>(s.hidden)};
-  if (s.hidden <= 64) return run<64>(context, rnn_forward_mixed_kernel<64>, kernel_args);
-  if (s.hidden <= 128) return run<128>(context, rnn_forward_mixed_kernel<128>, kernel_args);
+  const std::int64_t H = args.shape.hidden;
+  const RnnForwardArgs kernel_args(args);
+  if (H <= 64) return run<64>(context, rnn_forward_mixed_kernel<64>, kernel_args);
+  if (H <= 128) return run<128>(context, rnn_forward_mixed_kernel<128>, kernel_args);
   run<256>(context, rnn_forward_mixed_kernel<256>, kernel_args);
 }
 
 void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args) {
-  const Shape& s = args.shape;
-  const BackwardArgs kernel_args{args.lengths.data(),
-                                 args.h.data(),
-                                 args.w_hh.data(),
-                                 args.d_pooled.data(),
-                                 args.dz.data(),
-                                 args.d_h0.data(),
-                                 static_cast<int>(s.batch),
-                                 static_cast<int>(s.steps),
-                                 static_cast<int>(s.hidden),
-                                 args.pool == Pool::kMean};
-  if (s.hidden <= 64) return run<64>(context, rnn_backward_mixed_kernel<64>, kernel_args);
-  if (s.hidden <= 128) return run<128>(context, rnn_backward_mixed_kernel<128>, kernel_args);
+  const std::int64_t H = args.shape.hidden;
+  const RnnBackwardArgs kernel_args(args);
+  if (H <= 64) return run<64>(context, rnn_backward_mixed_kernel<64>, kernel_args);
+  if (H <= 128) return run<128>(context, rnn_backward_mixed_kernel<128>, kernel_args);
   run<256>(context, rnn_backward_mixed_kernel<256>, kernel_args);
 }
 
