@@ -48,8 +48,13 @@ training() {
   for seed in 1 2 3; do
     for precision in float32 mixed; do
       echo "precision $precision seed $seed"
-      "$bundle/bin/reel" train --device cuda --precision "$precision" --seed "$seed" --data "$bundle/data" \
-        --out "$work/$precision-$seed" || failed=1
+      local train=("$bundle/bin/reel" train --device cuda --precision "$precision" --seed "$seed" --data "$bundle/data")
+      if ! "${train[@]}" --out "$work/$precision-$seed"; then
+        failed=1
+        echo "without CUDA graphs:"
+        rm -rf "$work/$precision-$seed"
+        "${train[@]}" --no-graph --out "$work/$precision-$seed"
+      fi
       cp "$work/$precision-$seed/summary.json" "$results/summary-$precision-$seed.json" || failed=1
     done
   done

@@ -15,23 +15,9 @@
 
 namespace reel::REEL_CUDA_BUILD {
 
-struct Platform::Parts {
-  // Few multiprocessors, so that blocks of the recurrence walk through several rows; the shared memory of sm_90.
-  DeviceLimits limits{.name = "emulator",
-                      .capability = 90,
-                      .multiprocessors = 2,
-                      .shared_per_block = 227 * 1024,
-                      .memory = std::size_t{1} << 34};
-};
+namespace {
 
-Platform::Platform() : parts_(std::make_unique<Parts>()) {}
-Platform::~Platform() = default;
-
-const DeviceLimits& Platform::limits() const { return parts_->limits; }
-cudaStream_t Platform::stream() const { return nullptr; }
-void Platform::synchronize() {}
-
-void* Platform::allocate(std::size_t bytes) {
+void* aligned_zeros(std::size_t bytes) {
   constexpr std::size_t kAlignment = 256;  // as cudaMalloc
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   void* const memory = std::aligned_alloc(kAlignment, rounded);
@@ -40,20 +26,55 @@ void* Platform::allocate(std::size_t bytes) {
   return memory;
 }
 
+}  // namespace
+
+struct Platform::Parts {
+  // Few multiprocessors, so that blocks of the recurrence walk through several rows; the shared memory of sm_90.
+  DeviceLimits limits{.name = "emulator",
+                      .capability = 90,
+                      .multiprocessors = 2,
+                      .shared_per_block = 227 * 1024,
+                      .memory = std::size_t{1} << 34};
+  bool capturing = false;
+
+  /// What a stream that collects a graph refuses.
+  void check_not_capturing(const char* what) const {
+    if (capturing) throw Error(std::string("emulator: ") + what + " while a graph is captured");
+  }
+};
+
+Platform::Platform() : parts_(std::make_unique<Parts>()) {}
+Platform::~Platform() = default;
+
+const DeviceLimits& Platform::limits() const { return parts_->limits; }
+cudaStream_t Platform::stream() const { return nullptr; }
+void Platform::synchronize() { parts_->check_not_capturing("synchronize"); }
+
+void* Platform::allocate(std::size_t bytes) {
+  parts_->check_not_capturing("zeroing new memory");
+  return aligned_zeros(bytes);
+}
+
 void* Platform::allocate_uninitialised(std::size_t bytes) {
-  void* const memory = allocate(bytes);
+  void* const memory = aligned_zeros(bytes);
   std::memset(memory, 0xFF, bytes);  // NaN
   return memory;
 }
 
-void Platform::begin_capture() {}
-void Platform::end_capture(std::int64_t) {}
+void Platform::begin_capture() {
+  parts_->check_not_capturing("begin_capture");
+  parts_->capturing = true;
+}
+void Platform::end_capture(std::int64_t) { parts_->capturing = false; }
 void Platform::begin_range(const char*) {}
 void Platform::end_range() {}
 
 void Platform::release(void* memory) noexcept { std::free(memory); }
 
-void Platform::copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+void Platform::copy(void* to, const void* from, std::size_t bytes) {
+  parts_->check_not_capturing("copy from or to the host");
+  std::memcpy(to, from, bytes);
+}
 
 void Platform::product(const Product& p) {
   const std::int64_t m = p.m, n = p.n, k = p.k;

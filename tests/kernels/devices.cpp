@@ -33,7 +33,8 @@ std::vector<TestDevice> all_devices() {
 }
 
 std::string why_not(const TestDevice& device) {
-  if (device.kind == TestDevice::Kind::kEmulator && !REEL_EMULATOR) return "needs the CUDA toolkit's headers and x86-64";
+  if (device.kind == TestDevice::Kind::kEmulator && !REEL_EMULATOR)
+    return "needs the CUDA toolkit's headers and x86-64";
   if (device.kind == TestDevice::Kind::kGpu && best_device() != DeviceKind::kCuda) return describe_cuda();
   return "";
 }
