@@ -231,6 +231,18 @@ struct DeviceInfo {
   int threads = 1;           // of a GPU: multiprocessors
 };
 
+/// A copy to host memory that nobody has to wait for.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  /// Enqueues the copy of at most as many bytes as it was made for.
+  virtual void start(std::span<const std::byte> from) = 0;
+  /// Whether wait() would return at once.
+  virtual bool ready() = 0;
+  /// What was copied; valid until the next start().
+  virtual std::span<const std::byte> wait() = 0;
+};
+
 template <class Real>
 class Backend {
  public:
@@ -255,6 +267,7 @@ class Backend {
     copy_bytes(std::as_bytes(device), std::as_writable_bytes(host));
     synchronize();
   }
+  virtual std::unique_ptr<Readback> make_readback(std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
   /// A named range of a profile (NVTX); see range.h.

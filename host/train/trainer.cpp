@@ -34,7 +34,7 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
                 .total = config.epochs * steps_per_epoch()},
       device_data_(to_device(backend, data.train)),
       device_order_(backend.allocate<std::int32_t>(data.train.size())),
-      window_(backend.allocate<BatchStats>(config.log_every)) {
+      measured_(backend, config.log_every) {
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
   if (!config.init_from.empty()) load_weights(config.init_from, config.model, weights);
@@ -94,7 +94,7 @@ Outcome Trainer::run() {
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const Range<float> range(backend_, "epoch");
   shuffle();
-  window_start_ = now();
+  last_report_ = now();
   while (step_ < epoch_end()) {
     const bool limit = config_.max_steps > 0 && step_ >= config_.max_steps;
     if (limit || InterruptGuard::signal() != 0) {
@@ -102,7 +102,11 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
       return limit ? Stop::kMaxSteps : Stop::kInterrupted;
     }
     step();
-    if (window_steps_ == config_.log_every && !flush()) return Stop::kDiverged;
+    if (measured_.full()) {
+      if (!report(measured_.take(true))) return Stop::kDiverged;  // the window before
+      measured_.read(step_);
+    }
+    if (!report(measured_.take(false))) return Stop::kDiverged;
   }
   return flush_and_check_weights() ? Stop::kEndOfEpoch : Stop::kDiverged;
 }
@@ -125,7 +129,7 @@ void Trainer::step() {
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
   const auto place = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
-  const auto stats = window_.span(static_cast<std::size_t>(window_steps_), 1);
+  const std::span<BatchStats> stats = measured_.next();
   const Range<float> range(backend_, "step");
   backend_.begin_graph({.batch = static_cast<std::int64_t>(size), .steps = data_.train.steps});
   model_.select(device_data_, device_order_.span(place, size),
@@ -140,25 +144,33 @@ void Trainer::step() {
   optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
   backend_.end_graph();
   ++step_;
-  ++window_steps_;
-  window_reviews_ += static_cast<std::int64_t>(size);
-  for (const std::int32_t row : std::span(order_).subspan(place, size)) {
-    window_tokens_ +=
-        config_.preprocessing.mask ? data_.train.lengths[static_cast<std::size_t>(row)] : data_.train.steps;
+  std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
+  if (config_.preprocessing.mask) {
+    tokens = 0;
+    for (const std::int32_t row : std::span(order_).subspan(place, size)) {
+      tokens += data_.train.lengths[static_cast<std::size_t>(row)];
+    }
   }
+  measured_.add(static_cast<std::int64_t>(size), tokens);
 }
 
 bool Trainer::flush() {
-  if (window_steps_ == 0) return true;
-  std::vector<BatchStats> stats(static_cast<std::size_t>(window_steps_));
-  backend_.download(std::span<const BatchStats>(window_.span(0, stats.size())), std::span(stats));
-  const double seconds = now() - window_start_;
+  if (!report(measured_.take(true))) return false;
+  measured_.read(step_);
+  return report(measured_.take(true));
+}
+
+bool Trainer::report(const std::optional<StepWindow>& window) {
+  if (!window) return true;
+  const std::vector<BatchStats>& stats = window->stats;
+  const double seconds = now() - last_report_;
+  last_report_ += seconds;
   epoch_seconds_.back() += seconds;
   BatchStats sum;
   for (std::size_t i = 0; i < stats.size(); ++i) {
     if (!std::isfinite(stats[i].loss_sum) || !std::isfinite(stats[i].grad_norm)) {
       events_.line(fmt::format("step {}: loss {}, gradient norm {}: training stopped",
-                               step_ - window_steps_ + 1 + static_cast<std::int64_t>(i), stats[i].loss_sum,
+                               window->last_step - static_cast<std::int64_t>(stats.size() - 1 - i), stats[i].loss_sum,
                                stats[i].grad_norm));
       return false;
     }
@@ -166,27 +178,25 @@ bool Trainer::flush() {
     sum.correct += stats[i].correct;
     sum.grad_norm += stats[i].grad_norm;
   }
-  const auto reviews = static_cast<double>(window_reviews_), steps = static_cast<double>(window_steps_);
-  const double rate = static_cast<double>(window_tokens_) / seconds;
-  folder_.append({.step = step_,
+  const auto reviews = static_cast<double>(window->reviews), steps = static_cast<double>(stats.size());
+  const double rate = static_cast<double>(window->tokens) / seconds;
+  folder_.append({.step = window->last_step,
                   .epoch = epochs_done_ + 1,
                   .split = "train",
                   .loss = sum.loss_sum / reviews,
                   .accuracy = sum.correct / reviews,
                   .grad_norm = sum.grad_norm / steps,
-                  .lr = schedule_.at(step_ - 1),
+                  .lr = schedule_.at(window->last_step - 1),
                   .seconds = seconds,
                   .tokens_per_second = rate});
-  events_.step({.step = step_,
+  events_.step({.step = window->last_step,
                 .steps_in_all = schedule_.total,
                 .epoch = epochs_done_ + 1,
                 .epochs = config_.epochs,
                 .loss = sum.loss_sum / reviews,
                 .accuracy = sum.correct / reviews,
                 .tokens_per_second = rate,
-                .seconds_left = seconds / steps * static_cast<double>(schedule_.total - step_)});
-  window_steps_ = window_reviews_ = window_tokens_ = 0;
-  window_start_ = now();
+                .seconds_left = seconds / steps * static_cast<double>(schedule_.total - window->last_step)});
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "host/model/optimizer.h"
 #include "host/train/config.h"
 #include "host/train/evaluate.h"
+#include "host/train/measured_steps.h"
 #include "host/train/progress.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_data.h"
@@ -51,7 +52,9 @@ class Trainer {
   Stop train_to_end_of_epoch();
   void shuffle();
   void step();
-  /// Downloads and reports what the last steps measured; false when some of it is no number.
+  /// Reports a window of steps, if there is one; false when some of what they measured is no number.
+  bool report(const std::optional<StepWindow>& window);
+  /// Reports all steps so far.
   bool flush();
   /// flush(), and whether the weights are numbers too: only then may they be saved.
   bool flush_and_check_weights();
@@ -75,10 +78,8 @@ class Trainer {
   std::vector<std::int32_t> order_;  // of the reviews in this epoch
   Buffer<std::int32_t> device_order_;
 
-  // The steps since the last flush.
-  Buffer<BatchStats> window_;
-  std::int64_t window_steps_ = 0, window_reviews_ = 0, window_tokens_ = 0;
-  double window_start_ = 0;
+  MeasuredSteps measured_;
+  double last_report_ = 0;  // when
 
   // What a checkpoint holds beside weights and optimizer state.
   std::int64_t step_ = 0, epochs_done_ = 0, best_epoch_ = 0, epochs_without_gain_ = 0;

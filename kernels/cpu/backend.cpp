@@ -25,6 +25,17 @@ std::string processor_name() {
   return "CPU";
 }
 
+/// There is nothing to wait for.
+class CpuReadback final : public Readback {
+ public:
+  void start(std::span<const std::byte> from) override { bytes_.assign(from.begin(), from.end()); }
+  bool ready() override { return true; }
+  std::span<const std::byte> wait() override { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
 template <class Real>
 class CpuBackend final : public Backend<Real> {
  public:
@@ -36,6 +47,7 @@ class CpuBackend final : public Backend<Real> {
   std::string describe_recurrence(const Shape&, Nonlinearity) const override {
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }
+  std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
   void synchronize() override {}
 
   void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }

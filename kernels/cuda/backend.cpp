@@ -26,6 +26,7 @@ class CudaBackend final : public Backend<float> {
   std::string describe_recurrence(const Shape& shape, Nonlinearity nonlinearity) const override {
     return REEL_CUDA_BUILD::describe_recurrence(context_, shape, nonlinearity);
   }
+  std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
 
   void begin_range(const char* name) override { Platform::begin_range(name); }

@@ -115,6 +115,41 @@ struct Stream {
   Stream& operator=(const Stream&) = delete;
 };
 
+class PinnedReadback final : public Readback {
+ public:
+  PinnedReadback(cudaStream_t stream, std::size_t bytes) : stream_(stream) {
+    check_cuda(cudaMallocHost(&memory_, bytes), "cudaMallocHost");
+    check_cuda(cudaEventCreateWithFlags(&arrived_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  ~PinnedReadback() override {
+    cudaEventDestroy(arrived_);
+    cudaFreeHost(memory_);
+  }
+  PinnedReadback(const PinnedReadback&) = delete;
+  PinnedReadback& operator=(const PinnedReadback&) = delete;
+
+  void start(std::span<const std::byte> from) override {
+    size_ = from.size();
+    check_cuda(cudaMemcpyAsync(memory_, from.data(), size_, cudaMemcpyDeviceToHost, stream_), "cudaMemcpy");
+    check_cuda(cudaEventRecord(arrived_, stream_), "cudaEventRecord");
+  }
+  bool ready() override {
+    const cudaError_t status = cudaEventQuery(arrived_);
+    if (status != cudaErrorNotReady) check_cuda(status, "cudaEventQuery");
+    return status == cudaSuccess;
+  }
+  std::span<const std::byte> wait() override {
+    check_cuda(cudaEventSynchronize(arrived_), "cudaEventSynchronize");
+    return {static_cast<const std::byte*>(memory_), size_};
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t arrived_ = nullptr;
+  void* memory_ = nullptr;
+  std::size_t size_ = 0;
+};
+
 DeviceLimits query_limits() {
   const CudaDevice device = query_cuda_device();
   if (!device.usable) throw Error("--device cuda: " + device.text + "; --device cpu works without");
@@ -189,6 +224,10 @@ void Platform::release(void* memory) noexcept { cudaFree(memory); }
 
 void Platform::copy(void* to, const void* from, std::size_t bytes) {
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()), "cudaMemcpy");
+}
+
+std::unique_ptr<Readback> Platform::make_readback(std::size_t bytes) {
+  return std::make_unique<PinnedReadback>(stream(), bytes);
 }
 
 void Platform::begin_capture() {

@@ -51,6 +51,9 @@ class Platform {
   static void release(void* memory) noexcept;
   void copy(void* to, const void* from, std::size_t bytes);  // any direction
 
+  /// Its memory is pinned, so that the copy runs beside the host.
+  std::unique_ptr<Readback> make_readback(std::size_t bytes);
+
   /// Until end_capture() the stream collects what is enqueued; that starts it, as the graph `name`. The first capture
   /// of a name builds the graph, later ones only exchange its arguments.
   void begin_capture();

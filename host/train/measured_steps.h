@@ -1,0 +1,49 @@
+// Reads what training steps measured without making the device wait: a window of steps is copied to the host while the
+// next window runs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace reel {
+
+/// Consecutive steps.
+struct StepWindow {
+  std::int64_t last_step = 0;  // counts from 1
+  std::int64_t reviews = 0, tokens = 0;
+  std::vector<BatchStats> stats;  // one for each step
+};
+
+class MeasuredSteps {
+ public:
+  MeasuredSteps(Backend<float>& backend, std::int64_t steps_per_window);
+
+  /// Where the next step writes.
+  std::span<BatchStats> next();
+  /// That step has been enqueued.
+  void add(std::int64_t reviews, std::int64_t tokens);
+  bool full() const { return now_->steps == static_cast<std::int64_t>(now_->stats.size()); }
+
+  /// Starts reading the steps since the last read; `last_step` is the newest. The window before must have been taken.
+  void read(std::int64_t last_step);
+  /// The window that is being read: if it has arrived, or `wait` says to wait for it.
+  std::optional<StepWindow> take(bool wait);
+
+ private:
+  struct Slot {
+    Buffer<BatchStats> stats;
+    std::unique_ptr<Readback> readback;
+    std::int64_t steps = 0, last_step = 0, reviews = 0, tokens = 0;
+  };
+
+  std::array<Slot, 2> slots_;
+  Slot* now_ = &slots_[0];        // steps write here
+  Slot* reading_ = &slots_[1];    // under way if it has steps
+};
+
+}  // namespace reel
