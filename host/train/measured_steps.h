@@ -42,8 +42,8 @@ class MeasuredSteps {
   };
 
   std::array<Slot, 2> slots_;
-  Slot* now_ = &slots_[0];        // steps write here
-  Slot* reading_ = &slots_[1];    // under way if it has steps
+  Slot* now_ = &slots_[0];      // steps write here
+  Slot* reading_ = &slots_[1];  // under way if it has steps
 };
 
 }  // namespace reel
