@@ -1,0 +1,83 @@
+// What the interpreter refuses, in hand-written PTX.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/ptx/module.h"
+
+namespace reel::ptx {
+namespace {
+
+using testing::HasSubstr;
+
+struct Args {
+  float* out;
+};
+
+/// A kernel of 64 threads around `body`; out[thread] is at %rd1, its address in shared memory at %r2.
+std::string kernel(const std::string& body) {
+  return ".version 9.0\n.visible .entry sample_kernel(\n\t.param .align 8 .b8 sample_kernel_param_0[8]\n)\n{\n"
+         "\t.reg .pred \t%p<4>;\n\t.reg .b32 \t%r<8>;\n\t.reg .f32 \t%f<4>;\n\t.reg .b64 \t%rd<4>;\n"
+         "\t.shared .align 4 .b8 values[256];\n"
+         "\tld.param.u64 \t%rd1, [sample_kernel_param_0];\n\tmov.u32 \t%r1, %tid.x;\n"
+         "\tmul.wide.u32 \t%rd2, %r1, 4;\n\tadd.s64 \t%rd1, %rd1, %rd2;\n"
+         "\tmov.u32 \t%r2, values;\n\tshl.b32 \t%r3, %r1, 2;\n\tadd.s32 \t%r2, %r2, %r3;\n" +
+         body + "\tret;\n}\n";
+}
+
+/// The error, or nothing.
+std::string run(const std::string& body, std::vector<float>* out = nullptr) {
+  std::vector<float> values(64);
+  Args args{values.data()};
+  try {
+    const Module module(kernel(body));
+    execute(module.kernels().at(0), {.block = dim3(64)}, std::as_bytes(std::span(&args, 1)));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  if (out != nullptr) *out = values;
+  return "";
+}
+
+TEST(PtxErrors, NoneWhereThereIsNoMistake) {
+  std::vector<float> out;
+  EXPECT_EQ(run("\tcvt.rn.f32.u32 \t%f1, %r1;\n\tst.shared.f32 \t[%r2], %f1;\n\tbar.sync \t0;\n"
+                "\tmov.u32 \t%r4, values;\n\tld.shared.f32 \t%f2, [%r4+252];\n\tst.global.f32 \t[%rd1], %f2;\n",
+                &out),
+            "");
+  EXPECT_THAT(out, testing::Each(63.0f));
+}
+
+TEST(PtxErrors, UnknownInstruction) { EXPECT_THAT(run("\tsin.approx.f32 \t%f1, %f2;\n"), HasSubstr("sin.approx.f32")); }
+
+TEST(PtxErrors, MisalignedAddress) {
+  EXPECT_THAT(run("\tld.global.f32 \t%f1, [%rd1+2];\n"), HasSubstr("misaligned address"));
+}
+
+TEST(PtxErrors, OutsideSharedMemory) {
+  EXPECT_THAT(run("\tld.shared.f32 \t%f1, [%r2+256];\n"), HasSubstr("address 256 of 256"));
+}
+
+TEST(PtxErrors, CopyNeverWaitedFor) {
+  EXPECT_THAT(run("\tcp.async.ca.shared.global [%r2], [%rd1], 4;\n\tcp.async.commit_group;\n"),
+              HasSubstr("never waited for"));
+}
+
+TEST(PtxErrors, BarrierThatSomeThreadsMiss) {
+  EXPECT_THAT(run("\tsetp.eq.s32 \t%p1, %r1, 40;\n\t@%p1 bra \t$L__BB0_1;\n\tbar.sync \t0;\n$L__BB0_1:\n"),
+              testing::ContainsRegex("deadlock|have ended"));
+}
+
+TEST(PtxErrors, ShuffleOfHalfAWarp) {
+  EXPECT_THAT(run("\tsetp.lt.s32 \t%p1, %r1, 16;\n\tmov.b32 \t%r5, -1;\n\tmov.b32 \t%r6, 31;\n\tmov.b32 \t%r7, 1;\n"
+                  "\t@%p1 shfl.sync.bfly.b32 \t%r4|%p2, %r1, %r7, %r6, %r5;\n"),
+              HasSubstr("not by the whole warp"));
+}
+
+TEST(PtxErrors, ParameterOfAnotherSize) {
+  const Module module(kernel(""));
+  const std::array<std::byte, 4> parameter{};
+  EXPECT_THROW(execute(module.kernels().at(0), {.block = dim3(32)}, parameter), Error);
+}
+
+}  // namespace
+}  // namespace reel::ptx
