@@ -63,8 +63,8 @@ struct SelectRows {
 };
 
 /// The distinct tokens of a batch, and where each occurs; ids that do not occur may be listed too, with an empty
-/// segment. `slot` is kept between calls: it starts as -1 everywhere
-/// (see clear_index) and an operation that fills the index first takes back what the last one wrote.
+/// segment. `slot` is kept between calls: it starts as -1 everywhere (see clear_index) and an operation that fills the
+/// index first takes back what the last one wrote.
 struct TokenIndex {
   std::span<std::int32_t> count;     // [1] U
   std::span<std::int32_t> tokens;    // [min(V, B*T)] the distinct ids, U used
@@ -92,7 +92,7 @@ struct ProjectTokens {
   std::span<Real> projected;        // out [U, H]
 };
 
-/// h[t+1, b] = act(projected[row[b, t]] + W_hh . h[t, b]) for t < lengths[b]; other h are not written.
+/// h[t+1, b] = act(projected[row[b, t]] + W_hh . h[t, b]) for t < lengths[b]; other h are undefined.
 template <class Real>
 struct RnnForward {
   Shape shape;
@@ -273,9 +273,11 @@ class Backend {
   /// A named range of a profile (NVTX); see range.h.
   virtual void begin_range(const char*) {}
   virtual void end_range() {}
-  /// What is enqueued between the two may be collected and started as one (a CUDA graph). The same sequence of
-  /// operations on the same shapes should follow each time; nothing may be downloaded in between.
-  virtual void begin_graph(const Shape&) {}
+  /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
+  virtual bool has_graphs() const { return false; }
+  /// Collects what is enqueued and starts it as one (a CUDA graph). After the same name the same operations on the same
+  /// shapes should follow; nothing may be downloaded or read back in between.
+  virtual void begin_graph(const std::string& /*name*/) {}
   virtual void end_graph() {}
 
   virtual void clear_index(const TokenIndex& index) = 0;  // slot = -1, count = 0

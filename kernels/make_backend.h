@@ -17,9 +17,21 @@ DeviceKind best_device();
 /// The CUDA device, or "none: " and why, for people.
 std::string describe_cuda();
 
+/// Whose kernels run the recurrence on a CUDA device: Reel's, or cuDNN's RNN with one of its algorithms
+/// (cudnnRNNAlgo_t). kCudnn takes that which PyTorch would: small H up to 384, else standard.
+enum class Recurrence {
+  kReel,
+  kCudnn,
+  kCudnnStandard,
+  kCudnnPersistStatic,
+  kCudnnPersistDynamic,
+  kCudnnPersistSmallHidden
+};
+
 struct BackendOptions {
   DeviceKind device = DeviceKind::kCpu;
   Precision precision = Precision::kFloat32;
+  Recurrence recurrence = Recurrence::kReel;
   int threads = 0;     // of the CPU; 0: every core this process may use
   bool graphs = true;  // training steps as CUDA graphs
 };

@@ -1,5 +1,4 @@
 #include "host/cli/options.h"
-#include "kernels/make_backend.h"
 
 namespace reel {
 
@@ -8,6 +7,14 @@ void DeviceOptions::add_to(CLI::App& app) {
              "Where to compute; auto takes a GPU when there is one");
   add_choice(app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
              "Arithmetic of the recurrence; mixed uses the GPU's tensor cores");
+  add_choice(app, "--recurrence", recurrence,
+             {{"reel", Recurrence::kReel},
+              {"cudnn", Recurrence::kCudnn},
+              {"cudnn-standard", Recurrence::kCudnnStandard},
+              {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
+              {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
+              {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}},
+             "Whose kernels run the recurrence on a GPU: Reel's, or cuDNN's with its usual or a given algorithm");
   app.add_option("--threads", threads, "CPU threads; 0 is every core this process may use")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
@@ -18,7 +25,8 @@ std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   const DeviceKind kind = device == Device::kAuto   ? best_device()
                           : device == Device::kCuda ? DeviceKind::kCuda
                                                     : DeviceKind::kCpu;
-  return make_backend({.device = kind, .precision = precision, .threads = threads, .graphs = !no_graph});
+  return make_backend(
+      {.device = kind, .precision = precision, .recurrence = recurrence, .threads = threads, .graphs = !no_graph});
 }
 
 std::string DeviceOptions::fallback() const {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 
 namespace reel {
 
@@ -36,11 +36,12 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
   return option->type_name(all);
 }
 
-/// Where and how to compute; what --device, --precision and --threads say.
+/// Where and how to compute; what --device, --precision, --recurrence, --threads and --no-graph say.
 struct DeviceOptions {
   enum class Device { kAuto, kCpu, kCuda };
   Device device = Device::kAuto;
   Precision precision = Precision::kFloat32;
+  Recurrence recurrence = Recurrence::kReel;
   int threads = 0;
   bool no_graph = false;
 

@@ -27,7 +27,8 @@ class MeasuredSteps {
   std::span<BatchStats> next();
   /// That step has been enqueued.
   void add(std::int64_t reviews, std::int64_t tokens);
-  bool full() const { return now_->steps == static_cast<std::int64_t>(now_->stats.size()); }
+  /// How many steps the window still takes.
+  std::int64_t room() const { return static_cast<std::int64_t>(now_->stats.size()) - now_->steps; }
 
   /// Starts reading the steps since the last read; `last_step` is the newest. The window before must have been taken.
   void read(std::int64_t last_step);

@@ -7,8 +7,6 @@
 
 #include "host/text/shuffle.h"
 #include "host/train/interrupt.h"
-#include "host/train/summary.h"
-#include "host/train/training_state.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
@@ -45,33 +43,6 @@ std::int64_t Trainer::steps_per_epoch() const {
   return (data_.train.size() + config_.batch_size - 1) / config_.batch_size;
 }
 
-void Trainer::resume() {
-  TrainingState state = load_training_state(folder_.state());
-  const Cursor cursor = cursor_of(state.values, folder_.state().string());
-  if (cursor.data_checksum != data_.checksum) {
-    fail("{}: trained on data with checksum {}, but {} has {}", folder_.path().string(), cursor.data_checksum,
-         data_.source, data_.checksum);
-  }
-  const auto restore = [&](const std::vector<float>& saved, std::span<float> place, const char* what) {
-    if (saved.size() != place.size()) {
-      fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), place.size());
-    }
-    backend_.upload(std::span<const float>(saved), place);
-  };
-  restore(state.parameters, model_.parameters(), "parameters");
-  restore(state.state1, optimizer_.state1(), "state1");
-  restore(state.state2, optimizer_.state2(), "state2");
-  optimizer_.set_steps_taken(cursor.step);
-  step_ = cursor.step;
-  epochs_done_ = cursor.epochs_done;
-  best_epoch_ = cursor.best_epoch;
-  best_accuracy_ = cursor.best_accuracy;
-  best_test_ = cursor.best_test;
-  epochs_without_gain_ = cursor.epochs_without_gain;
-  epoch_seconds_ = cursor.epoch_seconds;
-  folder_.forget_metrics_after(step_);
-}
-
 Outcome Trainer::run() {
   const InterruptGuard guard;
   const bool patient = config_.early_stopping == 0;
@@ -101,8 +72,8 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
       if (!flush_and_check_weights()) return Stop::kDiverged;
       return limit ? Stop::kMaxSteps : Stop::kInterrupted;
     }
-    step();
-    if (measured_.full()) {
+    steps(backend_.has_graphs() ? steps_until_report() : 1);
+    if (measured_.room() == 0) {
       if (!report(measured_.take(true))) return Stop::kDiverged;  // the window before
       measured_.read(step_);
     }
@@ -124,6 +95,18 @@ void Trainer::shuffle() {
   backend_.upload(std::span<const std::int32_t>(order_), device_order_.span());
 }
 
+std::int64_t Trainer::steps_until_report() const {
+  const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
+  return std::min(measured_.room(), end - step_);
+}
+
+void Trainer::steps(std::int64_t count) {
+  const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
+  backend_.begin_graph(fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
+  for (std::int64_t i = 0; i < count; ++i) step();
+  backend_.end_graph();
+}
+
 void Trainer::step() {
   if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
@@ -131,7 +114,6 @@ void Trainer::step() {
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const std::span<BatchStats> stats = measured_.next();
   const Range<float> range(backend_, "step");
-  backend_.begin_graph({.batch = static_cast<std::int64_t>(size), .steps = data_.train.steps});
   model_.select(device_data_, device_order_.span(place, size),
                 {.padding = config_.preprocessing.batch_padding(),
                  .word_dropout = config_.word_dropout,
@@ -142,7 +124,6 @@ void Trainer::step() {
   model_.forward();
   model_.backward(stats);
   optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
-  backend_.end_graph();
   ++step_;
   std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
   if (config_.preprocessing.mask) {
@@ -245,48 +226,6 @@ void Trainer::finish_epoch() {
   }
   save_state();
   events_.epoch(line);
-}
-
-void Trainer::save_best() const {
-  std::vector<float> weights(model_.parameters().size());
-  backend_.download(model_.parameters(), std::span(weights));
-  save_model(folder_.model(), config_.model, weights, to_metadata(config_.preprocessing));
-}
-
-void Trainer::save_state() {
-  TrainingState state;
-  const auto download = [&](std::span<const float> from, std::vector<float>& to) {
-    to.resize(from.size());
-    backend_.download(from, std::span(to));
-  };
-  download(model_.parameters(), state.parameters);
-  download(optimizer_.state1(), state.state1);
-  download(optimizer_.state2(), state.state2);
-  state.values = to_metadata(Cursor{.data_checksum = data_.checksum,
-                                    .step = step_,
-                                    .epochs_done = epochs_done_,
-                                    .best_epoch = best_epoch_,
-                                    .epochs_without_gain = epochs_without_gain_,
-                                    .best_accuracy = best_accuracy_,
-                                    .best_test = best_test_,
-                                    .epoch_seconds = epoch_seconds_});
-  save_training_state(folder_.state(), state);
-}
-
-void Trainer::write_summary() {
-  if (!best_test_) {
-    const SavedModel best = load_model(folder_.model());
-    backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    best_test_ = evaluate_split(data_.test, "test");
-  }
-  const Summary summary{.test = *best_test_,
-                        .best_epoch = best_epoch_,
-                        .steps = step_,
-                        .epoch_seconds = epoch_seconds_,
-                        .parameters = parameter_count(config_.model),
-                        .device = backend_.info()};
-  reel::write_summary(summary, folder_.summary());
-  events_.line(to_text(summary));
 }
 
 }  // namespace reel

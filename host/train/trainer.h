@@ -52,6 +52,9 @@ class Trainer {
   Stop train_to_end_of_epoch();
   void shuffle();
   void step();
+  /// As one graph.
+  void steps(std::int64_t count);
+  std::int64_t steps_until_report() const;
   /// Reports a window of steps, if there is one; false when some of what they measured is no number.
   bool report(const std::optional<StepWindow>& window);
   /// Reports all steps so far.

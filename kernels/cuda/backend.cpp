@@ -2,7 +2,7 @@
 // for the emulator's.
 #include "kernels/make_backend.h"
 
-#include <map>
+#include <set>
 
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
@@ -15,7 +15,7 @@ namespace {
 
 class CudaBackend final : public Backend<float> {
  public:
-  explicit CudaBackend(const BackendOptions& options) : context_(options.precision), graphs_(options.graphs) {}
+  explicit CudaBackend(const BackendOptions& options) : context_(options), graphs_(options.graphs) {}
 
   DeviceInfo info() const override {
     const DeviceLimits& limits = context_.platform.limits();
@@ -31,10 +31,11 @@ class CudaBackend final : public Backend<float> {
 
   void begin_range(const char* name) override { Platform::begin_range(name); }
   void end_range() override { Platform::end_range(); }
-  void begin_graph(const Shape& shape) override {
-    graph_name_ = shape.batch << 32 | shape.steps;
+  bool has_graphs() const override { return graphs_; }
+  void begin_graph(const std::string& name) override {
+    graph_name_ = name;
     // Eagerly at first: kernels are loaded and scratch memory is taken then.
-    capturing_ = graphs_ && ++runs_[graph_name_] > kEagerRuns;
+    capturing_ = graphs_ && !seen_.insert(name).second;
     if (capturing_) context_.platform.begin_capture();
   }
   void end_graph() override {
@@ -103,13 +104,11 @@ class CudaBackend final : public Backend<float> {
   }
 
  private:
-  static constexpr int kEagerRuns = 2;
-
   CudaContext context_;
   bool graphs_;
   bool capturing_ = false;
-  std::int64_t graph_name_ = 0;
-  std::map<std::int64_t, int> runs_;  // by graph
+  std::string graph_name_;
+  std::set<std::string> seen_;  // names of graphs
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // A thread for each element.
 #pragma once
 
-#include "kernels/cuda/platform.h"
+#include "kernels/cuda/context.h"
 
 namespace reel::REEL_CUDA_BUILD {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/platform.h"
+#include "kernels/cuda/context.h"
 
 namespace reel::REEL_CUDA_BUILD {
 

@@ -3,7 +3,6 @@
 #include "kernels/cuda/platform.h"
 
 #include <cublas_v2.h>
-#include <dlfcn.h>
 #include <nvtx3/nvToolsExt.h>
 
 #include <cub/device/device_radix_sort.cuh>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/shared_library.h"
 #include "kernels/error.h"
 
 namespace reel::REEL_CUDA_BUILD {
@@ -54,14 +54,14 @@ namespace {
 class Cublas {
  public:
   explicit Cublas(cudaStream_t stream) {
-    library_ = dlopen("libcublas.so." + std::to_string(CUBLAS_VER_MAJOR));
-    check(find<decltype(&cublasCreate_v2)>("cublasCreate_v2")(&handle_), "cublasCreate");
-    check(find<decltype(&cublasSetStream_v2)>("cublasSetStream_v2")(handle_, stream), "cublasSetStream");
+    const SharedLibrary library("cuBLAS", "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR));
+    check(library.find<decltype(&cublasCreate_v2)>("cublasCreate_v2")(&handle_), "cublasCreate");
+    check(library.find<decltype(&cublasSetStream_v2)>("cublasSetStream_v2")(handle_, stream), "cublasSetStream");
     check_cuda(cudaMalloc(&workspace_, kWorkspace), "cudaMalloc");
-    check(find<decltype(&cublasSetWorkspace_v2)>("cublasSetWorkspace_v2")(handle_, workspace_, kWorkspace),
+    check(library.find<decltype(&cublasSetWorkspace_v2)>("cublasSetWorkspace_v2")(handle_, workspace_, kWorkspace),
           "cublasSetWorkspace");
-    sgemm_ = find<decltype(&cublasSgemm_v2)>("cublasSgemm_v2");
-    destroy_ = find<decltype(&cublasDestroy_v2)>("cublasDestroy_v2");
+    sgemm_ = library.find<decltype(&cublasSgemm_v2)>("cublasSgemm_v2");
+    destroy_ = library.find<decltype(&cublasDestroy_v2)>("cublasDestroy_v2");
   }
   ~Cublas() {
     destroy_(handle_);
@@ -83,24 +83,12 @@ class Cublas {
  private:
   static constexpr std::size_t kWorkspace = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
 
-  static void* dlopen(const std::string& name) {
-    void* const library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) throw Error(std::string("CUDA: cuBLAS cannot be loaded: ") + dlerror());
-    return library;
-  }
-  template <class Function>
-  Function find(const char* name) const {
-    void* const symbol = dlsym(library_, name);
-    if (symbol == nullptr) throw Error(std::string("CUDA: cuBLAS has no ") + name);
-    return reinterpret_cast<Function>(symbol);
-  }
   static void check(cublasStatus_t status, const char* what) {
     if (status != CUBLAS_STATUS_SUCCESS) {
       throw Error(std::string("CUDA: ") + what + ": cuBLAS status " + std::to_string(status));
     }
   }
 
-  void* library_ = nullptr;  // never closed: cuBLAS keeps state of its own
   cublasHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;
   decltype(&cublasSgemm_v2) sgemm_ = nullptr;
@@ -168,7 +156,7 @@ struct Platform::Parts {
   Cublas cublas{stream.handle};
   std::vector<void*> cub_memories;  // outgrown ones too: graphs may still use them
   std::size_t cub_size = 0;
-  std::map<std::int64_t, cudaGraphExec_t> graphs;
+  std::map<std::string, cudaGraphExec_t> graphs;
 
   Parts() = default;
   ~Parts() {
@@ -235,7 +223,7 @@ void Platform::begin_capture() {
   check_cuda(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
 }
 
-void Platform::end_capture(std::int64_t name) {
+void Platform::end_capture(const std::string& name) {
   cudaGraph_t graph = nullptr;
   check_cuda(cudaStreamEndCapture(stream(), &graph), "cudaStreamEndCapture");
   cudaGraphExec_t& executable = parts_->graphs[name];

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
@@ -57,7 +56,7 @@ class Platform {
   /// Until end_capture() the stream collects what is enqueued; that starts it, as the graph `name`. The first capture
   /// of a name builds the graph, later ones only exchange its arguments.
   void begin_capture();
-  void end_capture(std::int64_t name);
+  void end_capture(const std::string& name);
 
   static void begin_range(const char* name);
   static void end_range();
@@ -74,47 +73,6 @@ class Platform {
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;
-};
-
-/// Scratch memory of one operation at a time: taken piece by piece, given back all at once. It grows until it has seen
-/// the largest need and allocates nothing after; outgrown memory is kept, for graphs that may still use it.
-class Scratch {
- public:
-  explicit Scratch(Platform& platform) : platform_(platform) {}
-  ~Scratch() {
-    for (void* const memory : memories_) Platform::release(memory);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  /// Called by each operation first, with all that it will take.
-  void reserve(std::size_t bytes);
-  template <class T>
-  T* take(std::int64_t count) {
-    T* const piece = reinterpret_cast<T*>(static_cast<std::byte*>(memory_) + used_);
-    used_ += rounded(static_cast<std::size_t>(count) * sizeof(T));
-    return piece;
-  }
-  static std::size_t rounded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-  template <class T>
-  static std::size_t need(std::int64_t count) {
-    return rounded(static_cast<std::size_t>(count) * sizeof(T));
-  }
-
- private:
-  Platform& platform_;
-  std::vector<void*> memories_;
-  void* memory_ = nullptr;
-  std::size_t size_ = 0, used_ = 0;
-};
-
-/// What every CUDA operation gets besides its arguments.
-struct CudaContext {
-  explicit CudaContext(Precision used) : precision(used) {}
-
-  Precision precision;
-  Platform platform;
-  Scratch scratch{platform};
 };
 
 }  // namespace reel::REEL_CUDA_BUILD

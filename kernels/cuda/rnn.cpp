@@ -7,11 +7,12 @@
 namespace reel::REEL_CUDA_BUILD {
 namespace {
 
-enum class Strategy { kResident, kTensorCores, kStepwise };
+enum class Strategy { kResident, kTensorCores, kStepwise, kCudnn };
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). They
 /// index with 32 bits.
 Strategy choose(const CudaContext& context, const Shape& s, Nonlinearity nonlinearity) {
+  if (context.recurrence != Recurrence::kReel) return Strategy::kCudnn;
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, max_distinct(s)) * s.hidden;
   if (s.hidden > kMaxResidentHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
   if (context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh) return Strategy::kTensorCores;
@@ -29,6 +30,8 @@ std::string describe_recurrence(const CudaContext& context, const Shape& shape, 
       return "tensor cores, one launch for all steps, W_hh resident";
     case Strategy::kStepwise:
       return "float32, a product and a pointwise kernel each step";
+    case Strategy::kCudnn:
+      return "cuDNN, " + context.cudnn->algorithm(shape.hidden);
   }
   return "";
 }
@@ -41,6 +44,8 @@ void rnn_forward(CudaContext& context, const RnnForward<float>& args) {
       return rnn_forward_mixed(context, args);
     case Strategy::kStepwise:
       return rnn_forward_stepwise(context, args);
+    case Strategy::kCudnn:
+      return rnn_forward_cudnn(context, args);
   }
 }
 
@@ -54,6 +59,9 @@ void rnn_backward(CudaContext& context, const RnnBackward<float>& args) {
       break;
     case Strategy::kStepwise:
       rnn_backward_stepwise(context, args);
+      break;
+    case Strategy::kCudnn:
+      rnn_backward_cudnn(context, args);
       break;
   }
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.

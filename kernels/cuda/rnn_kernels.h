@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "kernels/cuda/platform.h"
+#include "kernels/cuda/context.h"
 
 namespace reel::REEL_CUDA_BUILD {
 
@@ -20,5 +20,10 @@ void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args);
 /// rnn_stepwise.cu: a product and a pointwise kernel a step, for any H.
 void rnn_forward_stepwise(CudaContext& context, const RnnForward<float>& args);
 void rnn_backward_stepwise(CudaContext& context, const RnnBackward<float>& args);
+
+/// rnn_cudnn.cu: cuDNN's layer, for any H; context.cudnn must be there. The forward pass keeps what the backward pass
+/// needs: one batch at a time.
+void rnn_forward_cudnn(CudaContext& context, const RnnForward<float>& args);
+void rnn_backward_cudnn(CudaContext& context, const RnnBackward<float>& args);
 
 }  // namespace reel::REEL_CUDA_BUILD

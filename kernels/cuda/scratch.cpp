@@ -1,4 +1,4 @@
-#include "kernels/cuda/platform.h"
+#include "kernels/cuda/context.h"
 
 namespace reel::REEL_CUDA_BUILD {
 

@@ -29,7 +29,9 @@ void* aligned_zeros(std::size_t bytes) {
 /// Arrives late: not before it was asked for three times.
 class LateReadback final : public Readback {
  public:
+  explicit LateReadback(const bool& capturing) : capturing_(capturing) {}
   void start(std::span<const std::byte> from) override {
+    if (capturing_) throw Error("emulator: reading back while a graph is captured");
     bytes_.assign(from.begin(), from.end());
     asked_ = 0;
   }
@@ -37,6 +39,7 @@ class LateReadback final : public Readback {
   std::span<const std::byte> wait() override { return bytes_; }
 
  private:
+  const bool& capturing_;
   std::vector<std::byte> bytes_;
   int asked_ = 0;
 };
@@ -76,13 +79,15 @@ void* Platform::allocate_uninitialised(std::size_t bytes) {
   return memory;
 }
 
-std::unique_ptr<Readback> Platform::make_readback(std::size_t) { return std::make_unique<LateReadback>(); }
+std::unique_ptr<Readback> Platform::make_readback(std::size_t) {
+  return std::make_unique<LateReadback>(parts_->capturing);
+}
 
 void Platform::begin_capture() {
   parts_->check_not_capturing("begin_capture");
   parts_->capturing = true;
 }
-void Platform::end_capture(std::int64_t) { parts_->capturing = false; }
+void Platform::end_capture(const std::string&) { parts_->capturing = false; }
 void Platform::begin_range(const char*) {}
 void Platform::end_range() {}
 

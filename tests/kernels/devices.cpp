@@ -1,6 +1,4 @@
 #include "tests/kernels/devices.h"
-#include "kernels/make_backend.h"
-
 #include "kernels/cuda/backend.h"
 
 namespace reel::test {
@@ -11,12 +9,12 @@ std::unique_ptr<Backend<float>> TestDevice::make() const {
       return make_cpu_backend<float>(2);
     case Kind::kEmulator:
 #if REEL_EMULATOR
-      return cuda_emulated::make_cuda_backend({.precision = precision});
+      return cuda_emulated::make_cuda_backend({.precision = precision, .recurrence = recurrence});
 #else
       break;
 #endif
     case Kind::kGpu:
-      return make_backend({.device = DeviceKind::kCuda, .precision = precision});
+      return make_backend({.device = DeviceKind::kCuda, .precision = precision, .recurrence = recurrence});
   }
   return nullptr;
 }
@@ -28,8 +26,11 @@ std::vector<TestDevice> all_devices() {
   return {{.name = "Cpu"},
           {.name = "Emulator", .kind = Kind::kEmulator},
           {.name = "EmulatorMixed", .kind = Kind::kEmulator, .precision = Precision::kMixed, .tolerances = kMixed},
+          {.name = "EmulatorCudnn", .kind = Kind::kEmulator, .recurrence = Recurrence::kCudnn},
           {.name = "Gpu", .kind = Kind::kGpu},
-          {.name = "GpuMixed", .kind = Kind::kGpu, .precision = Precision::kMixed, .tolerances = kMixed}};
+          {.name = "GpuMixed", .kind = Kind::kGpu, .precision = Precision::kMixed, .tolerances = kMixed},
+          {.name = "GpuCudnn", .kind = Kind::kGpu, .recurrence = Recurrence::kCudnn},
+          {.name = "GpuCudnnStandard", .kind = Kind::kGpu, .recurrence = Recurrence::kCudnnStandard}};
 }
 
 std::string why_not(const TestDevice& device) {

@@ -6,17 +6,18 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 #include "tests/kernels/tolerances.h"
 
 namespace reel::test {
 
 struct TestDevice {
   enum class Kind { kCpu, kEmulator, kGpu };
-  std::string name;  // "Cpu", "Emulator", "EmulatorMixed", "Gpu", "GpuMixed"
+  std::string name;  // "Cpu", "EmulatorMixed", "GpuCudnn"
   Kind kind = Kind::kCpu;
   Precision precision = Precision::kFloat32;
   Tolerances tolerances = kFloat32;
+  Recurrence recurrence = Recurrence::kReel;
 
   std::unique_ptr<Backend<float>> make() const;
 };

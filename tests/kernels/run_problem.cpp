@@ -34,7 +34,7 @@ class Runner {
     forward();
     backward();
     Results r;
-    r.h = to_host(h_);
+    r.h = defined_states();
     r.pooled = to_host(pooled_);
     r.logits = to_host(logits_);
     std::vector<BatchStats> stats(1);
@@ -162,6 +162,17 @@ class Runner {
                                  .d_embedding = d_embedding_.span(),
                                  .d_w_ih = d_w_ih_.span(),
                                  .d_bias = d_bias_.span()});
+  }
+
+  /// h with 0 where the contract leaves it undefined.
+  std::vector<double> defined_states() {
+    const auto [V, E, H, B, T] = p_.shape;
+    std::vector<double> h = to_host(h_);
+    for (std::int64_t cell = 0; cell < T * B; ++cell) {
+      if (cell / B < p_.lengths[static_cast<std::size_t>(cell % B)]) continue;
+      std::fill_n(h.begin() + (cell + B) * H, H, 0.0);
+    }
+    return h;
   }
 
   std::vector<double> dense_embedding() {

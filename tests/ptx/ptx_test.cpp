@@ -111,15 +111,17 @@ class PtxKernels {
 const TestDevice kFloat32Device{.name = "Emulator", .kind = TestDevice::Kind::kEmulator};
 const TestDevice kMixedDevice{
     .name = "EmulatorMixed", .kind = TestDevice::Kind::kEmulator, .precision = Precision::kMixed};
+const TestDevice kCudnnDevice{
+    .name = "EmulatorCudnn", .kind = TestDevice::Kind::kEmulator, .recurrence = Recurrence::kCudnn};
 
 Results run(const TestDevice& device, const Problem& problem) { return test::run_problem(*device.make(), problem); }
 
 /// Every width that a kernel is compiled for, with ragged and empty rows; vocabularies above and below a batch's cells.
-std::vector<Problem> problems(Nonlinearity nonlinearity) {
+std::vector<Problem> problems(Nonlinearity nonlinearity, Pool pool = Pool::kMean) {
   std::vector<Problem> problems;
   for (const std::int64_t hidden : {20, 67, 130, 300}) {
     const Shape shape{.vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = 11, .steps = 9};
-    problems.push_back(test::make_problem(shape, Pool::kMean, nonlinearity));
+    problems.push_back(test::make_problem(shape, pool, nonlinearity));
   }
   return problems;
 }
@@ -161,9 +163,10 @@ constexpr const char* kHead = "head_";
 
 TEST(Ptx, IsTheEmulatorBitForBit) {
   PtxKernels kernels;
-  for (const TestDevice& device : {kFloat32Device, kMixedDevice}) {
+  for (const TestDevice& device : {kFloat32Device, kMixedDevice, kCudnnDevice}) {
+    const Pool pool = device.recurrence == Recurrence::kReel ? Pool::kMean : Pool::kLast;
     for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
-      for (const Problem& problem : problems(nonlinearity)) {
+      for (const Problem& problem : problems(nonlinearity, pool)) {
         const Results expected = run(device, problem);
         for (const std::uint64_t seed : {0u, 7u}) {
           SCOPED_TRACE(device.name + " H " + std::to_string(problem.shape.hidden) + " seed " + std::to_string(seed));

@@ -1,0 +1,78 @@
+// What a training run leaves in its folder, and how it goes on from there.
+#include "host/train/summary.h"
+#include "host/train/trainer.h"
+#include "host/train/training_state.h"
+#include "kernels/check.h"
+
+namespace reel {
+
+void Trainer::resume() {
+  TrainingState state = load_training_state(folder_.state());
+  const Cursor cursor = cursor_of(state.values, folder_.state().string());
+  if (cursor.data_checksum != data_.checksum) {
+    fail("{}: trained on data with checksum {}, but {} has {}", folder_.path().string(), cursor.data_checksum,
+         data_.source, data_.checksum);
+  }
+  const auto restore = [&](const std::vector<float>& saved, std::span<float> place, const char* what) {
+    if (saved.size() != place.size()) {
+      fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), place.size());
+    }
+    backend_.upload(std::span<const float>(saved), place);
+  };
+  restore(state.parameters, model_.parameters(), "parameters");
+  restore(state.state1, optimizer_.state1(), "state1");
+  restore(state.state2, optimizer_.state2(), "state2");
+  optimizer_.set_steps_taken(cursor.step);
+  step_ = cursor.step;
+  epochs_done_ = cursor.epochs_done;
+  best_epoch_ = cursor.best_epoch;
+  best_accuracy_ = cursor.best_accuracy;
+  best_test_ = cursor.best_test;
+  epochs_without_gain_ = cursor.epochs_without_gain;
+  epoch_seconds_ = cursor.epoch_seconds;
+  folder_.forget_metrics_after(step_);
+}
+
+void Trainer::save_best() const {
+  std::vector<float> weights(model_.parameters().size());
+  backend_.download(model_.parameters(), std::span(weights));
+  save_model(folder_.model(), config_.model, weights, to_metadata(config_.preprocessing));
+}
+
+void Trainer::save_state() {
+  TrainingState state;
+  const auto download = [&](std::span<const float> from, std::vector<float>& to) {
+    to.resize(from.size());
+    backend_.download(from, std::span(to));
+  };
+  download(model_.parameters(), state.parameters);
+  download(optimizer_.state1(), state.state1);
+  download(optimizer_.state2(), state.state2);
+  state.values = to_metadata(Cursor{.data_checksum = data_.checksum,
+                                    .step = step_,
+                                    .epochs_done = epochs_done_,
+                                    .best_epoch = best_epoch_,
+                                    .epochs_without_gain = epochs_without_gain_,
+                                    .best_accuracy = best_accuracy_,
+                                    .best_test = best_test_,
+                                    .epoch_seconds = epoch_seconds_});
+  save_training_state(folder_.state(), state);
+}
+
+void Trainer::write_summary() {
+  if (!best_test_) {
+    const SavedModel best = load_model(folder_.model());
+    backend_.upload(std::span<const float>(best.parameters), model_.parameters());
+    best_test_ = evaluate_split(data_.test, "test");
+  }
+  const Summary summary{.test = *best_test_,
+                        .best_epoch = best_epoch_,
+                        .steps = step_,
+                        .epoch_seconds = epoch_seconds_,
+                        .parameters = parameter_count(config_.model),
+                        .device = backend_.info()};
+  reel::write_summary(summary, folder_.summary());
+  events_.line(to_text(summary));
+}
+
+}  // namespace reel

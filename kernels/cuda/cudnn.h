@@ -1,0 +1,43 @@
+// cuDNN's recurrent layer, as far as --recurrence cudnn needs it. cudnn.cpp loads cuDNN when one is made;
+// tests/emulator/cudnn.cpp computes the same in plain loops.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+#include "kernels/make_backend.h"
+
+namespace reel::REEL_CUDA_BUILD {
+
+class Platform;
+
+/// h[t+1, b] = act(x[t, b] + W_hh . h[t, b]) over T full steps: padding is the caller's matter. All pointers are device
+/// memory, float32; Precision::kMixed lets cuDNN round products to fp16. Errors are thrown as Error, in one line that
+/// names the algorithm and H.
+class Cudnn {
+ public:
+  /// Throws Error where cuDNN cannot be loaded.
+  Cudnn(Platform& platform, Recurrence recurrence, Precision precision);
+  ~Cudnn();
+  Cudnn(const Cudnn&) = delete;
+  Cudnn& operator=(const Cudnn&) = delete;
+
+  /// x [T, B, H], w_hh [H, H], h [T+1, B, H] of which h[0] is given. Keeps what backward() needs.
+  void forward(const Shape& shape, Nonlinearity nonlinearity, const float* x, const float* w_hh, float* h);
+  /// Of the forward() before it: d_y [T, B, H] is the gradient of the loss by h[1..T]; dx [T, B, H] and d_h0 [B, H] are
+  /// written. d_W_hh is left to the caller.
+  void backward(const Shape& shape, Nonlinearity nonlinearity, const float* w_hh, const float* h, const float* d_y,
+                float* dx, float* d_h0);
+
+  /// "standard", "persist static", ...: what runs at this H.
+  std::string algorithm(std::int64_t hidden) const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace reel::REEL_CUDA_BUILD
