@@ -270,8 +270,7 @@ class Backend {
   virtual std::unique_ptr<Readback> make_readback(std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  /// A named range of a profile (NVTX); see range.h.
-  virtual void begin_range(const char*) {}
+  virtual void begin_range(const char* /*name*/) {}  // of a profile (NVTX); see range.h
   virtual void end_range() {}
   /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
   virtual bool has_graphs() const { return false; }
