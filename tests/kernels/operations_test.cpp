@@ -95,6 +95,17 @@ TEST_P(DeviceOperations, RepeatBitForBit) {
   }
 }
 
+TEST_P(Operations, GpuAgreesWithItsEmulator) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+    const Tolerances tolerances = precision == Precision::kMixed ? kMixed : kFloat32;
+    const TestDevice gpu{.name = "Gpu", .kind = TestDevice::Kind::kGpu, .precision = precision};
+    const TestDevice emulator{.name = "Emulator", .kind = TestDevice::Kind::kEmulator, .precision = precision};
+    REEL_REQUIRE_DEVICE(gpu);
+    REEL_REQUIRE_DEVICE(emulator);
+    expect_equal_results(run_problem(*gpu.make(), problem()), run_problem(*emulator.make(), problem()), tolerances);
+  }
+}
+
 TEST_P(Operations, CpuDoubleAgreesWithFloat64) {
   const auto backend = make_cpu_backend<double>(2);
   expect_equal_results(run_problem(*backend, problem()), reference(problem()), kFloat64);
