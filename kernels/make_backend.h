@@ -10,7 +10,7 @@ namespace reel {
 
 /// The CPU twin; `threads` 0 means every core this process may use. Instances: float, and double for gradient checks.
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0);
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0, bool timings = false);
 
 /// What this machine offers: a CUDA device if Reel can use one, else the CPU.
 DeviceKind best_device();
@@ -33,7 +33,8 @@ struct BackendOptions {
   Precision precision = Precision::kFloat32;
   Recurrence recurrence = Recurrence::kReel;
   int threads = 0;     // of the CPU; 0: every core this process may use
-  bool graphs = true;  // training steps as CUDA graphs
+  bool graphs = true;  // training steps as CUDA graphs; timings need them off
+  bool timings = false;
 };
 
 /// float on any device. Throws Error with one clear line where the device, or the precision on it, cannot be had.

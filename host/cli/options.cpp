@@ -1,5 +1,7 @@
 #include "host/cli/options.h"
 
+#include <algorithm>
+
 namespace reel {
 
 void DeviceOptions::add_to(CLI::App& app) {
@@ -25,13 +27,32 @@ std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   const DeviceKind kind = device == Device::kAuto   ? best_device()
                           : device == Device::kCuda ? DeviceKind::kCuda
                                                     : DeviceKind::kCpu;
-  return make_backend(
-      {.device = kind, .precision = precision, .recurrence = recurrence, .threads = threads, .graphs = !no_graph});
+  return make_backend({.device = kind,
+                       .precision = precision,
+                       .recurrence = recurrence,
+                       .threads = threads,
+                       .graphs = !no_graph && !timings,
+                       .timings = timings});
 }
 
 std::string DeviceOptions::fallback() const {
   if (device != Device::kAuto || best_device() != DeviceKind::kCpu) return "";
   return fmt::format(" (CUDA device: {})", describe_cuda());
+}
+
+std::string to_text(const std::vector<RangeTiming>& timings) {
+  std::string text = fmt::format("{:26} {:>9} {:>11} {:>9}\n", "range", "calls", "seconds", "share");
+  std::vector<double> around;  // seconds of the ranges around, by depth
+  for (const RangeTiming& range : timings) {
+    const auto depth = static_cast<std::size_t>(range.depth);
+    around.resize(depth);
+    const std::string share =
+        depth == 0 ? "" : fmt::format("{:.1f} %", 100 * range.seconds / std::max(around.back(), 1e-9));
+    text += fmt::format("{:26} {:>9} {:>11.3f} {:>9}\n", std::string(2 * depth, ' ') + range.name, range.calls,
+                        range.seconds, share);
+    around.push_back(range.seconds);
+  }
+  return text;
 }
 
 std::string to_text(const DeviceInfo& info) {

@@ -36,7 +36,8 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
   return option->type_name(all);
 }
 
-/// Where and how to compute; what --device, --precision, --recurrence, --threads and --no-graph say.
+/// Where and how to compute; what --device, --precision, --recurrence, --threads and --no-graph say; and --timings of
+/// `reel train`.
 struct DeviceOptions {
   enum class Device { kAuto, kCpu, kCuda };
   Device device = Device::kAuto;
@@ -44,6 +45,7 @@ struct DeviceOptions {
   Recurrence recurrence = Recurrence::kReel;
   int threads = 0;
   bool no_graph = false;
+  bool timings = false;
 
   void add_to(CLI::App& app);
   std::unique_ptr<Backend<float>> make() const;
@@ -51,6 +53,8 @@ struct DeviceOptions {
   std::string fallback() const;
 };
 
+/// A table: a line for each range, its share in that around it.
+std::string to_text(const std::vector<RangeTiming>& timings);
 /// "AMD EPYC 7B13, AVX2, 2 threads"
 std::string to_text(const DeviceInfo& info);
 

@@ -75,6 +75,9 @@ int train(TrainOptions options, const std::string& config_text) {
   std::optional<RunFolder> folder;
   if (resuming) folder = RunFolder::open(options.resume);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
+  if (config.profile_steps > 0 && backend->info().kind != DeviceKind::kCuda) {
+    fail("--profile: needs --device cuda, found cpu; --timings works anywhere");
+  }
   Corpus corpus = read_data(config, progress);
   if (corpus.invalid_utf8 > 0) {
     progress.line(
@@ -93,7 +96,9 @@ int train(TrainOptions options, const std::string& config_text) {
                    .epoch = [&](const std::string& line) { progress.note(line); },
                    .line = [&](const std::string& line) { progress.line(line); }});
   if (resuming) trainer.resume();
-  return exit_code(trainer.run(), folder->path());
+  const Outcome outcome = trainer.run();
+  if (options.device.timings) fmt::print("{}", to_text(backend->timings()));
+  return exit_code(outcome, folder->path());
 }
 
 }  // namespace

@@ -13,8 +13,9 @@ const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset:
                                                               {"tutorial", Preset::kTutorial}};
 
 /// What may be said anew when a run is resumed.
-constexpr std::array kFreeOnResume = {"--resume",   "--data",      "--test-data", "--device", "--threads",
-                                      "--no-graph", "--max-steps", "--log-every", "--quiet"};
+constexpr std::array kFreeOnResume = {"--resume",     "--data",      "--test-data", "--device",  "--precision",
+                                      "--recurrence", "--threads",   "--no-graph",  "--timings", "--profile",
+                                      "--max-steps",  "--log-every", "--quiet"};
 
 constexpr std::int64_t kLarge = 1 << 30;
 
@@ -121,6 +122,9 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
                    "Measure on the test reviews after every epoch, or at the end");
   add(app, "--seed", c.seed, "Names every random number of the run");
+  add(app, "--profile", c.profile_steps,
+      "Tell a profiler of the GPU (nsys, ncu) to record this many steps, after the first 20; see bench/profile.sh")
+      ->check(not_negative());
   add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")->check(within(1, 100000));
 }
 
@@ -156,6 +160,8 @@ void TrainOptions::add_to(CLI::App& app) {
   app.add_flag("--dump-config", dump, "Print every flag as TOML and stop")->configurable(false);
   app.add_flag("--quiet", quiet, "Print the result only")->configurable(false);
   device.add_to(app);
+  app.add_flag("--timings", device.timings, "Say at the end how long each part took; implies --no-graph")
+      ->configurable(false);
   app.option_defaults()->group("Data");
   add_data_flags(app, config);
   app.option_defaults()->group("Model");

@@ -54,6 +54,7 @@ struct TrainConfig {
   std::uint64_t seed = 1;
 
   std::int64_t log_every = 50;
+  std::int64_t profile_steps = 0;  // for a profiler to record, after the first kStepsBeforeProfile
 };
 
 /// kRecipe: what reaches 86 % on IMDB. kTutorial: the well-known tutorial to the letter, in Keras' conventions.

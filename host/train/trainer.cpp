@@ -107,7 +107,14 @@ void Trainer::steps(std::int64_t count) {
   backend_.end_graph();
 }
 
+void Trainer::mark_profile() {
+  if (config_.profile_steps == 0) return;
+  if (steps_here_ == kStepsBeforeProfile) backend_.record_profile(true);
+  if (steps_here_ == kStepsBeforeProfile + config_.profile_steps) backend_.record_profile(false);
+}
+
 void Trainer::step() {
+  mark_profile();
   if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
   const auto place = static_cast<std::size_t>(first);
@@ -125,6 +132,7 @@ void Trainer::step() {
   model_.backward(stats);
   optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
   ++step_;
+  ++steps_here_;
   std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
   if (config_.preprocessing.mask) {
     tokens = 0;

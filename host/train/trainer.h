@@ -32,6 +32,9 @@ struct TrainEvents {
 
 class Trainer {
  public:
+  /// Kernels are loaded and memory is taken in these.
+  static constexpr std::int64_t kStepsBeforeProfile = 20;
+
   /// `config.model.vocabulary` is that of the data. Initialises the weights.
   Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
           TrainEvents events);
@@ -52,6 +55,7 @@ class Trainer {
   Stop train_to_end_of_epoch();
   void shuffle();
   void step();
+  void mark_profile();
   /// As one graph.
   void steps(std::int64_t count);
   std::int64_t steps_until_report() const;
@@ -88,6 +92,7 @@ class Trainer {
   std::int64_t step_ = 0, epochs_done_ = 0, best_epoch_ = 0, epochs_without_gain_ = 0;
   double best_accuracy_ = -1;
   std::optional<Evaluation> best_test_;
+  std::int64_t steps_here_ = 0;        // since the process began
   std::vector<double> epoch_seconds_;  // of training alone, without evaluations
 };
 

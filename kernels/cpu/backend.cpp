@@ -1,15 +1,18 @@
-// The CPU twin of the contract in kernels/backend.h.
+// The CPU twin of the contract in kernels/operations.h.
 #include "kernels/make_backend.h"
 
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/range.h"
+#include "kernels/range_timings.h"
 #include "kernels/shapes.h"
 
 namespace reel {
@@ -39,7 +42,7 @@ class CpuReadback final : public Readback {
 template <class Real>
 class CpuBackend final : public Backend<Real> {
  public:
-  explicit CpuBackend(int threads) : context_(threads) {}
+  CpuBackend(int threads, bool timings) : context_(threads), timed_(timings) {}
 
   DeviceInfo info() const override {
     return {DeviceKind::kCpu, processor_name(), cpu::instruction_set(), context_.pool.size()};
@@ -50,45 +53,67 @@ class CpuBackend final : public Backend<Real> {
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
   void synchronize() override {}
 
+  void begin_range(const char* name) override {
+    if (!timed_) return;
+    timings_.begin(name);
+    begins_.push_back(Clock::now());
+  }
+  void end_range() override {
+    if (!timed_) return;
+    timings_.add(timings_.end(), std::chrono::duration<double>(Clock::now() - begins_.back()).count());
+    begins_.pop_back();
+  }
+  std::vector<RangeTiming> timings() override { return timings_.result(); }
+
   void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }
   void select_rows(const SelectRows& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "select");
     cpu::select_rows(context_, args);
   }
   void index_tokens(const IndexTokens& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "index");
     cpu::index_tokens(context_, args);
   }
   void project_tokens(const ProjectTokens<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "project");
     cpu::project_tokens(context_, args);
   }
   void rnn_forward(const RnnForward<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "rnn_forward");
     cpu::rnn_forward(context_, args);
   }
   void head_forward(const HeadForward<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "head");
     cpu::head_forward(context_, args);
   }
   void head_backward(const HeadBackward<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "head");
     cpu::head_backward(context_, args);
   }
   void rnn_backward(const RnnBackward<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "rnn_backward");
     cpu::rnn_backward(context_, args);
   }
   void embedding_gradient(const EmbeddingGradient<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "embedding_gradient");
     cpu::embedding_gradient(context_, args);
   }
   void clip_gradient(const ClipGradient<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "clip");
     cpu::clip_gradient(context_, args);
   }
   void optimizer_step(const OptimizerStep<Real>& args) override {
     check_arguments(args);
+    const Range<Real> range(*this, "optimizer");
     cpu::optimizer_step(context_, args);
   }
 
@@ -113,17 +138,22 @@ class CpuBackend final : public Backend<Real> {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   CpuContext context_;
+  bool timed_;
+  RangeTimings timings_;
+  std::vector<Clock::time_point> begins_;  // of the open ranges
 };
 
 }  // namespace
 
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads) {
-  return std::make_unique<CpuBackend<Real>>(threads);
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, bool timings) {
+  return std::make_unique<CpuBackend<Real>>(threads, timings);
 }
 
-template std::unique_ptr<Backend<float>> make_cpu_backend(int);
-template std::unique_ptr<Backend<double>> make_cpu_backend(int);
+template std::unique_ptr<Backend<float>> make_cpu_backend(int, bool);
+template std::unique_ptr<Backend<double>> make_cpu_backend(int, bool);
 
 }  // namespace reel

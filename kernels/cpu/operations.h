@@ -1,4 +1,4 @@
-// The operations of the CPU backend, one file each; contracts are in kernels/backend.h.
+// The operations of the CPU backend, one file each; contracts are in kernels/operations.h.
 #pragma once
 
 #include "kernels/backend.h"

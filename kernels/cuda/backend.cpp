@@ -1,5 +1,5 @@
-// The CUDA twin of the contract in kernels/backend.h. Plain C++: compiled for the device's platform and, in the tests,
-// for the emulator's.
+// The CUDA twin of the contract in kernels/operations.h. Plain C++: compiled for the device's platform and, in the
+// tests, for the emulator's.
 #include "kernels/make_backend.h"
 
 #include <set>
@@ -8,6 +8,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/range.h"
+#include "kernels/range_timings.h"
 #include "kernels/shapes.h"
 
 namespace reel::REEL_CUDA_BUILD {
@@ -15,7 +16,10 @@ namespace {
 
 class CudaBackend final : public Backend<float> {
  public:
-  explicit CudaBackend(const BackendOptions& options) : context_(options), graphs_(options.graphs) {}
+  explicit CudaBackend(const BackendOptions& options)
+      : context_(options), graphs_(options.graphs), timed_(options.timings) {
+    REEL_CHECK(!(graphs_ && timed_), "ranges inside a graph cannot be timed");
+  }
 
   DeviceInfo info() const override {
     const DeviceLimits& limits = context_.platform.limits();
@@ -29,8 +33,24 @@ class CudaBackend final : public Backend<float> {
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
 
-  void begin_range(const char* name) override { Platform::begin_range(name); }
-  void end_range() override { Platform::end_range(); }
+  void begin_range(const char* name) override {
+    Platform::begin_range(name);
+    if (timed_) open_.push_back({timings_.begin(name), context_.platform.mark(), nullptr});
+  }
+  void end_range() override {
+    Platform::end_range();
+    if (!timed_) return;
+    open_.back().end = context_.platform.mark();
+    timings_.end();
+    ended_.push_back(std::move(open_.back()));
+    open_.pop_back();
+    if (ended_.size() == kMostUnread) read_timings();
+  }
+  std::vector<RangeTiming> timings() override {
+    read_timings();
+    return timings_.result();
+  }
+  void record_profile(bool on) override { Platform::record_profile(on); }
   bool has_graphs() const override { return graphs_; }
   void begin_graph(const std::string& name) override {
     graph_name_ = name;
@@ -104,8 +124,23 @@ class CudaBackend final : public Backend<float> {
   }
 
  private:
+  static constexpr std::size_t kMostUnread = 4096;
+  struct TimedRange {
+    int number = 0;  // in timings_
+    Platform::Moment begin, end;
+  };
+
+  void read_timings() {
+    for (const TimedRange& range : ended_) {
+      timings_.add(range.number, Platform::seconds_between(range.begin, range.end));
+    }
+    ended_.clear();
+  }
+
   CudaContext context_;
-  bool graphs_;
+  bool graphs_, timed_;
+  RangeTimings timings_;
+  std::vector<TimedRange> open_, ended_;
   bool capturing_ = false;
   std::string graph_name_;
   std::set<std::string> seen_;  // names of graphs

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/make_backend.h"
 
@@ -22,6 +23,8 @@ std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options)
 /// The same kernels on the CPU: tests/emulator/, linked by tests alone.
 namespace cuda_emulated {
 std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options);
+/// The ranges that began while a profile was recorded, since the last call.
+std::vector<std::string> take_profiled_ranges();
 }  // namespace cuda_emulated
 
 }  // namespace reel

@@ -1,4 +1,4 @@
-// The operations of the CUDA backend; contracts are in kernels/backend.h, whose checks the backend has made.
+// The operations of the CUDA backend; contracts are in kernels/operations.h, whose checks the backend has made.
 #pragma once
 
 #include <string>

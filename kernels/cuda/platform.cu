@@ -3,6 +3,7 @@
 #include "kernels/cuda/platform.h"
 
 #include <cublas_v2.h>
+#include <cuda_profiler_api.h>
 #include <nvtx3/nvToolsExt.h>
 
 #include <cub/device/device_radix_sort.cuh>
@@ -240,6 +241,26 @@ void Platform::end_capture(const std::string& name) {
 
 void Platform::begin_range(const char* name) { nvtxRangePushA(name); }
 void Platform::end_range() { nvtxRangePop(); }
+void Platform::record_profile(bool on) {
+  check_cuda(on ? cudaProfilerStart() : cudaProfilerStop(), on ? "cudaProfilerStart" : "cudaProfilerStop");
+}
+
+Platform::Moment Platform::mark() {
+  cudaEvent_t event = nullptr;
+  check_cuda(cudaEventCreate(&event), "cudaEventCreate");
+  Moment moment(event, [](void* made) { cudaEventDestroy(static_cast<cudaEvent_t>(made)); });
+  check_cuda(cudaEventRecord(event, stream()), "cudaEventRecord");
+  return moment;
+}
+
+double Platform::seconds_between(const Moment& begin, const Moment& end) {
+  check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(end.get())), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check_cuda(
+      cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(begin.get()), static_cast<cudaEvent_t>(end.get())),
+      "cudaEventElapsedTime");
+  return milliseconds / 1000.0;
+}
 
 void Platform::product(const Product& product) { parts_->cublas.product(product); }
 

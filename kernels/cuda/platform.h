@@ -60,6 +60,12 @@ class Platform {
 
   static void begin_range(const char* name);
   static void end_range();
+  static void record_profile(bool on);
+
+  /// A moment of the stream. seconds_between() waits for the later one.
+  using Moment = std::shared_ptr<void>;
+  Moment mark();
+  static double seconds_between(const Moment& begin, const Moment& end);
 
   /// Fixed order of summation: the same bits for the same shapes.
   void product(const Product& product);

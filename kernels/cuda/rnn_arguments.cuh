@@ -1,4 +1,4 @@
-// What the recurrence's kernels are given: RnnForward and RnnBackward of kernels/backend.h as plain pointers.
+// What the recurrence's kernels are given: RnnForward and RnnBackward of kernels/operations.h as plain pointers.
 #pragma once
 
 #include "kernels/backend.h"

@@ -1,4 +1,5 @@
-// The recurrence's kernels by strategy. rnn.cpp chooses one; arguments are those of the contract in kernels/backend.h.
+// The recurrence's kernels by strategy. rnn.cpp chooses one; arguments are those of the contract in
+// kernels/operations.h.
 #pragma once
 
 #include "kernels/backend.h"

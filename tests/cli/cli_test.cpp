@@ -72,7 +72,8 @@ TEST_F(Program, HelpReadsLikeAManual) {
         "--convention",   "--lr",          "--schedule",      "--warmup",           "--clip-norm",
         "--clip-value",   "--dropout",     "--word-dropout",  "--validation-split", "--early-stopping",
         "--max-steps",    "--shuffle",     "--init-from",     "--resume",           "--log-every",
-        "--quiet",        "--keras-exact", "--skip-top"}) {
+        "--quiet",        "--keras-exact", "--skip-top",      "--recurrence",       "--timings",
+        "--profile"}) {
     EXPECT_THAT(train.out, HasSubstr(flag));
   }
   EXPECT_THAT(reel("--version").out, HasSubstr("0.1.0"));
@@ -197,6 +198,22 @@ TEST_F(Program, SigtermSavesAndSaysHowToGoOn) {
   EXPECT_EQ(contents(folder_ / "code"), "143\n");
   EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel train --resume run"));
   EXPECT_EQ(load_training_state(folder_ / "run" / "last" / "state.safetensors").state1.empty(), false);
+}
+
+TEST_F(Program, SaysHowLongEachPartTook) {
+  const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + "--quiet --timings");
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* range : {"epoch ", "  step ", "    rnn_forward ", "    optimizer ", "evaluate "}) {
+    EXPECT_THAT(result.out, HasSubstr(range));
+  }
+}
+
+TEST_F(Program, WhatOnlyAGpuHasIsRefusedOnTheCpu) {
+  const std::string cpu = "train --device cpu --data " + fixture("aclImdb.tar.gz").string();
+  for (const char* flags :
+       {" --precision mixed", " --recurrence cudnn", " --recurrence cudnn-standard", " --profile 3"}) {
+    expect_failure(cpu + flags, 1, "needs --device cuda, found cpu");
+  }
 }
 
 TEST_F(Program, DivergenceExits3) {

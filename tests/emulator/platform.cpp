@@ -7,10 +7,13 @@
 #include <thrust/scan.h>
 #include <thrust/sort.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "kernels/cuda/backend.h"
 #include "kernels/error.h"
 
 namespace reel::REEL_CUDA_BUILD {
@@ -88,8 +91,28 @@ void Platform::begin_capture() {
   parts_->capturing = true;
 }
 void Platform::end_capture(const std::string&) { parts_->capturing = false; }
-void Platform::begin_range(const char*) {}
+
+namespace {
+bool profiling = false;
+std::vector<std::string> profiled_ranges;
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+}  // namespace
+
+void Platform::begin_range(const char* name) {
+  if (profiling) profiled_ranges.emplace_back(name);
+}
 void Platform::end_range() {}
+void Platform::record_profile(bool on) { profiling = on; }
+
+std::vector<std::string> take_profiled_ranges() { return std::exchange(profiled_ranges, {}); }
+
+Platform::Moment Platform::mark() {
+  parts_->check_not_capturing("recording an event that is timed");
+  return std::make_shared<double>(now());
+}
+double Platform::seconds_between(const Moment& begin, const Moment& end) {
+  return *static_cast<const double*>(end.get()) - *static_cast<const double*>(begin.get());
+}
 
 void Platform::release(void* memory) noexcept { std::free(memory); }
 

@@ -4,19 +4,24 @@
 namespace reel::test {
 
 std::unique_ptr<Backend<float>> TestDevice::make() const {
-  switch (kind) {
-    case Kind::kCpu:
-      return make_cpu_backend<float>(2);
-    case Kind::kEmulator:
+  const BackendOptions options{.device = kind == Kind::kCpu ? DeviceKind::kCpu : DeviceKind::kCuda,
+                               .precision = precision,
+                               .recurrence = recurrence,
+                               .threads = 2,
+                               .graphs = !timings,
+                               .timings = timings};
 #if REEL_EMULATOR
-      return cuda_emulated::make_cuda_backend({.precision = precision, .recurrence = recurrence});
-#else
-      break;
+  if (kind == Kind::kEmulator) return cuda_emulated::make_cuda_backend(options);
 #endif
-    case Kind::kGpu:
-      return make_backend({.device = DeviceKind::kCuda, .precision = precision, .recurrence = recurrence});
-  }
-  return nullptr;
+  return make_backend(options);
+}
+
+std::vector<std::string> take_profiled_ranges() {
+#if REEL_EMULATOR
+  return cuda_emulated::take_profiled_ranges();
+#else
+  return {};
+#endif
 }
 
 std::ostream& operator<<(std::ostream& out, const TestDevice& device) { return out << device.name; }

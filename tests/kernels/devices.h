@@ -18,6 +18,7 @@ struct TestDevice {
   Precision precision = Precision::kFloat32;
   Tolerances tolerances = kFloat32;
   Recurrence recurrence = Recurrence::kReel;
+  bool timings = false;
 
   std::unique_ptr<Backend<float>> make() const;
 };
@@ -25,6 +26,9 @@ std::ostream& operator<<(std::ostream& out, const TestDevice& device);
 
 /// All of them, whether this machine has them or not: a test of one that is missing skips, by name.
 std::vector<TestDevice> all_devices();
+
+/// The ranges that began on the emulator while a profile was recorded, since the last call.
+std::vector<std::string> take_profiled_ranges();
 
 /// Why a device cannot be used here, or nothing.
 std::string why_not(const TestDevice& device);

@@ -217,6 +217,19 @@ TEST_F(TrainerTest, StartsFromGivenWeights) {
             load_model(folder_ / "first" / "model.safetensors").parameters);
 }
 
+TEST_F(TrainerTest, AProfileIsOfTheStepsThatWereAskedFor) {
+  const test::TestDevice emulator{.name = "Emulator", .kind = test::TestDevice::Kind::kEmulator, .timings = true};
+  REEL_REQUIRE_DEVICE(emulator);
+  backend_ = emulator.make();
+  TrainConfig config = small_config();
+  config.profile_steps = 3;
+  config.max_steps = Trainer::kStepsBeforeProfile + 5;
+  config.epochs = config.max_steps;
+  test::take_profiled_ranges();
+  train(config, "profiled");
+  EXPECT_EQ(std::ranges::count(test::take_profiled_ranges(), "step"), 3);
+}
+
 class TrainerDevices : public TrainerTest, public testing::WithParamInterface<test::TestDevice> {};
 
 TEST_P(TrainerDevices, ACheckpointOfOneDeviceResumesOnAnother) {

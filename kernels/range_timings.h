@@ -1,0 +1,36 @@
+// Adds up how long ranges take. A range is known by its name and the ranges around it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace reel {
+
+class RangeTimings {
+ public:
+  /// The number of the range that begins or ends; add() takes it.
+  int begin(const std::string& name);
+  int end();
+  void add(int range, double seconds);
+
+  std::vector<RangeTiming> result() const;
+
+ private:
+  struct Node {
+    RangeTiming timing;
+    int parent = -1;
+    std::vector<int> children;
+  };
+
+  std::vector<int>& children_of(int range);
+  void append(const std::vector<int>& ranges, std::vector<RangeTiming>& result) const;
+
+  std::vector<Node> nodes_;
+  std::vector<int> roots_;
+  int open_ = -1;  // the innermost open range
+};
+
+}  // namespace reel
