@@ -1,82 +1,29 @@
-// Times operations and training steps, as Google Benchmark does; V 10,000, E 128, lengths as in IMDB.
+// Times operations and training steps, as Google Benchmark does; V 10,000, E 128, T 200, lengths as in IMDB.
 //
-//   kernels_bench                  the CPU with 1 and 2 threads, batch 64
+//   kernels_bench                  the CPU with one thread and with all, batch 64
 //   kernels_bench --device=cuda    the GPU: Reel in both precisions and cuDNN with every algorithm
-// and Google Benchmark's own flags. Work is enqueued kRuns times before the clock waits for it, as training does.
-// items_per_second: tokens; FLOP: multiply-adds count twice.
+//   kernels_bench --scaling        training steps on the CPU by batch, steps, width, vocabulary and threads
+//   kernels_bench --data=FOLDER    reading this prepared folder
+// and Google Benchmark's own flags. items_per_second: tokens; FLOP: multiply-adds count twice.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
+#include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
+#include <thread>
 
 #include "bench/operations.h"
-#include "bench/reviews.h"
-#include "host/model/classifier.h"
-#include "host/model/optimizer.h"
-#include "kernels/make_backend.h"
+#include "bench/training.h"
+#include "host/text/corpus.h"
 
 namespace reel::bench {
 namespace {
 
-constexpr std::int64_t kVocabulary = 10000, kSteps = 200, kRuns = 20;
-
-/// A model in the middle of training: one batch selected, all passes done once.
-struct Training {
-  Training(const BackendOptions& options, std::int64_t batch)
-      : backend(make_backend(options)),
-        model(*backend, config, batch, kSteps),
-        optimizer(*backend, {}, parameter_count(config)),
-        reviews(make_reviews(batch, kSteps, kVocabulary, true)),
-        data(to_device(*backend, reviews)),
-        rows(backend->allocate<std::int32_t>(batch)),
-        stats(backend->allocate<BatchStats>(1)) {
-    std::vector<float> weights(model.parameters().size());
-    initialise<float>(config, {.seed = 1}, weights);
-    backend->upload(std::span<const float>(weights), model.parameters());
-    std::vector<std::int32_t> order(static_cast<std::size_t>(batch));
-    std::iota(order.begin(), order.end(), 0);
-    backend->upload(std::span<const std::int32_t>(order), rows.span());
-    all();
-    backend->synchronize();
-  }
-  void select() { model.select(data, rows.span(), {.word_dropout = 0.2f, .dropout = 0.5f}); }
-  void step() { optimizer.step(model, 1e-3, {.norm = 1}, stats.span()); }
-  void forward() { model.forward(); }
-  void backward() { model.backward(stats.span()); }
-  void all() {
-    select();
-    forward();
-    backward();
-    step();
-  }
-  std::int64_t tokens() const {
-    return std::accumulate(reviews.lengths.begin(), reviews.lengths.end(), std::int64_t{0});
-  }
-
-  ModelConfig config;
-  std::unique_ptr<Backend<float>> backend;
-  Classifier<float> model;
-  Optimizer<float> optimizer;
-  Dataset reviews;
-  DeviceDataset data;
-  Buffer<std::int32_t> rows;
-  Buffer<BatchStats> stats;
-};
-
-using TrainingPart = void (Training::*)();
-using Operation = void (Operations::*)();
-
-template <class Work>
-void time_work(benchmark::State& state, Work& work, void (Work::*part)(), const auto& wait) {
-  while (state.KeepRunningBatch(kRuns)) {
-    for (std::int64_t run = 0; run < kRuns; ++run) (work.*part)();
-    wait();
-  }
-  state.SetItemsProcessed(state.iterations() * work.tokens());
-}
+constexpr Shape kRecipe{.vocabulary = 10000, .embedding = 128, .hidden = 128, .batch = 64, .steps = 200};
 
 /// One that fails is reported, as where an algorithm of cuDNN refuses a width; the others go on.
 void add(const std::string& name, const auto& function) {
@@ -90,97 +37,155 @@ void add(const std::string& name, const auto& function) {
   benchmark::RegisterBenchmark(name.c_str(), run)->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
 
-void add_training(const std::string& variant, const BackendOptions& options, std::int64_t batch) {
-  const auto add_part = [&](const std::string& name, TrainingPart part) {
-    add(name + "/" + variant + "/B:" + std::to_string(batch), [=](benchmark::State& state) {
-      Training training(options, batch);
-      time_work(state, training, part, [&] { training.backend->synchronize(); });
-    });
-  };
-  add_part("select_and_index", &Training::select);
-  add_part("forward", &Training::forward);
-  add_part("backward", &Training::backward);
-  add_part("optimizer_step", &Training::step);
-  add_part("training_step", &Training::all);
+/// Work is enqueued several times before the clock waits for it, as training does.
+template <class Work>
+void time_work(benchmark::State& state, Work& work, void (Work::*part)()) {
+  constexpr std::int64_t kTokensAtOnce = 200'000, kMostRuns = 20;
+  const std::int64_t runs = std::clamp(kTokensAtOnce / (work.tokens() + 1), std::int64_t{1}, kMostRuns);
+  while (state.KeepRunningBatch(runs)) {
+    for (std::int64_t run = 0; run < runs; ++run) (work.*part)();
+    work.synchronize();
+  }
+  state.SetItemsProcessed(state.iterations() * work.tokens());
 }
 
-struct Size {
-  std::int64_t batch, hidden;
-  bool ragged;
-};
+void add_training(const std::string& name, const BackendOptions& options, const Shape& shape,
+                  void (Training::*part)() = &Training::step) {
+  add(name, [=](benchmark::State& state) {
+    Training training(options, shape);
+    time_work(state, training, part);
+  });
+}
 
-void add_operation(const std::string& name, const std::string& variant, const BackendOptions& options, const Size& size,
-                   Operation operation, std::int64_t flop_per_token) {
-  const Shape shape{
-      .vocabulary = kVocabulary, .embedding = 128, .hidden = size.hidden, .batch = size.batch, .steps = kSteps};
-  const std::string place =
-      "/B:" + std::to_string(size.batch) + "/H:" + std::to_string(size.hidden) + (size.ragged ? "/ragged" : "/full");
-  add(name + "/" + variant + place, [=](benchmark::State& state) {
-    Operations operations(options, shape, size.ragged);
-    time_work(state, operations, operation, [&] { operations.synchronize(); });
+void add_training_parts(const std::string& variant, const BackendOptions& options, const Shape& shape) {
+  const std::string place = "/" + variant + "/B:" + std::to_string(shape.batch);
+  add_training("select_and_index" + place, options, shape, &Training::select);
+  add_training("forward" + place, options, shape, &Training::forward);
+  add_training("backward" + place, options, shape, &Training::backward);
+  add_training("optimizer_step" + place, options, shape, &Training::optimizer_step);
+  add_training("training_step" + place, options, shape);
+}
+
+/// FLOP of an operation at most: 0 where they are not what it is about.
+void add_operation(const std::string& name, const BackendOptions& options, const Shape& shape, bool ragged,
+                   void (Operations::*operation)(), std::int64_t flop_per_token = 0) {
+  const std::string place = "/B:" + std::to_string(shape.batch) + "/H:" + std::to_string(shape.hidden);
+  add(name + place + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
+    Operations operations(options, shape, ragged);
+    time_work(state, operations, operation);
     if (flop_per_token == 0) return;
     const auto flop = static_cast<double>(state.iterations() * operations.tokens() * flop_per_token);
     state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsRate);
   });
 }
 
-void add_recurrence(const std::string& variant, const BackendOptions& options, const Size& size) {
-  const std::int64_t product = 2 * size.hidden * size.hidden;
-  add_operation("recurrence_forward", variant, options, size, &Operations::recurrence_forward, product);
-  add_operation("recurrence_backward", variant, options, size, &Operations::recurrence_backward, 2 * product);
+void add_recurrence(const std::string& variant, const BackendOptions& options, const Shape& shape, bool ragged) {
+  const std::int64_t product = 2 * shape.hidden * shape.hidden;
+  add_operation("recurrence_forward/" + variant, options, shape, ragged, &Operations::recurrence_forward, product);
+  add_operation("recurrence_backward/" + variant, options, shape, ragged, &Operations::recurrence_backward,
+                2 * product);
 }
 
+int all_threads() { return static_cast<int>(std::thread::hardware_concurrency()); }
+
 void add_cpu() {
-  for (const int threads : {1, 2}) {
+  for (const int threads : std::set{1, all_threads()}) {
     const std::string variant = "threads:" + std::to_string(threads);
     const BackendOptions options{.threads = threads};
-    const Size recipe{64, 128, true};
-    add_recurrence(variant, options, recipe);
-    add_recurrence(variant, options, {64, 128, false});
-    add_operation("project", variant, options, recipe, &Operations::project, 0);
-    add_operation("embedding_gradient", variant, options, recipe, &Operations::embedding_gradient, 0);
-    add_training(variant, options, 64);
+    for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
+    add_operation("project/" + variant, options, kRecipe, true, &Operations::project);
+    add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient);
+    add_training_parts(variant, options, kRecipe);
   }
+}
+
+/// The recipe's step with one of its numbers changed.
+void add_scaling() {
+  const auto add_steps = [](const std::string& what, std::int64_t Shape::*number,
+                            std::initializer_list<std::int64_t> values) {
+    for (const std::int64_t value : values) {
+      Shape shape = kRecipe;
+      shape.*number = value;
+      add_training("training_step/" + what + ":" + std::to_string(value), {}, shape);
+    }
+  };
+  add_steps("batch", &Shape::batch, {1, 4, 16, 64, 256, 1024, 4096});
+  add_steps("steps", &Shape::steps, {50, 100, 200, 400, 1000});
+  add_steps("hidden", &Shape::hidden, {64, 128, 256, 512, 1024});
+  add_steps("vocabulary", &Shape::vocabulary, {1000, 10000, 50000, 200000});
+  for (int threads = 1; threads <= all_threads(); threads *= 2) {
+    add_training("training_step/threads:" + std::to_string(threads), {.threads = threads}, kRecipe);
+  }
+}
+
+void add_loading(const std::string& folder) {
+  add("load_prepared", [=](benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(read_corpus(folder));
+  });
 }
 
 void add_cuda() {
-  const BackendOptions float32{.device = DeviceKind::kCuda},
-      mixed{.device = DeviceKind::kCuda, .precision = Precision::kMixed};
+  const BackendOptions float32{.device = DeviceKind::kCuda};
+  const BackendOptions mixed{.device = DeviceKind::kCuda, .precision = Precision::kMixed};
+  const auto sized = [](std::int64_t batch, std::int64_t hidden) {
+    Shape shape = kRecipe;
+    shape.batch = batch;
+    shape.hidden = hidden;
+    return shape;
+  };
   for (const std::int64_t batch : {64, 1024, 1, 8, 256, 4096}) {
-    add_training("float32", float32, batch);
-    add_training("mixed", mixed, batch);
+    add_training_parts("float32", float32, sized(batch, 128));
+    add_training_parts("mixed", mixed, sized(batch, 128));
   }
-  for (const Size& size : {Size{64, 128, true}, Size{1024, 128, true}, Size{64, 128, false}, Size{64, 256, true},
-                           Size{64, 512, true}, Size{64, 1024, true}, Size{1024, 1024, true}}) {
-    add_recurrence("float32", float32, size);
-    add_recurrence("mixed", mixed, size);
-    for (const auto& [algorithm, recurrence] : {std::pair{"standard", Recurrence::kCudnnStandard},
-                                                {"persist-static", Recurrence::kCudnnPersistStatic},
-                                                {"persist-dynamic", Recurrence::kCudnnPersistDynamic},
-                                                {"persist-small-h", Recurrence::kCudnnPersistSmallHidden}}) {
-      for (BackendOptions options : {float32, mixed}) {
-        options.recurrence = recurrence;
-        const char* const precision = options.precision == Precision::kMixed ? "-mixed" : "";
-        add_recurrence(std::string("cudnn-") + algorithm + precision, options, size);
-      }
+  const std::pair<const char*, Recurrence> algorithms[] = {
+      {"cudnn-standard", Recurrence::kCudnnStandard},
+      {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
+      {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
+      {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}};
+  const auto add_all = [&](const Shape& shape, bool ragged) {
+    add_recurrence("float32", float32, shape, ragged);
+    add_recurrence("mixed", mixed, shape, ragged);
+    for (const auto& [name, recurrence] : algorithms) {
+      BackendOptions options = float32;
+      options.recurrence = recurrence;
+      add_recurrence(name, options, shape, ragged);
+      options.precision = Precision::kMixed;
+      add_recurrence(std::string(name) + "-mixed", options, shape, ragged);
     }
+  };
+  add_all(sized(64, 128), false);
+  for (const Shape& shape :
+       {sized(64, 128), sized(1024, 128), sized(64, 256), sized(64, 512), sized(64, 1024), sized(1024, 1024)}) {
+    add_all(shape, true);
   }
+}
+
+/// Takes the flag out of the arguments: what stands after it, or nothing where it is missing.
+std::optional<std::string> take_flag(int& argc, char** argv, std::string_view flag) {
+  const std::span<char*> flags(argv, static_cast<std::size_t>(argc));
+  const auto place = std::ranges::find_if(flags, [&](std::string_view given) { return given.starts_with(flag); });
+  if (place == flags.end()) return std::nullopt;
+  const std::string value(std::string_view(*place).substr(flag.size()));
+  std::rotate(place, place + 1, flags.end());
+  --argc;
+  return value;
 }
 
 }  // namespace
 }  // namespace reel::bench
 
 int main(int argc, char** argv) {
-  const std::span<char*> flags(argv, static_cast<std::size_t>(argc));
-  const auto cuda = std::ranges::find(flags, std::string_view("--device=cuda"));
+  using namespace reel::bench;
   try {
-    if (cuda != flags.end()) {
-      std::rotate(cuda, cuda + 1, flags.end());
-      --argc;
+    if (take_flag(argc, argv, "--device=cuda")) {
       static_cast<void>(reel::make_backend({.device = reel::DeviceKind::kCuda}));  // or why there is none
-      reel::bench::add_cuda();
+      add_cuda();
+    } else if (take_flag(argc, argv, "--scaling")) {
+      add_scaling();
+    } else if (const auto data = take_flag(argc, argv, "--data=")) {
+      add_loading(*data);
     } else {
-      reel::bench::add_cpu();
+      add_cpu();
     }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

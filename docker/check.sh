@@ -42,7 +42,7 @@ declare -A mirror=(
 base() {
   buildah inspect --type image "localhost/$1" >/dev/null 2>&1 && return
   say "base system: $1"
-  [[ -s $home/$1.tar ]] || mmdebstrap --quiet --variant=minbase --include=ca-certificates "$1" "$home/$1.tar" "${mirror[$1]}"
+  [[ -s $home/$1.tar ]] || mmdebstrap --quiet --variant=minbase --include=apt,ca-certificates "$1" "$home/$1.tar" "${mirror[$1]}"
   local container
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$home/$1.tar" / >/dev/null

@@ -15,7 +15,7 @@ std::vector<double> initial(const ModelConfig& config, const Initialisation& how
   return all;
 }
 
-std::span<const double> tensor(const std::vector<double>& all, const ModelConfig& config, const std::string& name) {
+std::span<const double> tensor(const std::vector<double>& all, const ModelConfig& config, std::string_view name) {
   for (const Parameter& p : parameter_layout(config)) {
     if (p.name == name) {
       return std::span(all).subspan(static_cast<std::size_t>(p.offset), static_cast<std::size_t>(p.size));

@@ -1,0 +1,49 @@
+"""What the measuring scripts share: running programs, where a number comes from, writing results."""
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def origin(command):
+    """Stands in every result: commit, device, versions, command."""
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run(["git", "-C", str(ROOT), "status", "--porcelain", "--", "kernels", "host"],
+                             capture_output=True, text=True)
+    return {"commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""), "processor": processor(),
+            "cores": len(os.sched_getaffinity(0)), "system": platform.platform(), "command": command}
+
+
+def run(command, stdin=None, env=None):
+    """Seconds from start to end, peak memory in bytes, and standard output."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True, env=env)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024, output
+
+
+def write(name, result):
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"bench/results/{path.name}", flush=True)
