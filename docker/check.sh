@@ -33,16 +33,15 @@ clean_up() {
 trap clean_up EXIT
 
 # Ubuntu's signing keys are not on every machine; the checks need its packages, not its trust.
-declare -A mirror=(
-  [bookworm]="deb http://deb.debian.org/debian bookworm main"
-  [noble]="deb [trusted=yes] http://archive.ubuntu.com/ubuntu noble main universe"
-)
+untrusted=(--aptopt='Acquire::AllowInsecureRepositories "true"' --aptopt='APT::Get::AllowUnauthenticated "true"')
 
 # base SUITE: the image localhost/SUITE, a minimal system.
 base() {
   buildah inspect --type image "localhost/$1" >/dev/null 2>&1 && return
   say "base system: $1"
-  [[ -s $home/$1.tar ]] || mmdebstrap --quiet --variant=minbase --include=apt,ca-certificates "$1" "$home/$1.tar" "${mirror[$1]}"
+  local options=(--variant=minbase --include=apt,ca-certificates)
+  [[ $1 != noble ]] || options+=(--components=main,universe "${untrusted[@]}")
+  [[ -s $home/$1.tar ]] || mmdebstrap --quiet "${options[@]}" "$1" "$home/$1.tar"
   local container
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$home/$1.tar" / >/dev/null
@@ -94,14 +93,15 @@ base "$suite"
 
 image=localhost/$suite
 if [[ $variant == cuda ]]; then
-  # nvcc on the PATH, as in NVIDIA's images; pip for the tensorboard stage.
+  # nvcc on the PATH, as in NVIDIA's images; pip for the tensorboard stage, which trusts whom this machine trusts.
   image=localhost/noble-cuda
   if ! buildah inspect --type image "$image" >/dev/null 2>&1; then
     container=$(buildah from localhost/noble)
     containers+=("$container")
     buildah run "$container" -- sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends python3-pip' >/dev/null
+    buildah copy --quiet "$container" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ >/dev/null
     buildah config --env PATH=/usr/local/cuda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      --env PIP_BREAK_SYSTEM_PACKAGES=1 "$container"
+      --env PIP_BREAK_SYSTEM_PACKAGES=1 --env PIP_CERT=/etc/ssl/certs/ca-certificates.crt "$container"
     buildah commit --quiet "$container" "$image" >/dev/null
   fi
 fi
