@@ -88,10 +88,11 @@ void add_recurrence(const std::string& variant, const BackendOptions& options, c
 
 int all_threads() { return static_cast<int>(std::thread::hardware_concurrency()); }
 
-void add_cpu() {
+void add_cpu(Precision precision) {
   for (const int threads : std::set{1, all_threads()}) {
-    const std::string variant = "threads:" + std::to_string(threads);
-    const BackendOptions options{.threads = threads};
+    const std::string variant =
+        std::string(precision == Precision::kMixed ? "mixed/" : "float32/") + "threads:" + std::to_string(threads);
+    const BackendOptions options{.precision = precision, .threads = threads};
     for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
     add_operation("project/" + variant, options, kRecipe, true, &Operations::project);
     add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient);
@@ -185,7 +186,8 @@ int main(int argc, char** argv) {
     } else if (const auto data = take_flag(argc, argv, "--data=")) {
       add_loading(*data);
     } else {
-      add_cpu();
+      add_cpu(reel::Precision::kFloat32);
+      if (reel::cpu_has_bf16()) add_cpu(reel::Precision::kMixed);
     }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

@@ -22,9 +22,8 @@ std::string describe_cuda() { return "none: built without the CUDA toolkit"; }
 
 std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options) {
   if (options.device == DeviceKind::kCpu) {
-    if (options.precision == Precision::kMixed) fail("--precision mixed: needs --device cuda, found cpu");
     if (options.recurrence != Recurrence::kReel) fail("--recurrence cudnn: needs --device cuda, found cpu");
-    return make_cpu_backend<float>(options.threads, options.timings);
+    return make_cpu_backend<float>(options.threads, options.precision, options.timings);
   }
 #if REEL_CUDA
   return cuda_device::make_cuda_backend(options);

@@ -9,9 +9,13 @@
 namespace reel {
 
 /// The CPU twin; `threads` 0 means every core this process may use. Instances: float, and double for gradient checks.
+/// Throws Error for kMixed on a processor without AVX512-BF16; kMixed means nothing to double.
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0, bool timings = false);
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0, Precision precision = Precision::kFloat32,
+                                                bool timings = false);
 
+/// Whether the CPU can do Precision::kMixed.
+bool cpu_has_bf16();
 /// What this machine offers: a CUDA device if Reel can use one, else the CPU.
 DeviceKind best_device();
 /// The CUDA device, or "none: " and why, for people.

@@ -13,8 +13,8 @@
 
 namespace reel {
 
-/// kMixed: the recurrence multiplies fp16 states and weights (bfloat16 gradients backwards) and sums in float32;
-/// everything else, the weights included, stays float32.
+/// kMixed: products round their factors to 16 bits and sum in float32. On a CUDA device these are the recurrence's, of
+/// fp16 states and weights (bfloat16 gradients backwards); on a CPU all, of bfloat16. What is kept stays float32.
 enum class Precision { kFloat32, kMixed };
 enum class Nonlinearity { kTanh, kRelu };
 enum class Pool { kLast, kMean };

@@ -8,7 +8,7 @@ void DeviceOptions::add_to(CLI::App& app) {
   add_choice(app, "--device", device, {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda}},
              "Where to compute; auto takes a GPU when there is one");
   add_choice(app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
-             "Arithmetic of the recurrence; mixed uses the GPU's tensor cores");
+             "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores, or AVX512-BF16 on a CPU");
   add_choice(app, "--recurrence", recurrence,
              {{"reel", Recurrence::kReel},
               {"cudnn", Recurrence::kCudnn},

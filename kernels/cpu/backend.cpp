@@ -42,12 +42,14 @@ class CpuReadback final : public Readback {
 template <class Real>
 class CpuBackend final : public Backend<Real> {
  public:
-  CpuBackend(int threads, bool timings) : context_(threads), timed_(timings) {}
+  CpuBackend(int threads, Precision precision, bool timings) : context_(threads, precision), timed_(timings) {}
 
   DeviceInfo info() const override {
-    return {DeviceKind::kCpu, processor_name(), cpu::instruction_set(), context_.pool.size()};
+    const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
+    return {DeviceKind::kCpu, processor_name(), cpu::instruction_set() + bf16, context_.pool.size()};
   }
   std::string describe_recurrence(const Shape&, Nonlinearity) const override {
+    if (context_.precision == Precision::kMixed) return "bfloat16 products, blocked over batch rows";
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
@@ -148,12 +150,18 @@ class CpuBackend final : public Backend<Real> {
 
 }  // namespace
 
+bool cpu_has_bf16() { return cpu::has_bf16(); }
+
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, bool timings) {
-  return std::make_unique<CpuBackend<Real>>(threads, timings);
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, Precision precision, bool timings) {
+  if (precision == Precision::kMixed && !cpu_has_bf16()) {
+    fail("--precision mixed: needs a CUDA device or a processor with AVX512-BF16, found {} ({})", processor_name(),
+         cpu::instruction_set());
+  }
+  return std::make_unique<CpuBackend<Real>>(threads, precision, timings);
 }
 
-template std::unique_ptr<Backend<float>> make_cpu_backend(int, bool);
-template std::unique_ptr<Backend<double>> make_cpu_backend(int, bool);
+template std::unique_ptr<Backend<float>> make_cpu_backend(int, Precision, bool);
+template std::unique_ptr<Backend<double>> make_cpu_backend(int, Precision, bool);
 
 }  // namespace reel

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/operations.h"
 
 namespace reel {
 
@@ -61,8 +62,9 @@ class Arena {
 };
 
 struct CpuContext {
-  explicit CpuContext(int threads) : pool(threads) {}
+  CpuContext(int threads, Precision wanted) : precision(wanted), pool(threads) {}
 
+  Precision precision;  // kMixed only where has_bf16()
   ThreadPool pool;
   Arena arena;
 };

@@ -6,7 +6,9 @@
 #include "hwy/foreach_target.h"
 // foreach_target.h comes first
 #include "hwy/highway.h"
+#include "kernels/check.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/cpu/outer-inl.h"
 #include "kernels/cpu/products-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -15,24 +17,29 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles together
 
-template <class Real>
+template <class Operand, class Real = typename Operand::Real>
 void run_project(CpuContext& context, const ProjectTokens<Real>& args) {
+  using Word = typename Operand::Word;
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
   const auto U = static_cast<std::size_t>(args.index.count[0]);
-  const PackedMatrix<Real> w = pack(args.w_ih.data(), 1, E, E, H, context.arena.take<Real>(packed_size<Real>(E, H)));
+  const PackedMatrix<Operand> w =
+      pack<Operand>(args.w_ih.data(), 1, E, E, H, context.arena.take<Word>(packed_size<Operand>(E, H)));
+  const FactorRows<Operand> factors(U, E, context);
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
-    const Real* rows[kTokenBlock];
+    const Word* rows[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
-      rows[i] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
+      const Real* const row = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
+      factors.keep_row(first + i, row);
+      rows[i] = factors.row(first + i, row);
     }
-    multiply_rows<Real>(std::span(rows).first(count), w,
-                        [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
-                          const Vector<Real> bias = load_part(args.bias.data() + column, left);
-                          store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
-                        });
+    multiply_rows<Operand>(std::span(rows).first(count), w,
+                           [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
+                             const Vector<Real> bias = load_part(args.bias.data() + column, left);
+                             store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
+                           });
   });
 }
 
@@ -61,31 +68,35 @@ void sum_segment(std::span<const std::int32_t> positions, const Real* dz, std::s
 }
 
 /// d_projected and d_embedding, a block of tokens at a time: what one product reads the sum has just left in the cache.
-template <class Real>
+template <class Operand, class Real = typename Operand::Real>
 void run_token_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
+  using Word = typename Operand::Word;
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
   const auto U = static_cast<std::size_t>(args.index.count[0]);
-  const PackedMatrix<Real> w = pack(args.w_ih.data(), E, 1, H, E, context.arena.take<Real>(packed_size<Real>(H, E)));
+  const PackedMatrix<Operand> w =
+      pack<Operand>(args.w_ih.data(), E, 1, H, E, context.arena.take<Word>(packed_size<Operand>(H, E)));
+  const FactorRows<Operand> factors(U, H, context);
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
-    const Real* rows[kTokenBlock];
+    const Word* rows[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
       const auto begin = static_cast<std::size_t>(args.index.segment[first + i]);
       const auto end = static_cast<std::size_t>(args.index.segment[first + i + 1]);
       Real* const row = args.d_projected.data() + (first + i) * H;
       sum_segment<Real>(args.index.position.subspan(begin, end - begin), args.dz.data(), H, row);
-      rows[i] = row;
+      factors.keep_row(first + i, row);
+      rows[i] = factors.row(first + i, row);
     }
-    multiply_rows<Real>(std::span(rows).first(count), w,
-                        [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum)
-                            HWY_ATTR { store_part(sum, args.d_embedding.data() + (first + i) * E + column, left); });
+    multiply_rows<Operand>(std::span(rows).first(count), w,
+                           [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum)
+                               HWY_ATTR { store_part(sum, args.d_embedding.data() + (first + i) * E + column, left); });
   });
 }
 
-/// d_w_ih and d_bias, cut by rows of W_ih: every element is summed over the tokens in ascending order.
-template <class Real>
+/// d_w_ih and d_bias: every element is summed over the tokens in ascending order.
+template <class Operand, class Real = typename Operand::Real>
 void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
@@ -96,32 +107,49 @@ void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& ar
     gradient[u] = args.d_projected.data() + u * H;
     embedded[u] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[u]) * E;
   }
-  const std::size_t tiles = (H + kGroupRows - 1) / kGroupRows;
-  const std::size_t tasks = std::min(tiles, static_cast<std::size_t>(context.pool.size()));
-  const std::size_t need = outer_scratch<Real>((tiles + tasks - 1) / tasks * kGroupRows, E);
-  const auto scratch = context.arena.take<Real>(tasks * need);
-  context.pool.run(tasks, [&](std::size_t task) HWY_ATTR {
-    const std::size_t first = tiles * task / tasks * kGroupRows;
-    const std::size_t last = std::min(H, tiles * (task + 1) / tasks * kGroupRows);
-    std::fill_n(args.d_w_ih.data() + first * E, (last - first) * E, Real{0});
-    std::fill_n(args.d_bias.data() + first, last - first, Real{0});
-    add_outer<Real>(gradient, embedded, first, last, E, args.d_w_ih.data(), scratch.subspan(task * need, need));
+  sum_outer<Operand>(context, gradient, embedded, H, E, args.d_w_ih.data());
+  constexpr std::size_t kVectors = 4, kColumns = kVectors * kLanes<Real>;
+  context.pool.run((H + kColumns - 1) / kColumns, [&](std::size_t task) HWY_ATTR {
+    const std::size_t first = task * kColumns;
+    Vector<Real> sum[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::Zero(Tag<Real>());
+    const std::size_t vectors = std::min(kVectors, (H - first + kLanes<Real> - 1) / kLanes<Real>);
     for (const Real* const row : gradient) {
-      for (std::size_t j = first; j < last; ++j) args.d_bias[j] += row[j];
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t column = first + v * kLanes<Real>;
+        sum[v] = hn::Add(sum[v], load_part(row + column, H - column));
+      }
+    }
+    for (std::size_t v = 0; v < vectors; ++v) {
+      const std::size_t column = first + v * kLanes<Real>;
+      store_part(sum[v], args.d_bias.data() + column, H - column);
     }
   });
 }
 
-template <class Real>
+template <class Operand, class Real = typename Operand::Real>
 void run_embedding_gradient(CpuContext& context, const EmbeddingGradient<Real>& args) {
-  run_token_gradients(context, args);
-  run_weight_gradients(context, args);
+  run_token_gradients<Operand>(context, args);
+  run_weight_gradients<Operand>(context, args);
 }
 
-void project_f32(CpuContext& context, const ProjectTokens<float>& args) { run_project(context, args); }
-void project_f64(CpuContext& context, const ProjectTokens<double>& args) { run_project(context, args); }
-void gradient_f32(CpuContext& context, const EmbeddingGradient<float>& args) { run_embedding_gradient(context, args); }
-void gradient_f64(CpuContext& context, const EmbeddingGradient<double>& args) { run_embedding_gradient(context, args); }
+void project_f32(CpuContext& context, const ProjectTokens<float>& args) { run_project<Exact<float>>(context, args); }
+void project_f64(CpuContext& context, const ProjectTokens<double>& args) { run_project<Exact<double>>(context, args); }
+void gradient_f32(CpuContext& context, const EmbeddingGradient<float>& args) {
+  run_embedding_gradient<Exact<float>>(context, args);
+}
+void gradient_f64(CpuContext& context, const EmbeddingGradient<double>& args) {
+  run_embedding_gradient<Exact<double>>(context, args);
+}
+#if REEL_BF16
+void project_bf16(CpuContext& context, const ProjectTokens<float>& args) { run_project<Bf16>(context, args); }
+void gradient_bf16(CpuContext& context, const EmbeddingGradient<float>& args) {
+  run_embedding_gradient<Bf16>(context, args);
+}
+#else
+void project_bf16(CpuContext&, const ProjectTokens<float>&) { fail("project_tokens: {}", kNoBf16); }
+void gradient_bf16(CpuContext&, const EmbeddingGradient<float>&) { fail("embedding_gradient: {}", kNoBf16); }
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace reel
@@ -132,12 +160,15 @@ namespace reel {
 
 HWY_EXPORT(project_f32);
 HWY_EXPORT(project_f64);
+HWY_EXPORT(project_bf16);
 HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
+HWY_EXPORT(gradient_bf16);
 
 namespace cpu {
 void project_tokens(CpuContext& context, const ProjectTokens<float>& args) {
   context.arena.reset();
+  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(project_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(project_f32)(context, args);
 }
 
@@ -148,6 +179,7 @@ void project_tokens(CpuContext& context, const ProjectTokens<double>& args) {
 
 void embedding_gradient(CpuContext& context, const EmbeddingGradient<float>& args) {
   context.arena.reset();
+  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(gradient_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(gradient_f32)(context, args);
 }
 

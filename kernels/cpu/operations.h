@@ -31,5 +31,7 @@ void clip_gradient(CpuContext& context, const ClipGradient<Real>& args);
 
 /// The instruction set that run-time dispatch chose, as Highway names it.
 const char* instruction_set();
+/// Whether it multiplies bfloat16 (AVX512-BF16), which mixed precision needs.
+bool has_bf16();
 
 }  // namespace reel::cpu

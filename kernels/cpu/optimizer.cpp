@@ -5,8 +5,8 @@
 #include "hwy/foreach_target.h"
 // foreach_target.h comes first
 #include "hwy/highway.h"
+#include "kernels/cpu/operands-inl.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/products-inl.h"
 #include "kernels/optimizer_rates.h"
 
 HWY_BEFORE_NAMESPACE();

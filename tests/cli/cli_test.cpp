@@ -6,6 +6,7 @@
 
 #include "host/files/safetensors.h"
 #include "host/model/checkpoint.h"
+#include "kernels/make_backend.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -210,10 +211,18 @@ TEST_F(Program, SaysHowLongEachPartTook) {
 
 TEST_F(Program, WhatOnlyAGpuHasIsRefusedOnTheCpu) {
   const std::string cpu = "train --device cpu --data " + fixture("aclImdb.tar.gz").string();
-  for (const char* flags :
-       {" --precision mixed", " --recurrence cudnn", " --recurrence cudnn-standard", " --profile 3"}) {
+  for (const char* flags : {" --recurrence cudnn", " --recurrence cudnn-standard", " --profile 3"}) {
     expect_failure(cpu + flags, 1, "needs --device cuda, found cpu");
   }
+}
+
+TEST_F(Program, MixedPrecisionOnTheCpuTrainsOrSaysWhatItNeeds) {
+  const std::string flags =
+      "train --device cpu --precision mixed --data " + fixture("aclImdb.tar.gz").string() + kSmall;
+  if (!cpu_has_bf16()) return expect_failure(flags, 1, "needs a CUDA device or a processor with AVX512-BF16");
+  const Result result = reel(flags);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("bfloat16 products"));
 }
 
 TEST_F(Program, DivergenceExits3) {

@@ -29,6 +29,7 @@ std::ostream& operator<<(std::ostream& out, const TestDevice& device) { return o
 std::vector<TestDevice> all_devices() {
   using Kind = TestDevice::Kind;
   return {{.name = "Cpu"},
+          {.name = "CpuMixed", .precision = Precision::kMixed, .tolerances = kBfloat16},
           {.name = "Emulator", .kind = Kind::kEmulator},
           {.name = "EmulatorMixed", .kind = Kind::kEmulator, .precision = Precision::kMixed, .tolerances = kMixed},
           {.name = "EmulatorCudnn", .kind = Kind::kEmulator, .recurrence = Recurrence::kCudnn},
@@ -41,6 +42,9 @@ std::vector<TestDevice> all_devices() {
 std::string why_not(const TestDevice& device) {
   if (device.kind == TestDevice::Kind::kEmulator && !REEL_EMULATOR)
     return "needs the CUDA toolkit's headers and x86-64";
+  if (device.kind == TestDevice::Kind::kCpu && device.precision == Precision::kMixed && !cpu_has_bf16()) {
+    return "needs a processor with AVX512-BF16";
+  }
   if (device.kind == TestDevice::Kind::kGpu && best_device() != DeviceKind::kCuda) return describe_cuda();
   return "";
 }

@@ -124,11 +124,14 @@ TEST_P(Operations, EveryInstructionSetAgreesWithFloat64) {
 }
 
 TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
-  const Results one = run_problem(*make_cpu_backend<float>(1), problem());
-  for (const int threads : {2, 3, 7}) {
-    SCOPED_TRACE(threads);
-    const Results many = run_problem(*make_cpu_backend<float>(threads), problem());
-    expect_same_bits(many, one);
+  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+    if (precision == Precision::kMixed && !cpu_has_bf16()) GTEST_SKIP() << "mixed: needs a processor with AVX512-BF16";
+    const Results one = run_problem(*make_cpu_backend<float>(1, precision), problem());
+    for (const int threads : {2, 3, 7}) {
+      SCOPED_TRACE(threads);
+      const Results many = run_problem(*make_cpu_backend<float>(threads, precision), problem());
+      expect_same_bits(many, one);
+    }
   }
 }
 

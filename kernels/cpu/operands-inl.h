@@ -1,0 +1,139 @@
+// Vectors, and what products multiply: numbers as they are, or rounded to bfloat16. Compiled once for each instruction
+// set (Highway).
+
+#if defined(REEL_KERNELS_CPU_OPERANDS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REEL_KERNELS_CPU_OPERANDS_INL_H_
+#undef REEL_KERNELS_CPU_OPERANDS_INL_H_
+#else
+#define REEL_KERNELS_CPU_OPERANDS_INL_H_
+#endif
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+
+// Targets whose processors may have AVX512-BF16; has_bf16() tells at run time. Written as assembly because Highway's
+// target does not include it.
+#undef REEL_BF16
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+#define REEL_BF16 1
+#else
+#define REEL_BF16 0
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace reel {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class Real>
+using Tag = hn::ScalableTag<Real>;
+template <class Real>
+using Vector = hn::Vec<Tag<Real>>;
+template <class Real>
+constexpr std::size_t kLanes = hn::MaxLanes(Tag<Real>());
+
+/// Asks for `count` elements before they are needed: gathered rows lie where the hardware does not expect them.
+template <class Real>
+HWY_INLINE void prefetch_row(const Real* from, std::size_t count) {
+  constexpr std::size_t kLine = 64 / sizeof(Real);
+  for (std::size_t i = 0; i < count; i += kLine) hwy::Prefetch(from + i);
+}
+
+/// The first `count` lanes from memory (zero after them); `count` may exceed the vector.
+template <class Real>
+HWY_INLINE Vector<Real> load_part(const Real* from, std::size_t count) {
+  const Tag<Real> d;
+  if (count >= kLanes<Real>) return hn::LoadU(d, from);
+  alignas(64) Real lanes[kLanes<Real>] = {};
+  std::memcpy(lanes, from, count * sizeof(Real));
+  return hn::Load(d, lanes);
+}
+
+template <class Real>
+HWY_INLINE void store_part(Vector<Real> v, Real* to, std::size_t count) {
+  const Tag<Real> d;
+  if (count >= kLanes<Real>) {
+    hn::StoreU(v, d, to);
+    return;
+  }
+  alignas(64) Real lanes[kLanes<Real>];
+  hn::Store(v, d, lanes);
+  std::memcpy(to, lanes, count * sizeof(Real));
+}
+
+/// Factors as they are.
+template <class RealT>
+struct Exact {
+  using Real = RealT;                         // of the sums
+  using Word = RealT;                         // what factors are kept in
+  static constexpr std::size_t kPerWord = 1;  // factors, of consecutive k
+
+  static Word word(Real first, Real) { return first; }
+  static HWY_INLINE Vector<Word> words(Vector<Real> first, Vector<Real>) { return first; }
+  static HWY_INLINE Vector<Real> multiply_add(Vector<Word> a, Vector<Word> b, Vector<Real> sum) {
+    return hn::MulAdd(a, b, sum);
+  }
+};
+
+#if !REEL_BF16
+constexpr const char* kNoBf16 = "mixed precision on a processor without AVX512-BF16";
+#else
+/// Factors rounded to bfloat16 (to nearest, ties to even), those of k and k + 1 in a word; sums are float32.
+struct Bf16 {
+  using Real = float;
+  using Word = std::uint32_t;
+  static constexpr std::size_t kPerWord = 2;
+  using Rounded = hn::Vec<hn::Rebind<std::uint16_t, Tag<float>>>;
+
+  static Word round(float value) {
+    if (std::isnan(value)) return 0x7FC0;
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+  }
+  static Word word(float first, float second) { return round(first) | round(second) << 16; }
+
+  static HWY_INLINE Rounded round(Vector<float> v) {
+    Rounded rounded;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(rounded.raw) : "v"(v.raw));
+    return rounded;
+  }
+  static HWY_INLINE Vector<Word> words(Vector<float> first, Vector<float> second) {
+    alignas(64) static constexpr std::uint16_t kInterleave[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const Vector<Word> order = hn::BitCast(Tag<Word>(), hn::Load(Tag<std::uint16_t>(), kInterleave));
+    Vector<Word> words;
+    asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(words.raw) : "v"(second.raw), "v"(first.raw));
+    asm("vpermw %1, %2, %0" : "=v"(words.raw) : "v"(words.raw), "v"(order.raw));
+    return words;
+  }
+  static HWY_INLINE Vector<float> multiply_add(Vector<Word> a, Vector<Word> b, Vector<float> sum) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+    return sum;
+  }
+};
+#endif
+
+/// How many words hold `count` factors.
+template <class Operand>
+constexpr std::size_t words_for(std::size_t count) {
+  return (count + Operand::kPerWord - 1) / Operand::kPerWord;
+}
+
+// The sums of a tile stay in registers only where every loop over them is unrolled, which GCC does not always find
+// worth its while.
+#undef REEL_UNROLL
+#define REEL_UNROLL _Pragma("GCC unroll 16")
+
+}  // namespace HWY_NAMESPACE
+}  // namespace reel
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
