@@ -1,132 +1,205 @@
 #!/usr/bin/env python3
-"""Reel against torch.nn.RNN: one epoch of the default recipe at batch 64, alternately, on the same cores.
+"""Reel against PyTorch and Keras on the CPU: the recipe's model, data, optimizer, clipping and masking, batch 64.
 
-    ./run reel prepare --data aclImdb_v1.tar.gz --out imdb
-    bench/compare_torch.py --reel build/cpu/host/cli/reel --data imdb --threads 2 --rounds 2 --json bench/results/NAME.json
+    ./run bench peers [--data PATH]     makes the virtual environment of bench/requirements.txt, then runs this
 
-Needs torch, numpy and safetensors. Both sides do the same work: embedding, tanh RNN over at most 200 tokens, the state
-after each review's last token, dropout, dense, BCE on logits, clipping by global norm, Adam. PyTorch runs in each of
-its two ways, padded (all 200 steps) and packed (real tokens only); the faster one is the peer.
+First every peer trains ten steps from the same weights on the same batches without dropout, by its own library's
+convention, which Reel follows: a peer whose losses are not Reel's is refused. Then all take turns, a quarter of an epoch
+each, in every round; what counts is the ratio within a round. Last, each trains the recipe until it reaches 85 % on the
+test reviews. One peer a process, so that none pays for another's threads.
 """
 import argparse
 import json
 import os
-import platform
+import resource
 import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.numpy import load_file
-from torch import nn
+from safetensors.numpy import save_file
 
-VOCABULARY, STEPS, WIDTH, BATCH = 10000, 200, 128, 64
+import measure
+from peer_models import BATCH, RATE, initial_weights, make_peer, read_rows
 
-
-class Classifier(nn.Module):
-    def __init__(self, packed):
-        super().__init__()
-        self.packed = packed
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH)
-        self.rnn = nn.RNN(WIDTH, WIDTH, batch_first=True)
-        self.dropout = nn.Dropout(0.5)
-        self.fc = nn.Linear(WIDTH, 1)
-
-    def forward(self, ids, lengths):
-        embedded = self.embedding(ids)
-        if self.packed:
-            sequence = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-            last = self.rnn(sequence)[1][0]
-        else:
-            outputs = self.rnn(embedded)[0]
-            last = outputs[torch.arange(len(ids)), lengths - 1]
-        return self.fc(self.dropout(last)).squeeze(1)
+PEERS = ("torch_padded", "torch_packed", "torch_compiled", "keras_tensorflow", "keras_torch")
+# Small steps keep apart what computes something else and what rounds otherwise: Keras' bias correction is float32.
+GATE_STEPS, GATE_RATE, TOLERANCE = 10, 1e-4, 1e-4  # relative, of a loss after ten float32 steps
+EPOCHS, WARMUP, WANTED = 4, 0.1, 0.85
 
 
-def read_rows(folder):
-    """Training rows as Reel makes them: the last 200 ids, left-aligned."""
-    tensors = load_file(os.path.join(folder, "tokens.safetensors"))
-    ranks, lengths = tensors["train.ranks"], tensors["train.lengths"]
-    rows = np.zeros((len(lengths), STEPS), dtype=np.int64)
-    kept = np.empty(len(lengths), dtype=np.int64)
-    begin = 0
-    for i, length in enumerate(lengths):
-        ids = ranks[begin : begin + length] + 3
-        begin += length
-        ids = np.where((ids >= VOCABULARY) | (ids == 3), 2, ids)
-        ids = np.concatenate([[1], ids])[-STEPS:]
-        rows[i, : len(ids)] = ids
-        kept[i] = len(ids)
-    return torch.from_numpy(rows), torch.from_numpy(kept), torch.from_numpy(tensors["train.labels"]).float()
+class Server:
+    """One peer's process: answers each line on standard input with a line of JSON."""
+
+    def __init__(self, peer, data, threads):
+        self.rows = read_rows(data, "train")
+        self.make = lambda: make_peer(peer, threads)
+        self.data = data
+        self.quarter = len(self.rows[0]) // BATCH // 4
+
+    def batches(self, order, count):
+        for step in range(count):
+            yield tuple(part[order[step * BATCH:(step + 1) * BATCH]] for part in self.rows)
+
+    def gate(self):
+        """From nothing to ten steps; the first answer, so that its time is that of starting."""
+        model = self.make()
+        losses = [model.step(*batch, dropout=False, rate=GATE_RATE)
+                  for batch in self.batches(np.arange(len(self.rows[0])), GATE_STEPS)]
+        return {"version": model.version, "losses": losses}
+
+    def warm(self):
+        self.model = self.make()
+        for batch in self.batches(np.arange(len(self.rows[0])), 3):
+            self.model.step(*batch)
+        return {}
+
+    def time(self):
+        order = np.random.permutation(len(self.rows[0]))
+        begin = time.perf_counter()
+        for batch in self.batches(order, self.quarter):
+            self.model.step(*batch)
+        return {"seconds_per_step": (time.perf_counter() - begin) / self.quarter}
+
+    def train(self):
+        """The recipe until the wanted accuracy: test accuracies and seconds so far, by epoch."""
+        begin, steps = time.perf_counter(), -(-len(self.rows[0]) // BATCH)
+        model, test, total, step = self.make(), read_rows(self.data, "test"), EPOCHS * steps, 0
+        answer = {"seconds": [], "accuracy": []}
+        while len(answer["accuracy"]) < EPOCHS and max(answer["accuracy"], default=0) < WANTED:
+            for batch in self.batches(np.random.permutation(len(self.rows[0])), steps):
+                warm, left = (step + 1) / (WARMUP * total), (total - step) / ((1 - WARMUP) * total)
+                model.step(*batch, rate=RATE * min(1, warm, left))
+                step += 1
+            right = sum(int(np.sum((model.logits(test[0][i:i + BATCH], test[1][i:i + BATCH]) > 0) == test[2][i:i + BATCH]))
+                        for i in range(0, len(test[0]), BATCH))
+            answer["seconds"].append(time.perf_counter() - begin)
+            answer["accuracy"].append(right / len(test[0]))
+        return answer
+
+    def serve(self):
+        for line in sys.stdin:
+            answer = getattr(self, line.strip())()
+            answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(json.dumps(answer), flush=True)
 
 
-def torch_epoch(rows, lengths, labels, packed):
-    torch.manual_seed(1)
-    model = Classifier(packed)
-    optimizer = torch.optim.Adam(model.parameters())
-    loss_function = nn.BCEWithLogitsLoss()
-    order = torch.randperm(len(rows))
-    start = time.perf_counter()
-    for first in range(0, len(rows), BATCH):
-        batch = order[first : first + BATCH]
-        ids = rows[batch]
-        ids = torch.where(torch.rand(ids.shape) < 0.2, 2, ids)
-        optimizer.zero_grad()
-        loss_function(model(ids, lengths[batch]), labels[batch]).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    return time.perf_counter() - start
+class Peer:
+    """The other end of a Server."""
+
+    def __init__(self, name, data, threads):
+        command = [sys.executable, __file__, "--serve", name, "--data", data, "--threads", str(threads)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+
+    def ask(self, what):
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        return None
 
 
-def reel_epoch(program, data, threads):
-    with tempfile.TemporaryDirectory() as folder:
-        run = os.path.join(folder, "run")
-        command = [program, "train", "--data", data, "--out", run, "--epochs", "1", "--threads", str(threads), "--quiet"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with open(os.path.join(run, "summary.json")) as file:
-            summary = json.load(file)
-    return summary["epoch_seconds"][0], summary["peak_rss_bytes"], summary["device"]
+class Reel:
+    def __init__(self, program, data, threads, folder):
+        self.folder = folder
+        self.command = [program, "train", "--device", "cpu", "--data", data, "--threads", threads, "--quiet"]
+
+    def train(self, *flags):
+        run = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+        seconds, memory, _ = measure.run([*self.command, "--out", run, *flags])
+        return run, seconds, memory
+
+    def losses(self, convention):
+        weights = os.path.join(self.folder, "weights.safetensors")
+        save_file(initial_weights(), weights)
+        run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0, "--shuffle",
+                         "off", "--max-steps", GATE_STEPS, "--log-every", 1, "--schedule", "constant", "--warmup", 0, "--lr",
+                         GATE_RATE)[0]
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if line["split"] == "train"]
+
+    def seconds_per_step(self, quarter, precision):
+        run = self.train("--max-steps", quarter, "--evaluate", "end", "--precision", precision)[0]
+        return json.loads((run / "summary.json").read_text())["epoch_seconds"][0] / quarter
+
+    def first_steps(self):
+        """Seconds from the start to ten steps, as far as its peers are asked for at first."""
+        out = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+        begin = time.perf_counter()
+        process = subprocess.Popen([str(word) for word in [*self.command, "--out", out, "--log-every", GATE_STEPS]],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        metrics = out / "metrics.jsonl"
+        while not (metrics.exists() and metrics.stat().st_size > 0):
+            time.sleep(0.001)
+        seconds = time.perf_counter() - begin
+        process.kill()
+        process.wait()
+        return seconds
+
+
+def compare(reel, arguments, result):
+    result["losses"] = {convention: reel.losses(convention) for convention in ("torch", "keras")}
+    peers = {}
+    for name in arguments.peers.split(","):
+        begin = time.perf_counter()
+        peer = Peer(name, arguments.data, arguments.threads)
+        answer = peer.ask("gate")
+        entry = result["peers"][name] = {"start_seconds": time.perf_counter() - begin}
+        if answer is None:
+            entry["refused"] = "does not run here"
+            continue
+        entry["version"], expected = answer["version"], result["losses"][name.split("_")[0]]
+        entry["loss_difference"] = max(abs(a - b) / b for a, b in zip(answer["losses"], expected, strict=True))
+        print(f"{name}: largest relative difference of a loss {entry['loss_difference']:.1e}", flush=True)
+        if entry["loss_difference"] > TOLERANCE:
+            entry["refused"] = "other losses than Reel's"
+            continue
+        peer.ask("warm")
+        peers[name] = peer
+    precisions = ["float32", "mixed"] if "with BF16" in measure.run([reel.command[0], "info"])[2] else ["float32"]
+    quarter = 25000 // BATCH // 4
+    for _ in range(arguments.rounds):
+        for name, peer in peers.items():
+            entry, theirs = result["peers"][name], peer.ask("time")["seconds_per_step"]
+            entry.setdefault("seconds_per_step", []).append(theirs)
+            for precision in precisions:
+                ours = reel.seconds_per_step(quarter, precision)
+                result["reel"][precision].append(ours)
+                entry.setdefault(f"ratios_{precision}", []).append(theirs / ours)
+            print(f"{name}: {entry['ratios_float32'][-1]:.1f} times Reel's", flush=True)
+    return peers
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reel", required=True)
-    parser.add_argument("--data", required=True, help="a prepared folder")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--json")
+    parser.add_argument("--reel", type=os.path.abspath)
+    parser.add_argument("--data", type=os.path.abspath, required=True, help="a prepared folder")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--no-training", action="store_true", help="leave out the time to 85 %%")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows, lengths, labels = read_rows(arguments.data)
-    seconds = {"reel": [], "torch_padded": [], "torch_packed": []}
-    for _ in range(arguments.rounds):
-        reel, rss, device = reel_epoch(arguments.reel, arguments.data, arguments.threads)
-        seconds["reel"].append(reel)
-        seconds["torch_padded"].append(torch_epoch(rows, lengths, labels, packed=False))
-        seconds["torch_packed"].append(torch_epoch(rows, lengths, labels, packed=True))
-        print({name: round(times[-1], 2) for name, times in seconds.items()}, flush=True)
-    best = {name: min(times) for name, times in seconds.items()}
-    peer = min(best["torch_padded"], best["torch_packed"])
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    result = {
-        "what": "seconds of one training epoch, 25,000 reviews, batch 64",
-        "seconds": seconds,
-        "ratio": peer / best["reel"],
-        "reel_peak_rss_bytes": rss,
-        "device": device,
-        "threads": arguments.threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": commit,
-        "command": "bench/compare_torch.py --reel REEL --data IMDB "
-        f"--threads {arguments.threads} --rounds {arguments.rounds}",
-    }
-    print(f"ratio: Reel is {result['ratio']:.1f} times as fast as the faster of PyTorch's two ways")
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
+    if arguments.serve:
+        return Server(arguments.serve, arguments.data, arguments.threads).serve()
+    result = measure.origin("./run bench peers") | {
+        "threads": arguments.threads, "batch": BATCH, "peers": {}, "reel": {"float32": [], "mixed": []}}
+    with tempfile.TemporaryDirectory() as folder:
+        reel = Reel(arguments.reel, arguments.data, arguments.threads, folder)
+        peers = compare(reel, arguments, result)
+        result["reel"]["start_seconds"] = [reel.first_steps() for _ in range(5)]
+        result["reel"]["peak_bytes"] = reel.train("--max-steps", 100)[2]
+        for name, peer in peers.items():
+            entry = result["peers"][name]
+            entry["peak_bytes"] = peer.ask("time")["peak_bytes"]
+            if not arguments.no_training:
+                entry["training"] = peer.ask("train")
+                print(f"{name}: {entry['training']}", flush=True)
+    measure.write("peers_cpu", result)
 
 
 main()

@@ -1,0 +1,138 @@
+"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: what bench/peers.py compares with Reel."""
+import os
+import sys
+
+import numpy as np
+from safetensors.numpy import load_file
+
+VOCABULARY, STEPS, WIDTH, BATCH = 10000, 200, 128, 64
+UNKNOWN, DROPOUT, WORD_DROPOUT, RATE = 2, 0.5, 0.2, 1e-3
+
+
+def read_rows(folder, split):
+    """Rows as Reel makes them, the last 200 ids, left-aligned: ids [N, 200], lengths [N], labels [N]."""
+    tensors = load_file(os.path.join(folder, "tokens.safetensors"))
+    ranks, lengths = tensors[f"{split}.ranks"], tensors[f"{split}.lengths"]
+    rows, kept, begin = np.zeros((len(lengths), STEPS), dtype=np.int64), np.empty(len(lengths), dtype=np.int64), 0
+    for i, length in enumerate(lengths):
+        ids = ranks[begin:begin + length] + 3
+        begin += length
+        ids = np.concatenate([[1], np.where((ids >= VOCABULARY) | (ids == 3), UNKNOWN, ids)])[-STEPS:]
+        rows[i, :len(ids)], kept[i] = ids, len(ids)
+    return rows, kept, tensors[f"{split}.labels"].astype(np.float32)
+
+
+def initial_weights():
+    """Drawn as Keras draws them; PyTorch's names and layouts."""
+    random = np.random.default_rng(1)
+    uniform = lambda limit, *shape: random.uniform(-limit, limit, shape).astype(np.float32)
+    orthogonal, upper = np.linalg.qr(random.normal(size=(WIDTH, WIDTH)))
+    return {"embedding.weight": uniform(0.05, VOCABULARY, WIDTH),
+            "rnn.weight_ih_l0": uniform((6 / (2 * WIDTH)) ** 0.5, WIDTH, WIDTH),
+            "rnn.weight_hh_l0": np.ascontiguousarray((orthogonal * np.sign(np.diag(upper))).T, dtype=np.float32),
+            "rnn.bias_ih_l0": np.zeros(WIDTH, np.float32), "rnn.bias_hh_l0": np.zeros(WIDTH, np.float32),
+            "fc.weight": uniform((6 / (WIDTH + 1)) ** 0.5, 1, WIDTH), "fc.bias": np.zeros(1, np.float32)}
+
+
+class TorchPeer:
+    """nn.RNN in one of its ways: padded, packed, or padded and compiled."""
+
+    def __init__(self, way, threads):
+        import torch
+        from torch import nn
+
+        torch.set_num_threads(threads)
+        self.torch = torch
+        self.version = f"PyTorch {torch.__version__}"
+
+        class Classifier(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.embedding = nn.Embedding(VOCABULARY, WIDTH)
+                self.rnn = nn.RNN(WIDTH, WIDTH, batch_first=True)
+                self.dropout = nn.Dropout(DROPOUT)
+                self.fc = nn.Linear(WIDTH, 1)
+
+            def forward(self, ids, lengths):
+                embedded = self.embedding(ids)
+                if way == "packed":
+                    sequence = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True,
+                                                                 enforce_sorted=False)
+                    last = self.rnn(sequence)[1][0]
+                else:
+                    last = self.rnn(embedded)[0][torch.arange(len(ids)), lengths - 1]
+                return self.fc(self.dropout(last)).squeeze(1)
+
+        self.model = Classifier()
+        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in initial_weights().items()})
+        self.model.rnn.bias_hh_l0.requires_grad_(False)  # the second bias would double the step of the first
+        self.optimizer = torch.optim.Adam((p for p in self.model.parameters() if p.requires_grad), lr=RATE)
+        self.run = torch.compile(self.model) if way == "compiled" else self.model
+
+    def step(self, ids, lengths, labels, dropout=True, rate=RATE):
+        torch = self.torch
+        self.model.train(dropout)
+        self.optimizer.param_groups[0]["lr"] = rate
+        ids = torch.from_numpy(ids)
+        if dropout:
+            ids = torch.where(torch.rand(ids.shape) < WORD_DROPOUT, UNKNOWN, ids)
+        self.optimizer.zero_grad()
+        logits = self.run(ids, torch.from_numpy(lengths))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item()
+
+    def logits(self, ids, lengths):
+        self.model.eval()
+        with self.torch.inference_mode():
+            return self.model(self.torch.from_numpy(ids), self.torch.from_numpy(lengths)).numpy()
+
+
+class KerasPeer:
+    """SimpleRNN with mask_zero, trained by Keras' own train_on_batch."""
+
+    def __init__(self, backend, threads):
+        os.environ["KERAS_BACKEND"] = backend
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        import keras
+
+        if backend == "torch":
+            import torch
+
+            torch.set_num_threads(threads)
+        else:
+            import tensorflow
+
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
+        self.version = f"Keras {keras.__version__}, {backend} " + sys.modules[backend].__version__
+        self.dropout = keras.layers.Dropout(DROPOUT)
+        self.model = keras.Sequential([
+            keras.layers.Embedding(VOCABULARY, WIDTH, mask_zero=True), keras.layers.SimpleRNN(WIDTH), self.dropout,
+            keras.layers.Dense(1)])
+        self.model.build((None, STEPS))
+        weights = initial_weights()
+        self.model.set_weights([
+            weights["embedding.weight"], weights["rnn.weight_ih_l0"].T, weights["rnn.weight_hh_l0"].T,
+            weights["rnn.bias_ih_l0"], weights["fc.weight"].T, weights["fc.bias"]])
+        self.model.compile(optimizer=keras.optimizers.Adam(RATE, global_clipnorm=1.0),
+                           loss=keras.losses.BinaryCrossentropy(from_logits=True))
+
+    def step(self, ids, lengths, labels, dropout=True, rate=RATE):
+        self.dropout.rate = DROPOUT if dropout else 0.0
+        self.model.optimizer.learning_rate.assign(rate)
+        if dropout:
+            ids = np.where((np.random.rand(*ids.shape) < WORD_DROPOUT) & (ids > 0), UNKNOWN, ids)
+        self.model.reset_metrics()
+        return float(np.asarray(self.model.train_on_batch(ids, labels)).reshape(-1)[0])
+
+    def logits(self, ids, lengths):
+        return np.asarray(self.model.predict_on_batch(ids)).squeeze(1)
+
+
+def make_peer(name, threads):
+    """torch_padded, torch_packed, torch_compiled, keras_tensorflow or keras_torch."""
+    family, way = name.split("_")
+    return TorchPeer(way, threads) if family == "torch" else KerasPeer(way, threads)
