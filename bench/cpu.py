@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Measures Reel on this machine's CPU and writes bench/results/*_cpu.json; bench/render.py makes tables of them.
 
-    ./run bench cpu [--data PATH]     PATH: aclImdb_v1.tar.gz or a prepared folder; without, data is found as by reel train
+    ./run bench cpu --data PATH     PATH: aclImdb_v1.tar.gz, or a folder with it; takes about ten minutes on two cores
 
 operations_cpu: each operation of a training step, with this machine's ceilings before and after
-programs_cpu:   whole commands: prepare, load, train to the end, predict, start
+programs_cpu:   whole commands: prepare, load, train to the end in both precisions, predict, start
 scaling_cpu:    a training step by batch, steps, width, vocabulary, threads; a training by the number of reviews
 """
 import argparse
 import json
 import os
 import random
-import statistics
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -56,32 +56,30 @@ def operations(build):
     return {"ceilings": merge(before, benchmark(build / "ceilings_bench", *repeat)), "operations": samples}
 
 
-def training(reel, data, seed, folder):
-    out = folder / f"seed{seed}"
-    seconds, memory, _ = measure.run([reel, "train", "--device", "cpu", "--data", data, "--seed", seed, "--out", out,
-                                      "--quiet"])
+def training(reel, data, precision, seed, out):
+    """From the start of the process to the saved model."""
+    seconds, memory, _ = measure.run([reel, "train", "--device", "cpu", "--data", data, "--precision", precision,
+                                      "--seed", seed, "--evaluate", "end", "--out", out, "--quiet"])
     summary = json.loads((out / "summary.json").read_text())
     return {"seconds": seconds, "peak_bytes": memory, "epoch_seconds": summary["epoch_seconds"],
-            "accuracy": summary["test_accuracy"], "run": out}
+            "accuracy": summary["test_accuracy"]}
 
 
-def programs(reel, build, data, folder):
-    result = {}
-    if not os.path.isdir(data):
-        prepared = folder / "prepared"
-        samples = []
-        for i in range(5):
-            out = folder / f"prepared{i}"
-            samples.append(measure.run([reel, "prepare", "--data", data, "--out", out])[:2])
-        out.rename(prepared)
-        result["prepare"] = {"seconds": [s for s, _ in samples], "peak_bytes": [m for _, m in samples]}
-        data = prepared
+def programs(reel, build, archive, folder):
+    data, result, samples = folder / "prepared", {}, []
+    for _ in range(5):
+        shutil.rmtree(data, ignore_errors=True)
+        samples.append(measure.run([reel, "prepare", "--data", archive, "--out", data])[:2])
+    result["prepare"] = {"seconds": [s for s, _ in samples], "peak_bytes": [m for _, m in samples]}
     result["load"] = benchmark(build / "kernels_bench", f"--data={data}", "--benchmark_repetitions=9")["load_prepared"]
     result["start"] = {"seconds": [measure.run([reel, "--version"])[0] for _ in range(11)]}
-    runs = [training(reel, data, seed, folder) for seed in range(1, 6)]
-    run = runs[0].pop("run")
-    result["train"] = [{key: value for key, value in r.items() if key != "run"} for r in runs]
-    text = "a wonderful film with a good story"
+    precisions = ["float32", "mixed"] if "with BF16" in measure.run([reel, "info"])[2] else ["float32"]
+    result["train"] = {precision: [] for precision in precisions}
+    for seed in range(1, 6):
+        for precision in precisions:
+            run = folder / f"{precision}{seed}"
+            result["train"][precision].append(training(reel, data, precision, seed, run))
+    run, text = folder / "float321", "a wonderful film with a good story"
     result["predict_one"] = {"seconds": [measure.run([reel, "predict", "--device", "cpu", run, text])[0]
                                          for _ in range(11)]}
     reviews = 20000
@@ -114,18 +112,18 @@ def write_reviews(path, count, csv):
 def scaling(reel, build, folder):
     result = {"steps": benchmark(build / "kernels_bench", "--scaling", "--benchmark_repetitions=3",
                                  "--benchmark_min_time=0.1"), "reviews": {}, "vocabulary_limit": {}}
+    train = [reel, "train", "--device", "cpu", "--epochs", 1, "--quiet"]
     for reviews in (1000, 10000, 50000, 200000):
         table = write_reviews(folder / f"{reviews}.csv", reviews, csv=True)
         out = folder / f"run{reviews}"
-        seconds, memory, _ = measure.run([reel, "train", "--device", "cpu", "--data", table, "--epochs", 1, "--evaluate",
-                                          "end", "--out", out, "--quiet"])
+        seconds, memory, _ = measure.run([*train, "--data", table, "--evaluate", "end", "--out", out])
         epoch = json.loads((out / "summary.json").read_text())["epoch_seconds"][0]
         result["reviews"][reviews] = {"seconds": seconds, "epoch_seconds": epoch, "peak_bytes": memory}
         if reviews != 10000:
             table.unlink()
     for limit in (1000, 10000, 50000, 200000):  # 20,000 words occur: more room must cost nothing
-        seconds, memory, _ = measure.run([reel, "train", "--device", "cpu", "--data", folder / "10000.csv", "--epochs", 1,
-                                          "--vocab-size", limit, "--out", folder / f"limit{limit}", "--quiet"])
+        seconds, memory, _ = measure.run([*train, "--data", folder / "10000.csv", "--vocab-size", limit, "--out",
+                                          folder / f"limit{limit}"])
         result["vocabulary_limit"][limit] = {"seconds": seconds, "peak_bytes": memory}
     return result
 
@@ -133,20 +131,20 @@ def scaling(reel, build, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, required=True, help="the build folder")
-    parser.add_argument("--data", type=os.path.abspath, required=True)
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--parts", default="operations,programs,scaling")
     arguments = parser.parse_args()
+    archive = arguments.data / "aclImdb_v1.tar.gz" if arguments.data.is_dir() else arguments.data
+    if not archive.is_file():
+        parser.error(f"--data: found no {archive}, expected aclImdb_v1.tar.gz or a folder with it")
     build, reel = arguments.build / "bench", arguments.build / "host" / "cli" / "reel"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parts = {"operations": lambda: operations(build),
-                 "programs": lambda: programs(reel, build, arguments.data, folder),
+                 "programs": lambda: programs(reel, build, archive, folder),
                  "scaling": lambda: scaling(reel, build, folder)}
         for part in arguments.parts.split(","):
-            origin = measure.origin(f"./run bench cpu --data {os.path.basename(arguments.data)}")
-            measure.write(f"{part}_cpu", {**origin, **parts[part]()})
-    seconds = json.loads((measure.RESULTS / "programs_cpu.json").read_text())["train"]
-    print(f"epoch {statistics.median(r['epoch_seconds'][0] for r in seconds):.2f} s")
+            measure.write(f"{part}_cpu", {**measure.origin("./run bench cpu"), **parts[part]()})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -19,13 +20,22 @@ def processor():
     return platform.processor()
 
 
+def instructions():
+    with open("/proc/cpuinfo") as file:
+        text = file.read()
+    family, model = (re.search(rf"^{key}\s*: (\d+)$", text, re.MULTILINE) for key in ("cpu family", "model"))
+    best = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in text]
+    return f"family {family[1]} model {model[1]}, {best[0]}" if family and model and best else platform.machine()
+
+
 def origin(command):
     """Stands in every result: commit, device, versions, command."""
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     changed = subprocess.run(["git", "-C", str(ROOT), "status", "--porcelain", "--", "kernels", "host"],
                              capture_output=True, text=True)
     return {"commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""), "processor": processor(),
-            "cores": len(os.sched_getaffinity(0)), "system": platform.platform(), "command": command}
+            "instructions": instructions(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform(),
+            "command": command}
 
 
 def run(command, stdin=None, env=None):

@@ -1,5 +1,6 @@
 #include "bench/operations.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -26,11 +27,10 @@ Buffer<float> random(Backend<float>& backend, std::int64_t count, float limit) {
 
 }  // namespace
 
-Operations::Operations(const BackendOptions& options, const Shape& shape, bool ragged)
-    : backend_(make_backend(options)), shape_(shape) {
+Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged) : backend_(backend), shape_(shape) {
   const auto [V, E, H, B, T] = shape;
   const std::int64_t U = max_distinct(shape);
-  Backend<float>& b = *backend_;
+  Backend<float>& b = backend_;
   const Dataset reviews = make_reviews(B, T, V, ragged);
   tokens_ = std::accumulate(reviews.lengths.begin(), reviews.lengths.end(), std::int64_t{0});
   ids_ = to_device(b, reviews.ids);
@@ -62,42 +62,77 @@ Operations::Operations(const BackendOptions& options, const Shape& shape, bool r
   recurrence_forward();
   recurrence_backward();
   embedding_gradient();
-  synchronize();
+  backend_.synchronize();
 }
 
 void Operations::project() {
-  backend_->project_tokens({shape_, index_, embedding_.span(), w_ih_.span(), bias_.span(), projected_.span()});
+  backend_.project_tokens({shape_, index_, embedding_.span(), w_ih_.span(), bias_.span(), projected_.span()});
 }
 
 void Operations::recurrence_forward() {
-  backend_->rnn_forward({.shape = shape_,
-                         .row = row_.span(),
-                         .lengths = lengths_.span(),
-                         .projected = projected_.span(),
-                         .w_hh = w_hh_.span(),
-                         .h = h_.span()});
+  backend_.rnn_forward({.shape = shape_,
+                        .row = row_.span(),
+                        .lengths = lengths_.span(),
+                        .projected = projected_.span(),
+                        .w_hh = w_hh_.span(),
+                        .h = h_.span()});
 }
 
 void Operations::recurrence_backward() {
-  backend_->rnn_backward({.shape = shape_,
-                          .lengths = lengths_.span(),
-                          .h = h_.span(),
-                          .w_hh = w_hh_.span(),
-                          .d_pooled = d_pooled_.span(),
-                          .dz = dz_.span(),
-                          .d_w_hh = d_w_hh_.span()});
+  backend_.rnn_backward({.shape = shape_,
+                         .lengths = lengths_.span(),
+                         .h = h_.span(),
+                         .w_hh = w_hh_.span(),
+                         .d_pooled = d_pooled_.span(),
+                         .dz = dz_.span(),
+                         .d_w_hh = d_w_hh_.span()});
 }
 
 void Operations::embedding_gradient() {
-  backend_->embedding_gradient({.shape = shape_,
-                                .index = index_,
-                                .dz = dz_.span(),
-                                .embedding = embedding_.span(),
-                                .w_ih = w_ih_.span(),
-                                .d_projected = d_projected_.span(),
-                                .d_embedding = d_embedding_.span(),
-                                .d_w_ih = d_w_ih_.span(),
-                                .d_bias = d_bias_.span()});
+  backend_.embedding_gradient({.shape = shape_,
+                               .index = index_,
+                               .dz = dz_.span(),
+                               .embedding = embedding_.span(),
+                               .w_ih = w_ih_.span(),
+                               .d_projected = d_projected_.span(),
+                               .d_embedding = d_embedding_.span(),
+                               .d_w_ih = d_w_ih_.span(),
+                               .d_bias = d_bias_.span()});
+}
+
+std::vector<std::vector<float>> Operations::recurrence_results() const {
+  const auto to_host = [&](const Buffer<float>& buffer) {
+    std::vector<float> values(buffer.size());
+    backend_.download(buffer.span(), std::span(values));
+    return values;
+  };
+  std::vector<std::int32_t> lengths(lengths_.size());
+  backend_.download(lengths_.span(), std::span(lengths));
+  std::vector<std::vector<float>> results{to_host(h_), to_host(dz_), to_host(d_w_hh_)};
+  const auto B = lengths.size(), H = static_cast<std::size_t>(shape_.hidden);
+  for (std::size_t b = 0; b < B; ++b) {
+    const auto length = static_cast<std::size_t>(lengths[b]), T = static_cast<std::size_t>(shape_.steps);
+    for (std::size_t t = length; t < T; ++t) {
+      std::fill_n(results[0].begin() + static_cast<std::ptrdiff_t>(((t + 1) * B + b) * H), H, 0.0f);
+      std::fill_n(results[1].begin() + static_cast<std::ptrdiff_t>((t * B + b) * H), H, 0.0f);
+    }
+  }
+  return results;
+}
+
+double relative_difference(const Operations& actual, const Operations& expected) {
+  const auto found = actual.recurrence_results(), wanted = expected.recurrence_results();
+  double worst = 0;
+  for (std::size_t tensor = 0; tensor < wanted.size(); ++tensor) {
+    double largest = 1e-30, difference = 0;
+    for (std::size_t i = 0; i < wanted[tensor].size(); ++i) {
+      const double apart = std::abs(static_cast<double>(found[tensor][i]) - static_cast<double>(wanted[tensor][i]));
+      largest = std::max(largest, std::abs(static_cast<double>(wanted[tensor][i])));
+      difference = apart > difference || std::isnan(apart) ? apart : difference;
+    }
+    worst = difference / largest > worst || std::isnan(difference) ? difference / largest : worst;
+  }
+  return worst;
 }
 
 }  // namespace reel::bench

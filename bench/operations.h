@@ -2,28 +2,31 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <vector>
 
 #include "host/text/dataset.h"
 #include "kernels/backend.h"
-#include "kernels/make_backend.h"
 
 namespace reel::bench {
 
 class Operations {
  public:
-  Operations(const BackendOptions& options, const Shape& shape, bool ragged);
+  /// Everything has run once.
+  Operations(Backend<float>& backend, const Shape& shape, bool ragged);
 
   void project();
   void recurrence_forward();
   void recurrence_backward();
   void embedding_gradient();
-  void synchronize() { backend_->synchronize(); }
 
   std::int64_t tokens() const { return tokens_; }  // that rows really have
+  /// What a pass of the recurrence reads and writes, at least.
+  std::int64_t recurrence_bytes() const { return static_cast<std::int64_t>((h_.size() + dz_.size()) * sizeof(float)); }
+  /// h, dz and d_w_hh, those of steps after a row's end left out: what the recurrence computed.
+  std::vector<std::vector<float>> recurrence_results() const;
 
  private:
-  std::unique_ptr<Backend<float>> backend_;
+  Backend<float>& backend_;
   Shape shape_;
   std::int64_t tokens_ = 0;
   TokenIndex index_;
@@ -31,5 +34,8 @@ class Operations {
   Buffer<float> embedding_, w_ih_, bias_, w_hh_, projected_, h_, d_pooled_;
   Buffer<float> dz_, d_w_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
 };
+
+/// The largest difference of an element from `expected`, relative to the largest magnitude in its tensor.
+double relative_difference(const Operations& actual, const Operations& expected);
 
 }  // namespace reel::bench

@@ -1,4 +1,4 @@
-"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: what bench/peers.py compares with Reel."""
+"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: the peers of bench/peers.py."""
 import os
 import sys
 

@@ -4,9 +4,9 @@
     ./run bench peers [--data PATH]     makes the virtual environment of bench/requirements.txt, then runs this
 
 First every peer trains ten steps from the same weights on the same batches without dropout, by its own library's
-convention, which Reel follows: a peer whose losses are not Reel's is refused. Then all take turns, a quarter of an epoch
-each, in every round; what counts is the ratio within a round. Last, each trains the recipe until it reaches 85 % on the
-test reviews. One peer a process, so that none pays for another's threads.
+convention, which Reel follows: a peer whose losses are not Reel's is refused. Then all take turns, a quarter of an
+epoch each, in every round; what counts is the ratio within a round. Last, each trains the recipe until it reaches 85 %
+on the test reviews. One peer a process, so that none pays for another's threads.
 """
 import argparse
 import json
@@ -73,8 +73,10 @@ class Server:
                 warm, left = (step + 1) / (WARMUP * total), (total - step) / ((1 - WARMUP) * total)
                 model.step(*batch, rate=RATE * min(1, warm, left))
                 step += 1
-            right = sum(int(np.sum((model.logits(test[0][i:i + BATCH], test[1][i:i + BATCH]) > 0) == test[2][i:i + BATCH]))
-                        for i in range(0, len(test[0]), BATCH))
+            right = 0
+            for i in range(0, len(test[0]), BATCH):
+                ids, lengths, labels = (part[i:i + BATCH] for part in test)
+                right += int(np.sum((model.logits(ids, lengths) > 0) == labels))
             answer["seconds"].append(time.perf_counter() - begin)
             answer["accuracy"].append(right / len(test[0]))
         return answer
@@ -116,9 +118,9 @@ class Reel:
     def losses(self, convention):
         weights = os.path.join(self.folder, "weights.safetensors")
         save_file(initial_weights(), weights)
-        run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0, "--shuffle",
-                         "off", "--max-steps", GATE_STEPS, "--log-every", 1, "--schedule", "constant", "--warmup", 0, "--lr",
-                         GATE_RATE)[0]
+        run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0,
+                         "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr", GATE_RATE,
+                         "--max-steps", GATE_STEPS, "--log-every", 1)[0]
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         return [line["loss"] for line in lines if line["split"] == "train"]
 

@@ -2,30 +2,27 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
-#include "kernels/make_backend.h"
+#include "kernels/backend.h"
 
 namespace reel::bench {
 
 /// The recipe's model, dropout and Adam on one ragged batch; everything has run once.
 class Training {
  public:
-  Training(const BackendOptions& options, const Shape& shape);
+  Training(Backend<float>& backend, const Shape& shape);
 
   void select();
   void forward() { model_.forward(); }
   void backward() { model_.backward(stats_.span()); }
   void optimizer_step() { optimizer_.step(model_, 1e-3, {.norm = 1}, stats_.span()); }
   void step();
-  void synchronize() { backend_->synchronize(); }
 
   std::int64_t tokens() const { return tokens_; }  // that rows really have
 
  private:
-  std::unique_ptr<Backend<float>> backend_;
   ModelConfig config_;
   Classifier<float> model_;
   Optimizer<float> optimizer_;

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Makes the tables and the plot of bench/README.md from bench/results/*.json.
+
+    ./run bench render
+
+Each table stands between the lines <!-- NAME --> and <!-- end -->. Medians everywhere; nothing is measured here.
+"""
+import json
+import re
+from statistics import mean, median
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402: after the choice of a backend
+
+import measure  # noqa: E402
+
+README = measure.ROOT / "bench" / "README.md"
+HOLDS, FALLS_SHORT = "yes", "**no**"
+
+
+def load(name):
+    path = measure.RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def source(result):
+    return (f"`{result['command']}`, commit {result['commit']}, {result['cores']} cores of an {result['processor']}"
+            f"{', ' + result['instructions'] if 'instructions' in result else ''}.")
+
+
+def rate(result, name, key="FLOP/s"):
+    return median(result[name][key])
+
+
+def operations_table(result):
+    operations, ceilings, rows = result["operations"], result["ceilings"], []
+    threads = sorted({int(t) for name in operations for t in re.findall(r"threads:(\d+)", name)})
+    few, most = threads[0], threads[-1]
+    sgemm = rate(ceilings, f"sgemm/threads:{most}")
+    for name, sample in operations.items():
+        if f"threads:{most}" not in name:
+            continue
+        operation, precision, _, *shape = name.split("/")
+        alone = median(operations[name.replace(f"threads:{most}", f"threads:{few}")]["us"])
+        time = median(sample["us"])
+        flops = rate(operations, name) if "FLOP/s" in sample else None
+        rows.append([operation.replace("_", " ") + (", full rows" if shape[-1] == "full" else ""), precision,
+                     f"{alone:,.0f}", f"{time:,.0f}", f"{alone / time:.2f}", f"{flops / 1e9:.0f}" if flops else "",
+                     f"{100 * flops / sgemm:.0f} %" if flops else ""])
+    copy = rate(ceilings, f"copy/threads:{most}", "bytes_per_second")
+    ceiling = (f"Ceilings, measured before and after: sgemm {rate(ceilings, f'sgemm/threads:{few}') / 1e9:.0f} GFLOP/s "
+               f"on {few} thread, {sgemm / 1e9:.0f} on {most}; copy {copy / 1e9:.0f} GB/s. {source(result)}")
+    head = ["operation, B 64, T 200, H 128", "precision", f"us, {few} thread", f"us, {most} threads", "times faster",
+            "GFLOP/s", "of sgemm"]
+    return table(head, rows) + "\n\n" + ceiling
+
+
+def programs_table(result):
+    rows = [["prepare aclImdb_v1.tar.gz", f"{median(result['prepare']['seconds']):.2f} s",
+             f"{max(result['prepare']['peak_bytes']) / 1e6:.0f} MB"],
+            ["read the prepared folder", f"{median(result['load']['us']) / 1e3:.0f} ms", ""],
+            ["start (`reel --version`)", f"{1e3 * median(result['start']['seconds']):.0f} ms", ""],
+            ["predict one text", f"{1e3 * median(result['predict_one']['seconds']):.0f} ms", ""],
+            [f"predict {result['predict_bulk']['reviews']:,} texts",
+             f"{median(result['predict_bulk']['seconds']):.2f} s", ""]]
+    for precision, runs in result["train"].items():
+        accuracies = [100 * run["accuracy"] for run in runs]
+        rows.append([f"train the recipe, {precision}, to {mean(accuracies):.2f} % ({min(accuracies):.1f} to "
+                     f"{max(accuracies):.1f}, seeds 1 to 5)", f"{median(run['seconds'] for run in runs):.1f} s",
+                     f"{max(run['peak_bytes'] for run in runs) / 1e6:.0f} MB"])
+    return table(["from the start of the process to its end", "time", "peak memory"], rows) + "\n\n" + source(result)
+
+
+def peers_table(result):
+    ours, rows = result["reel"], []
+
+    def row(name, entry, ratios):
+        training = entry.get("training", {})
+        reached = training and training["accuracy"][-1] >= 0.85
+        rows.append([name, f"{1e3 * median(entry['seconds_per_step']):.1f}", *ratios,
+                     f"{training['seconds'][-1]:.0f} s" if reached else "", f"{entry['start_seconds']:.1f} s",
+                     f"{entry['peak_bytes'] / 1e6:,.0f} MB"])
+
+    programs = load("programs_cpu")
+    for precision in ("float32", "mixed"):
+        if ours[precision]:
+            runs = [run for run in programs["train"][precision] if run["accuracy"] >= 0.85]
+            entry = {"seconds_per_step": ours[precision], "start_seconds": median(ours["start_seconds"]),
+                     "peak_bytes": ours["peak_bytes"],
+                     "training": {"accuracy": [0.85], "seconds": [median(run["seconds"] for run in runs)]}}
+            row(f"Reel, {precision}", entry, ["", ""])
+    for name, entry in result["peers"].items():
+        if "refused" in entry:
+            rows.append([name, entry["refused"], "", "", "", "", ""])
+            continue
+        ratios = [f"{median(entry[key]):.1f}" if key in entry else "" for key in ("ratios_float32", "ratios_mixed")]
+        row(f"{name.replace('_', ', ')} ({entry['version']})", entry, ratios)
+    head = ["", "ms a step", "times Reel's", "times Reel's mixed", "to 85 %", "start", "peak memory"]
+    gate = max(entry.get("loss_difference", 0) for entry in result["peers"].values())
+    return table(head, rows) + f"\n\nLargest relative difference of a loss in ten steps: {gate:.0e}. {source(result)}"
+
+
+def goals_table(operations, programs, peers):
+    ceilings, timed = operations["ceilings"], operations["operations"]
+    most = max(int(t) for name in timed for t in re.findall(r"threads:(\d+)", name))
+    rows = []
+
+    def goal(text, value, shown, holds):
+        rows.append([text, shown.format(value), HOLDS if holds else FALLS_SHORT])
+
+    for peer, text, least in (("torch_padded", "PyTorch's nn.RNN, padded", 12), ("torch_packed", "packed", 8),
+                              ("keras_tensorflow", "Keras", 10)):
+        value = median(peers["peers"][peer]["ratios_float32"])
+        goal(f"an epoch, float32, against {text}: at least {least} times faster", value, "{:.1f}", value >= least)
+    for way in ("forward", "backward"):
+        name = f"recurrence_{way}/float32/threads:{most}/B:64/H:128/ragged"
+        alone = median(timed[name.replace(f"threads:{most}", "threads:1")]["us"])
+        share = 100 * rate(timed, name) / rate(ceilings, f"sgemm/threads:{most}")
+        goal(f"recurrence {way}: at least 60 % of sgemm on all cores", share, "{:.0f} %", share >= 60)
+        if most == 2:
+            value = alone / median(timed[name]["us"])
+            goal(f"recurrence {way}: two threads at least 1.8 times one", value, "{:.2f}", value >= 1.8)
+    runs = programs["train"]["float32"]
+    seconds = median(run["seconds"] for run in runs)
+    reached = all(run["accuracy"] >= 0.85 for run in runs)
+    goal("85 % from the prepared folder to the saved model: at most 15 s", seconds, "{:.1f} s",
+         seconds <= 15 and reached)
+    value = median(programs["prepare"]["seconds"])
+    goal("prepare: at most 6 s", value, "{:.1f} s", value <= 6)
+    value = max(programs["prepare"]["peak_bytes"]) / 1e6
+    goal("prepare: at most 500 MB", value, "{:.0f} MB", value <= 500)
+    value = median(programs["load"]["us"]) / 1e6
+    goal("reading a prepared folder: at most 0.1 s", value, "{:.3f} s", value <= 0.1)
+    value = 1e3 * median(programs["predict_one"]["seconds"])
+    goal("predicting one text: at most 50 ms", value, "{:.0f} ms", value <= 50)
+    bulk = programs["predict_bulk"]
+    value = bulk["reviews"] / median(bulk["seconds"])
+    goal("predicting in bulk: at least 20,000 reviews a second", value, "{:,.0f}", value >= 20000)
+    if "mixed" in programs["train"]:
+        steps = [median(s for run in programs["train"][p] for s in run["epoch_seconds"]) for p in ("float32", "mixed")]
+        goal("an epoch, mixed against float32: at least 2 times faster", steps[0] / steps[1], "{:.2f}",
+             steps[0] >= 2 * steps[1])
+        accuracy = [100 * mean(run["accuracy"] for run in programs["train"][p]) for p in ("float32", "mixed")]
+        difference = accuracy[1] - accuracy[0]
+        goal("mean accuracy of five seeds, mixed minus float32: within 0.3 points", difference, "{:+.2f}",
+             abs(difference) <= 0.3)
+    return table(["goal", "measured", "holds"], rows)
+
+
+def scaling_plot(result, path):
+    plt.rcParams.update({"svg.hashsalt": "reel", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3})
+    figure, axes = plt.subplots(2, 3, figsize=(10, 5.6))
+    for axis, what in zip(axes.flat, ("batch", "steps", "hidden", "vocabulary")):
+        points = sorted((int(name.rsplit(":", 1)[1]), median(sample["us"]) / 1e3)
+                        for name, sample in result["steps"].items() if f"/{what}:" in name)
+        axis.loglog(*zip(*points), marker="o")
+        axis.set(title=f"a step by {what}", xlabel=what, ylabel="ms")
+    points = [(int(reviews), entry) for reviews, entry in result["reviews"].items()]
+    axes[1, 1].loglog([n for n, _ in points], [e["seconds"] for _, e in points], marker="o", label="s, whole command")
+    axes[1, 1].loglog([n for n, _ in points], [e["peak_bytes"] / 1e6 for _, e in points], marker="s", label="MB, peak")
+    axes[1, 1].set(title="one epoch from a CSV file by reviews", xlabel="reviews")
+    axes[1, 1].legend()
+    limits = [(int(limit), entry) for limit, entry in result["vocabulary_limit"].items()]
+    axes[1, 2].semilogx([n for n, _ in limits], [e["seconds"] for _, e in limits], marker="o", label="s")
+    axes[1, 2].semilogx([n for n, _ in limits], [e["peak_bytes"] / 1e8 for _, e in limits], marker="s", label="100 MB")
+    axes[1, 2].set(title="the same by --vocab-size; 20,000 words occur", xlabel="--vocab-size", ylim=(0, None))
+    axes[1, 2].legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    operations, programs = load("operations_cpu"), load("programs_cpu")
+    peers, scaling = load("peers_cpu"), load("scaling_cpu")
+    parts = {}
+    if operations:
+        parts["operations"] = operations_table(operations)
+    if programs:
+        parts["programs"] = programs_table(programs)
+    if peers and programs:
+        parts["peers"] = peers_table(peers)
+    if operations and programs and peers:
+        parts["goals"] = goals_table(operations, programs, peers)
+    if scaling:
+        scaling_plot(scaling, measure.RESULTS / "scaling_cpu.svg")
+        parts["scaling"] = f"![scaling](results/scaling_cpu.svg)\n\n{source(scaling)}"
+    text = README.read_text()
+    for name, part in parts.items():
+        begin = text.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
+        text = text[:begin] + part + "\n" + text[text.index("<!-- end -->", begin):]
+    README.write_text(text)
+    print("bench/README.md")
+
+
+main()
