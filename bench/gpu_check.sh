@@ -2,7 +2,8 @@
 # Checks Reel on a machine with a GPU: tests, compute-sanitizer, timings, training. Runs from a bundle (./run bundle DATA);
 # needs nothing but the driver and, for the parts that use them, compute-sanitizer, cuobjdump and PyTorch.
 #
-#   gpu_check.sh RESULTS [PART...]    RESULTS is a folder; parts: facts tests steps training recurrence peers sanitizer sass
+#   gpu_check.sh RESULTS [PART...]    RESULTS is a folder; parts: facts tests steps training recurrence peers sanitizer sass,
+#                                     and, only if asked for, grid: the recurrence at every batch, length and width
 #
 # Every part has a time limit and writes RESULTS/PART.log; a part that fails does not stop the others. At the end
 # RESULTS/gpu_check.json holds how each ended and everything that was measured, RESULTS/gpu_check.md the same as tables. The
@@ -21,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 seconds_of() {
-  case $1 in facts | sass) echo 30 ;; tests | sanitizer) echo 120 ;; training) echo 150 ;; *) echo 80 ;; esac
+  case $1 in facts | sass) echo 30 ;; tests | sanitizer) echo 120 ;; training) echo 150 ;; grid) echo 3000 ;; *) echo 80 ;; esac
 }
 
 facts() {
@@ -40,15 +41,20 @@ tests() {
   return $failed
 }
 
-time_kernels() {  # NAME FILTER SECONDS
-  "$bundle/bench/kernels_bench" --device=cuda --benchmark_filter="$2" --benchmark_min_time="$3" --benchmark_repetitions=5 \
-    --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
+time_kernels() {  # NAME FILTER SECONDS [FLAGS...]
+  "$bundle/bench/kernels_bench" --device=cuda "${@:4}" --benchmark_filter="$2" --benchmark_min_time="$3" \
+    --benchmark_repetitions=5 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
     --benchmark_out="$results/$1.json" --benchmark_out_format=json
 }
 steps() { time_kernels steps '^(select|forward|backward|optimizer|training)' 0.1; }
 
 # Reel's recurrence and cuDNN's, every algorithm, taking turns.
 recurrence() { time_kernels recurrence '^recurrence' 0.02; }
+
+grid() {
+  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu --format=csv
+  time_kernels grid '^recurrence' 0.01 --grid
+}
 
 # Test accuracy of the recipe, both precisions, three seeds; the CPU's mean is 86.2 %.
 training() {
@@ -97,7 +103,7 @@ write_json() {
   local summary
   {
     printf '{"commit":"%s","parts":[%s]' "$(cat "$bundle/COMMIT")" "$outcomes"
-    for name in steps recurrence peers; do printf ',\n"%s":%s' "$name" "$(content "$results/$name.json")"; done
+    for name in steps recurrence peers grid; do printf ',\n"%s":%s' "$name" "$(content "$results/$name.json")"; done
     printf ',\n"training":{"":null'
     for summary in "$results"/summary-*.json; do
       [[ -e $summary ]] && printf ',\n"%s":%s' "$(basename "$summary" .json)" "$(content "$summary")"
@@ -109,7 +115,7 @@ write_json() {
 write_tables() {
   printf '| part | outcome | seconds |\n| --- | --- | --- |\n%s\n' "$table"
   printf '| timed | median, us |\n| --- | --- |\n'
-  cat "$results"/{steps,recurrence}.log 2>/dev/null | sed -nE 's/^(.*)\/real_time_median +([0-9.]+) us .*/| \1 | \2 |/p'
+  cat "$results"/{steps,recurrence,grid}.log 2>/dev/null | sed -nE 's/^(.*)\/real_time_median +([0-9.]+) us .*/| \1 | \2 |/p'
   grep -h 'us a step' "$results/peers.log" 2>/dev/null | sed -E 's/^(.*[^ ]) +([0-9.]+) us a step.*/| PyTorch \1 | \2 |/'
   printf '\n| trained | |\n| --- | --- |\n'
   awk '/^precision/ { run = $0 } /^test accuracy/ { print "| " run " | " $0 " |" }' "$results/training.log" 2>/dev/null

@@ -107,6 +107,29 @@ def peers_table(result):
     return table(head, rows) + f"\n\nLargest relative difference of a loss in ten steps: {gate:.0e}. {source(result)}"
 
 
+def gpu_table(result):
+    """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out."""
+    medians = {}
+    for part in ("recurrence", "grid"):
+        for row in (result.get(part) or {}).get("benchmarks", []):
+            if row.get("aggregate_name") == "median" and not row.get("error_occurred"):
+                name = re.fullmatch(r"recurrence_(\w+)/([\w-]+)/(.*)/real_time", row["run_name"])
+                operation, variant, shape = name.groups()
+                medians.setdefault((shape, operation), {})[variant] = row["real_time"]
+    rows = []
+    for (shape, operation), times in medians.items():
+        for precision, suffix in (("float32", ""), ("mixed", "-mixed")):
+            peers = {name: time for name, time in times.items()
+                     if name.startswith("cudnn") and name.endswith("-mixed") == (suffix != "")}
+            if precision in times and peers:
+                best = min(peers, key=peers.get)
+                rows.append([f"{operation}, {shape.replace('/', ' ')}", precision, f"{times[precision]:.1f}",
+                             f"{peers[best]:.1f} ({best.removesuffix('-mixed').removeprefix('cudnn-')})",
+                             f"{peers[best] / times[precision]:.1f}"])
+    return table(["recurrence", "precision", "us", "cuDNN, us (algorithm)", "times Reel's"], rows) + (
+        f"\n\n`./run bench gpu`, commit {result['commit'][:7]}.")
+
+
 def goals_table(operations, programs, peers):
     ceilings, timed = operations["ceilings"], operations["operations"]
     most = max(int(t) for name in timed for t in re.findall(r"threads:(\d+)", name))
@@ -188,6 +211,8 @@ def main():
         parts["peers"] = peers_table(peers)
     if operations and programs and peers:
         parts["goals"] = goals_table(operations, programs, peers)
+    if gpu := load("gpu_check"):
+        parts["gpu"] = gpu_table(gpu)
     if scaling:
         scaling_plot(scaling, measure.RESULTS / "scaling_cpu.svg")
         parts["scaling"] = f"![scaling](results/scaling_cpu.svg)\n\n{source(scaling)}"
