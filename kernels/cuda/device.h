@@ -29,11 +29,19 @@
 
 namespace reel::REEL_CUDA_BUILD {
 
+/// Whether the architecture that is compiled for has thread block clusters; kernels that need them are empty elsewhere.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr bool kClusters = false;
+#else
+constexpr bool kClusters = true;
+#endif
+
 struct Launch {
   dim3 grid{1};
   dim3 block{1};
   std::size_t shared = 0;  // bytes of dynamic shared memory
   cudaStream_t stream = nullptr;
+  unsigned cluster = 1;  // blocks of a cluster, along x; grid.x is a multiple
 };
 
 #if defined(__CUDACC__)
@@ -55,13 +63,18 @@ void launch(void (*kernel)(Args), const Launch& launch, const std::type_identity
   config.blockDim = launch.block;
   config.dynamicSmemBytes = launch.shared;
   config.stream = launch.stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {launch.cluster, 1, 1};
+  config.attrs = &attribute;
+  config.numAttrs = launch.cluster > 1 ? 1 : 0;
   check_cuda(cudaLaunchKernelEx(&config, kernel, args), "cudaLaunchKernelEx");
 }
 #elif !defined(REEL_DEVICE_BUILD)
 template <class Args>
 void launch(void (*kernel)(Args), const Launch& launch, const std::type_identity_t<Args>& args) {
   static_assert(std::is_trivially_copyable_v<Args>);
-  emulator::launch({.grid = launch.grid, .block = launch.block, .shared = launch.shared},
+  emulator::launch({.grid = launch.grid, .block = launch.block, .shared = launch.shared, .cluster = launch.cluster},
                    {reinterpret_cast<const void*>(kernel), &args, sizeof args}, [&] { kernel(args); });
 }
 #endif

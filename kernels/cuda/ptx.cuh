@@ -57,6 +57,35 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// This block's number in its cluster.
+__device__ __forceinline__ std::uint32_t cluster_rank() {
+  std::uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
+/// An address in the shared memory of any block of the cluster.
+using ClusterAddress = std::uint32_t;
+
+/// Where block `rank` of the cluster has what this block has at `shared`.
+__device__ __forceinline__ ClusterAddress map_to_block(const void* shared, std::uint32_t rank) {
+  ClusterAddress address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(shared)), "r"(rank));
+  return address;
+}
+
+/// To other blocks only between two cluster barriers: they must have started, and must not end before.
+__device__ __forceinline__ void store_to_cluster(ClusterAddress address, float value) {
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
+}
+
+/// The cluster barrier in two halves. What a thread wrote before it arrives is seen by every thread of the cluster that
+/// has waited; writes between the halves are not, and nobody waits for them. All threads of a warp call it together.
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+
 /// The hardware's tanh, within 2^-10.987 (PTX ISA, tanh.approx.f32).
 __device__ __forceinline__ float tanh_approx(float x) {
   float y;

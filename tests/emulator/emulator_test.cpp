@@ -18,6 +18,7 @@ extern "C" const char* __tsan_default_options() { return "exitcode=0"; }
 namespace reel::emulator {
 namespace {
 
+using cuda_emulated::ClusterMistake;
 using cuda_emulated::Mistake;
 using testing::ContainsRegex;
 using testing::HasSubstr;
@@ -42,6 +43,26 @@ Outcome reverse(Mistake mistake) {
 bool is_reversed(const Outcome& outcome) {
   for (std::size_t i = 0; i < 128; ++i) {
     if (outcome.values[i] != static_cast<float>(63 - i % 64)) return false;
+  }
+  return true;
+}
+
+Outcome pass_on(ClusterMistake mistake) {
+  std::vector<float> in(128);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
+  Outcome outcome{.values = std::vector<float>(256, -1)};
+  try {
+    cuda_emulated::pass_on(mistake, in.data(), outcome.values.data());
+  } catch (const Error& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
+
+/// Block r has the values of block r - 2.
+bool is_passed_on(const Outcome& outcome) {
+  for (std::size_t i = 0; i < 256; ++i) {
+    if (outcome.values[i] != static_cast<float>((i + 64) % 128)) return false;
   }
   return true;
 }
@@ -94,11 +115,40 @@ TEST_P(Emulator, ErrorsNameThreadAndLine) {
               ContainsRegex("block [01] thread [0-9]+: .*sample_kernels.cu:[0-9]+"));
 }
 
+TEST_P(Emulator, RunsClusters) {
+  const Outcome outcome = pass_on(ClusterMistake::kNone);
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_TRUE(is_passed_on(outcome));
+}
+
+TEST_P(Emulator, BrokenClusterProtocolsAreErrors) {
+  EXPECT_THAT(pass_on(ClusterMistake::kNoFirstBarrier).error, HasSubstr("may not have started"));
+  EXPECT_THAT(pass_on(ClusterMistake::kNoLastBarrier).error, ContainsRegex("without a cluster barrier|has ended"));
+  EXPECT_THAT(pass_on(ClusterMistake::kEarlyExit).error, ContainsRegex("have ended|has ended|it ends while"));
+  EXPECT_THAT(pass_on(ClusterMistake::kNoArrival).error, HasSubstr("it has not arrived"));
+  EXPECT_THAT(pass_on(ClusterMistake::kArrivesTwice).error, HasSubstr("arrived before"));
+  EXPECT_THAT(pass_on(ClusterMistake::kNoWait).error, ContainsRegex("without cluster_wait|have ended"));
+  EXPECT_THAT(pass_on(ClusterMistake::kDivergent).error, HasSubstr("divergent cluster barrier"));
+  EXPECT_THAT(pass_on(ClusterMistake::kDeadlock).error, ContainsRegex("deadlock|divergent"));
+}
+
+TEST_P(Emulator, AMissingClusterBarrierShows) {
+  const Outcome outcome = pass_on(ClusterMistake::kNoBarrier);
+  EXPECT_TRUE(!outcome.error.empty() || !is_passed_on(outcome));
+}
+
+TEST_P(Emulator, ClusterAddressesHaveBounds) {
+  EXPECT_THAT(pass_on(ClusterMistake::kBeyondTheCluster).error, HasSubstr("block 4 of a cluster of 4"));
+  EXPECT_THAT(pass_on(ClusterMistake::kBeyondSharedMemory).error, HasSubstr("not in the cluster's shared memory"));
+}
+
 TEST(EmulatorLaunch, ImpossibleOnesAreRefused) {
   const auto nothing = [] {};
   EXPECT_THROW(launch({.block = dim3(1025)}, {}, nothing), Error);
   EXPECT_THROW(launch({.grid = dim3(0)}, {}, nothing), Error);
   EXPECT_THROW(launch({.shared = 228 * 1024}, {}, nothing), Error);
+  EXPECT_THROW(launch({.grid = dim3(6), .cluster = 4}, {}, nothing), Error);
+  EXPECT_THROW(launch({.grid = dim3(16), .cluster = 16}, {}, nothing), Error);
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -108,6 +158,11 @@ TEST(EmulatorDeath, SharedMemoryHasBounds) { EXPECT_DEATH(reverse(Mistake::kOutO
 #if defined(__SANITIZE_THREAD__)
 TEST(EmulatorRaces, BetweenBlocksAreReported) {
   EXPECT_THAT(reverse(Mistake::kBlocksRace).error, HasSubstr("data races"));
+}
+
+TEST(EmulatorRaces, WritesBetweenArriveAndWaitAreReported) {
+  EXPECT_EQ(pass_on(ClusterMistake::kNone).error, "");
+  EXPECT_THAT(pass_on(ClusterMistake::kWritesBetween).error, HasSubstr("data races"));
 }
 #endif
 

@@ -1,9 +1,10 @@
-// The state of a launch, shared by scheduler.cpp (who runs) and synchronization.cpp (who waits for whom).
+// The state of a launch, shared by scheduler.cpp (who runs), synchronization.cpp and cluster.cpp (who waits for whom).
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,20 +32,26 @@ struct SharedVariable {
   char* place;
 };
 
-/// One block at a time, and what lasts for a launch.
+/// One block of the cluster that runs; its shared memory is variables, a gap, dynamic shared memory, a gap.
+struct RunningBlock : Block {
+  std::span<Warp> warps;
+  std::size_t threads = 0, alive = 0;
+  Barrier barrier;
+  char* shared = nullptr;
+  std::size_t dynamic_size = 0, variables_size = 0, variable_count = 0;
+  SharedVariable variables[32] = {};
+};
+
+/// One cluster at a time (a block, where there are none), and what lasts for a launch.
 struct Machine {
   const std::function<void()>* body = nullptr;
   StackPool stacks;
-  Block block;
+  std::vector<RunningBlock> blocks;
   std::vector<Thread*> threads;
   std::vector<Warp> warps;
-  Barrier barrier;
+  Barrier cluster_barrier;
   std::size_t alive = 0;
   std::string error;
-
-  char* shared = nullptr;  // variables, a gap, dynamic shared memory, a gap
-  std::size_t dynamic_size = 0, variables_size = 0, variable_count = 0;
-  SharedVariable variables[32] = {};
 
   std::size_t turn = 0;  // the warp that runs
   std::uint64_t random = 1;
@@ -64,11 +71,20 @@ struct Machine {
 };
 
 constexpr std::size_t kVariables = 48 * 1024, kGap = 64, kMaxDynamicShared = 227 * 1024;
+constexpr unsigned kMaxCluster = 8;  // what every device with clusters can run
 
 extern thread_local std::unique_ptr<Machine> machine;
 
+inline RunningBlock& block_of(const Thread& thread) { return *static_cast<RunningBlock*>(thread.block); }
+
 /// From the running thread back to the scheduler; returns when the thread is picked again, never if it `ends`.
 void leave(bool ends);
+
+/// The running thread waits until another one makes its lane ready.
+void wait(const char* what, Site site);
+void make_ready(Warp& warp, std::uint32_t lanes);
+/// In random order the last one to arrive need not be the first to go on.
+void maybe_yield();
 
 /// "rnn_forward.cu:81"; without heap memory, which a thread that fails would leave behind.
 struct SiteText {

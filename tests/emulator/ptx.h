@@ -82,6 +82,19 @@ inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint
   emulator::warp_collective(emulator::kWholeWarp, "mma", site, &tile, emulator::multiply_bf16, false);
 }
 
+inline std::uint32_t cluster_rank() { return emulator::current->block->rank; }
+
+using ClusterAddress = void*;
+inline ClusterAddress map_to_block(const void* shared, std::uint32_t rank) {
+  return emulator::map_to_block(shared, rank);
+}
+inline void store_to_cluster(ClusterAddress address, float value) {
+  emulator::check_cluster_store(address, sizeof value);
+  *static_cast<float*>(address) = value;
+}
+inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emulator::cluster_arrive(site); }
+inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
+
 inline float tanh_approx(float x) { return std::tanh(x); }
 
 }  // namespace reel::REEL_CUDA_BUILD

@@ -89,4 +89,89 @@ void reverse(Mistake mistake, const float* in, float* out) {
   }
 }
 
+namespace {
+
+constexpr unsigned kBlocks = 4;
+
+/// Every block gives the next one its values.
+void give(float* values, int i, float value) {
+  store_to_cluster(map_to_block(values + i, (cluster_rank() + 1) % kBlocks), value);
+}
+
+void cluster_barrier() {
+  cluster_arrive();
+  cluster_wait();
+}
+
+template <ClusterMistake kMistake>
+__global__ void pass_on_kernel(ReverseArgs args) {
+  using enum ClusterMistake;
+  REEL_SHARED(float[32], first);
+  REEL_DYNAMIC_SHARED(float, second);
+  const int i = static_cast<int>(threadIdx.x);
+  const unsigned rank = cluster_rank();
+  if (kMistake == kNoArrival) cluster_wait();
+  if (kMistake != kNoFirstBarrier) cluster_barrier();
+  if (kMistake == kEarlyExit && rank == 2) return;
+  if (kMistake == kBeyondTheCluster) map_to_block(first, kBlocks);
+  if (kMistake == kBeyondSharedMemory) store_to_cluster(args.out, 0);
+  if (kMistake == kWritesBetween) cluster_arrive();
+  give(first, i, args.in[rank * 32 + static_cast<unsigned>(i)]);
+  if (kMistake == kArrivesTwice) cluster_arrive();
+  if (kMistake == kDivergent && rank == 1) {
+    cluster_arrive();
+    cluster_wait();
+  } else if (kMistake == kDeadlock && i < 16) {
+    __syncthreads();
+  } else if (kMistake == kWritesBetween) {
+    cluster_wait();
+  } else if (kMistake != kNoBarrier) {
+    cluster_barrier();
+  }
+  give(second, i, first[31 - i]);
+  if (kMistake != kNoLastBarrier) cluster_barrier();
+  args.out[blockIdx.x * 32 + static_cast<unsigned>(i)] = second[31 - i];
+  if (kMistake == kNoWait) cluster_arrive();
+}
+
+template <ClusterMistake kMistake>
+void run_cluster(const float* in, float* out) {
+  launch(pass_on_kernel<kMistake>,
+         {.grid = dim3(2 * kBlocks), .block = dim3(32), .shared = 32 * sizeof(float), .cluster = kBlocks}, {in, out});
+}
+
+}  // namespace
+
+void pass_on(ClusterMistake mistake, const float* in, float* out) {
+  using enum ClusterMistake;
+  switch (mistake) {
+    case kNone:
+      return run_cluster<kNone>(in, out);
+    case kNoFirstBarrier:
+      return run_cluster<kNoFirstBarrier>(in, out);
+    case kNoBarrier:
+      return run_cluster<kNoBarrier>(in, out);
+    case kNoLastBarrier:
+      return run_cluster<kNoLastBarrier>(in, out);
+    case kEarlyExit:
+      return run_cluster<kEarlyExit>(in, out);
+    case kNoArrival:
+      return run_cluster<kNoArrival>(in, out);
+    case kArrivesTwice:
+      return run_cluster<kArrivesTwice>(in, out);
+    case kNoWait:
+      return run_cluster<kNoWait>(in, out);
+    case kDivergent:
+      return run_cluster<kDivergent>(in, out);
+    case kDeadlock:
+      return run_cluster<kDeadlock>(in, out);
+    case kWritesBetween:
+      return run_cluster<kWritesBetween>(in, out);
+    case kBeyondTheCluster:
+      return run_cluster<kBeyondTheCluster>(in, out);
+    case kBeyondSharedMemory:
+      return run_cluster<kBeyondSharedMemory>(in, out);
+  }
+}
+
 }  // namespace reel::REEL_CUDA_BUILD

@@ -20,4 +20,23 @@ enum class Mistake {
 /// out [2, 64]: each block's in [64], reversed; with kBlocksRace, out[0] counts threads.
 void reverse(Mistake mistake, const float* in, float* out);
 
+enum class ClusterMistake {
+  kNone,
+  kNoFirstBarrier,     // before the first write to another block
+  kNoBarrier,          // between writing and reading
+  kNoLastBarrier,      // a block may end while others still write to it
+  kEarlyExit,          // a block ends while others wait
+  kNoArrival,          // wait without arrive
+  kArrivesTwice,       // without waiting
+  kNoWait,             // arrive without wait, then the end
+  kDivergent,          // two places of one cluster
+  kDeadlock,           // half a block waits for the cluster, half for the block
+  kWritesBetween,      // arrive and wait, what others read
+  kBeyondTheCluster,   // a block that does not exist
+  kBeyondSharedMemory  // no block's shared memory
+};
+
+/// Two clusters of four blocks: out [2, 4, 32] are in [4, 32], passed on by one block and then by another one.
+void pass_on(ClusterMistake mistake, const float* in, float* out);
+
 }  // namespace reel::cuda_emulated

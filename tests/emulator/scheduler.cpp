@@ -1,4 +1,4 @@
-// Who runs: prepares the threads of a block and switches between them. Compiled without sanitizers.
+// Who runs: prepares the threads of a cluster and switches between them. Compiled without sanitizers.
 #include "tests/emulator/scheduler.h"
 
 #include <algorithm>
@@ -48,12 +48,18 @@ void begin_thread() {
   (*machine->body)();
   release(&machine->end_tag);
   const Thread& thread = *current;
-  const Barrier& barrier = machine->barrier;
+  RunningBlock& block = block_of(thread);
   if (thread.copies > 0) fail("it ends with %u cp.async never waited for", thread.copies);
-  if (barrier.arrived > 0) {
-    fail("it ends while %u threads wait at __syncthreads, %s", barrier.arrived, to_text(barrier.site).c_str());
-  }
+  const auto check_nobody_waits = [](const Barrier& barrier, const char* name) {
+    if (barrier.arrived == 0) return;
+    fail("it ends while %u threads wait at %s, %s", barrier.arrived, name, to_text(barrier.site).c_str());
+  };
+  check_nobody_waits(block.barrier, "__syncthreads");
+  if (thread.arrived) fail("it ends without cluster_wait, %s", to_text(machine->cluster_barrier.site).c_str());
+  check_nobody_waits(machine->cluster_barrier, "cluster_arrive");
+  if (thread.wrote_to_cluster) fail("it ends without a cluster barrier after it wrote to other blocks");
   thread.warp->done |= 1u << thread.lane;
+  --block.alive;
   --machine->alive;
   leave(true);
 }
@@ -105,33 +111,30 @@ std::string deadlock() {
   return report;
 }
 
-void prepare_shared(std::size_t dynamic) {
-  Machine& m = *machine;
-  m.shared = m.stacks.shared(kVariables + kGap + dynamic + kGap);
-  m.dynamic_size = dynamic;
-  m.variables_size = m.variable_count = 0;
-  poison(m.shared, kVariables + kGap);
-  char* const begin = m.shared + kVariables + kGap;
+void prepare_shared(RunningBlock& block, char* shared, std::size_t dynamic) {
+  block.shared = shared;
+  block.dynamic_size = dynamic;
+  poison(shared, kVariables + kGap);
+  char* const begin = shared + kVariables + kGap;
   unpoison(begin, dynamic);
   volatile char* const bytes = begin;  // a loop that does not become memset, which ThreadSanitizer would see
   for (std::size_t i = 0; i < dynamic; ++i) bytes[i] = static_cast<char>(0xFF);
   poison(begin + dynamic, kGap);
 }
 
-void prepare_threads(const dim3& size) {
+void prepare_threads(RunningBlock& block) {
   Machine& m = *machine;
-  const std::uint32_t count = size.x * size.y * size.z;
-  m.threads.clear();
-  m.warps.assign((count + 31) / 32, Warp());
-  for (std::uint32_t i = 0; i < count; ++i) {
-    Thread& t = m.stacks.thread(i);
+  const dim3& size = block.size;
+  for (std::uint32_t i = 0; i < block.threads; ++i) {
+    Thread& t = m.stacks.thread(m.threads.size());
     t.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
     t.linear = i;
     t.lane = i % 32;
-    t.warp = &m.warps[i / 32];
-    t.block = &m.block;
+    t.warp = &block.warps[i / 32];
+    t.block = &block;
     t.waits_for = nullptr;
-    t.copies = t.group = 0;
+    t.copies = t.group = t.arrived_in = 0;
+    t.arrived = t.wrote_to_cluster = false;
     t.asan_stack = nullptr;
     t.context = make_fiber(t.stack + kStackSize - i * 832 % 4096, begin_thread);  // staggered over the cache's sets
     t.warp->lanes[t.lane] = &t;
@@ -139,8 +142,33 @@ void prepare_threads(const dim3& size) {
     t.warp->ready |= 1u << t.lane;
     m.threads.push_back(&t);
   }
-  m.alive = count;
-  m.barrier = {};
+}
+
+/// `linear` is the number of its first block.
+void prepare_cluster(const LaunchConfig& config, std::uint32_t linear) {
+  Machine& m = *machine;
+  const std::size_t threads = config.block.x * config.block.y * config.block.z, warps = (threads + 31) / 32;
+  constexpr std::size_t kAlignment = 128;
+  const std::size_t size = (kVariables + kGap + config.shared + kGap + kAlignment - 1) / kAlignment * kAlignment;
+  char* const shared = m.stacks.shared(size * config.cluster);
+  m.blocks.assign(config.cluster, RunningBlock());
+  m.warps.assign(warps * config.cluster, Warp());
+  m.threads.clear();
+  for (std::uint32_t rank = 0; rank < config.cluster; ++rank) {
+    RunningBlock& block = m.blocks[rank];
+    const std::uint32_t number = linear + rank;
+    block.index = {number % config.grid.x, number / config.grid.x % config.grid.y,
+                   number / (config.grid.x * config.grid.y)};
+    block.size = config.block;
+    block.grid = config.grid;
+    block.rank = rank;
+    block.warps = std::span(m.warps).subspan(rank * warps, warps);
+    block.threads = block.alive = threads;
+    prepare_shared(block, shared + rank * size, config.shared);
+    prepare_threads(block);
+  }
+  m.alive = m.threads.size();
+  m.cluster_barrier = {};
   m.turn = options().order == Order::kReverse ? m.warps.size() - 1 : 0;
 }
 
@@ -156,14 +184,9 @@ void order_abandoned_threads() {
 #endif
 }
 
-void run_block(const LaunchConfig& config, std::uint32_t linear) {
+void run_cluster(const LaunchConfig& config, std::uint32_t linear) {
   Machine& m = *machine;
-  m.block.index = {linear % config.grid.x, linear / config.grid.x % config.grid.y,
-                   linear / (config.grid.x * config.grid.y)};
-  m.block.size = config.block;
-  m.block.grid = config.grid;
-  prepare_shared(config.shared);
-  prepare_threads(config.block);
+  prepare_cluster(config, linear);
   while (m.alive > 0 && m.error.empty()) {
     if (Thread* const next = pick()) {
       run(*next);
@@ -172,7 +195,7 @@ void run_block(const LaunchConfig& config, std::uint32_t linear) {
     }
   }
   if (!m.error.empty()) order_abandoned_threads();
-  m.stacks.finish_block();
+  m.stacks.finish_cluster();
 }
 
 Options options_from_environment() {
@@ -190,6 +213,9 @@ void check(const LaunchConfig& c) {
   const std::uint64_t threads = std::uint64_t{c.block.x} * c.block.y * c.block.z;
   if (threads == 0 || threads > 1024) throw Error("launch: " + std::to_string(threads) + " threads a block");
   if (std::uint64_t{c.grid.x} * c.grid.y * c.grid.z == 0) throw Error("launch: an empty grid");
+  if (c.cluster == 0 || c.cluster > kMaxCluster || c.grid.x % c.cluster != 0) {
+    throw Error("launch: " + std::to_string(c.grid.x) + " blocks in clusters of " + std::to_string(c.cluster));
+  }
   if (c.shared > kMaxDynamicShared) throw Error("launch: " + std::to_string(c.shared) + " bytes of shared memory");
   if (current != nullptr) throw Error("launch: from within a kernel");
 }
@@ -241,14 +267,14 @@ void launch(const LaunchConfig& config, const KernelCall& call, const std::funct
 #endif
   const int races_before = races;
   release(&m.begin_tag);
-  std::vector<std::uint32_t> blocks(config.grid.x * config.grid.y * config.grid.z);
-  for (std::uint32_t i = 0; i < blocks.size(); ++i) blocks[i] = i;
-  if (options().order == Order::kReverse) std::reverse(blocks.begin(), blocks.end());
+  std::vector<std::uint32_t> clusters(config.grid.x * config.grid.y * config.grid.z / config.cluster);
+  for (std::uint32_t i = 0; i < clusters.size(); ++i) clusters[i] = i * config.cluster;
+  if (options().order == Order::kReverse) std::reverse(clusters.begin(), clusters.end());
   if (options().order == Order::kRandom) {
-    for (std::size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[m.next_random() % i]);
+    for (std::size_t i = clusters.size(); i > 1; --i) std::swap(clusters[i - 1], clusters[m.next_random() % i]);
   }
-  for (const std::uint32_t block : blocks) {
-    run_block(config, block);
+  for (const std::uint32_t cluster : clusters) {
+    run_cluster(config, cluster);
     if (!m.error.empty()) break;
   }
   acquire(&m.end_tag);

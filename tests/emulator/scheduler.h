@@ -1,5 +1,6 @@
 // Executes CUDA kernels on the CPU: every CUDA thread is a fiber, and runs until it waits for others. Blocks run one
-// after the other. The order of warps, lanes and blocks is an option, so that a result which depends on it shows.
+// after the other, those of a cluster side by side. The order of warps, lanes and blocks is an option, so that a result
+// which depends on it shows.
 //
 // Inline code here and in the headers beside is compiled with the sanitizers of the kernel that includes it, so that
 // accesses to shared and global memory are seen; scheduler.cpp is compiled without.
@@ -34,6 +35,7 @@ struct LaunchConfig {
   dim3 grid{1};
   dim3 block{1};
   std::size_t shared = 0;
+  unsigned cluster = 1;  // blocks, along x
 };
 
 /// A kernel and its argument, as plain memory.
@@ -88,12 +90,17 @@ struct Thread {
   static constexpr std::uint32_t kMaxCopies = 256;
   std::uint32_t copies, group;  // cp.async under way, groups committed
   AsyncCopy copy[kMaxCopies];
+  // Of the cluster barrier: this thread has arrived and not waited; the phase it arrived in; it has written to other
+  // blocks since.
+  bool arrived, wrote_to_cluster;
+  unsigned arrived_in;
 };
 
 struct Block {
   // as blockIdx, blockDim and gridDim
   uint3 index;
   dim3 size, grid;
+  unsigned rank;  // in its cluster
 };
 
 /// The running thread.
@@ -112,5 +119,13 @@ void warp_collective(std::uint32_t mask, const char* name, Site site, void* io, 
 void* shared_variable(const void* key, std::size_t size);
 void* dynamic_shared();
 bool is_shared(const void* address, std::size_t bytes);
+
+/// All threads of the cluster arrive, then wait for each other; every thread does one after the other.
+void cluster_arrive(Site site);
+void cluster_wait(Site site);
+/// What has the place of `shared` in the memory of block `rank` of the cluster.
+void* map_to_block(const void* shared, unsigned rank);
+/// Whether the running thread may write there now.
+void check_cluster_store(const void* address, std::size_t bytes);
 
 }  // namespace reel::emulator

@@ -52,13 +52,14 @@ char* StackPool::shared(std::size_t size) {
   return shared_.back().data();
 }
 
-void StackPool::finish_block() {
+void StackPool::finish_cluster() {
   if (!kThreadSanitizer) return;
+  constexpr std::size_t kMostFibers = 8000;  // ThreadSanitizer's limit is 8128 threads
+  const std::size_t fibers = slots_.size();
   for (const Mapping& slot : slots_) finished_fibers_.push_back(thread_in(slot)->tsan_fiber);
   slots_.clear();
   shared_.clear();
-  constexpr std::size_t kMostFibers = 6000;  // ThreadSanitizer's limit is 8128 threads
-  if (finished_fibers_.size() > kMostFibers) finish_launch();
+  if (finished_fibers_.size() + fibers > kMostFibers) finish_launch();  // the next cluster is as large
 }
 
 void StackPool::finish_launch() {

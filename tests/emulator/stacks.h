@@ -24,16 +24,16 @@ class Mapping {
   std::size_t size_;
 };
 
-/// Kept from block to block. Not under ThreadSanitizer: there every block gets memory without a history, and threads
+/// Kept from cluster to cluster. Not under ThreadSanitizer: there every one gets memory without a history, and threads
 /// (in its sense) that live on to the end of the launch, since a new one in an old one's place would be ordered after
 /// it.
 class StackPool {
  public:
   ~StackPool();
   Thread& thread(std::size_t i);
-  /// Memory of at least `size` bytes that lasts for one block.
+  /// Memory of at least `size` bytes that lasts for one cluster.
   char* shared(std::size_t size);
-  void finish_block();
+  void finish_cluster();
   void finish_launch();
 
  private:

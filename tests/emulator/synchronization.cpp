@@ -10,6 +10,30 @@ namespace {
 
 std::uint32_t bit_of(const Thread& thread) { return 1u << thread.lane; }
 
+/// Not memset, which ThreadSanitizer would take for an access of the running thread.
+void fill_with_nan(char* memory, std::size_t size) {
+  asm volatile("rep stosb" : "+D"(memory), "+c"(size) : "a"(0xFF) : "memory");
+}
+
+void check_lanes(std::uint32_t mask, const char* name, Site site) {
+  Thread& thread = *current;
+  Warp& warp = *thread.warp;
+  const std::uint32_t others = mask & warp.waiting, wrong = (mask & warp.done) | (mask & ~warp.exists);
+  if ((mask & bit_of(thread)) != 0 && wrong == 0 && others == 0) return;
+  const SiteText place = to_text(site);
+  const char* const where = place.c_str();
+  if ((mask & bit_of(thread)) == 0) fail("%s, %s: it is not in the mask %08x", name, where, mask);
+  if ((mask & warp.done) != 0) fail("%s, %s: lanes %08x of the mask have ended", name, where, mask & warp.done);
+  if ((mask & ~warp.exists) != 0) fail("%s, %s: lanes %08x do not exist", name, where, mask & ~warp.exists);
+  const Thread& other = *warp.lanes[std::countr_zero(others)];
+  if (other.waits_for != name || other.mask != mask || !(other.site == site)) {
+    fail("divergence: it is at %s, %s, lane %u at %s, %s", name, where, other.lane, other.waits_for,
+         to_text(other.site).c_str());
+  }
+}
+
+}  // namespace
+
 void make_ready(Warp& warp, std::uint32_t lanes) {
   warp.ready |= lanes;
   warp.waiting &= ~lanes;
@@ -24,36 +48,11 @@ void wait(const char* what, Site site) {
   thread.waits_for = nullptr;
 }
 
-/// In random order the last one to arrive need not be the first to go on.
 void maybe_yield() {
   if (options().order != Order::kRandom) return;
   current->warp->ready |= bit_of(*current);
   leave(false);
 }
-
-/// Not memset, which ThreadSanitizer would take for an access of the running thread.
-void fill_with_nan(char* memory, std::size_t size) {
-  asm volatile("rep stosb" : "+D"(memory), "+c"(size) : "a"(0xFF) : "memory");
-}
-
-void check_lanes(std::uint32_t mask, const char* name, Site site) {
-  Thread& thread = *current;
-  Warp& warp = *thread.warp;
-  const SiteText place = to_text(site);
-  const char* const where = place.c_str();
-  if ((mask & bit_of(thread)) == 0) fail("%s, %s: it is not in the mask %08x", name, where, mask);
-  if ((mask & warp.done) != 0) fail("%s, %s: lanes %08x of the mask have ended", name, where, mask & warp.done);
-  if ((mask & ~warp.exists) != 0) fail("%s, %s: lanes %08x do not exist", name, where, mask & ~warp.exists);
-  const std::uint32_t others = mask & warp.waiting;
-  if (others == 0) return;
-  const Thread& other = *warp.lanes[std::countr_zero(others)];
-  if (other.waits_for != name || other.mask != mask || !(other.site == site)) {
-    fail("divergence: it is at %s, %s, lane %u at %s, %s", name, where, other.lane, other.waits_for,
-         to_text(other.site).c_str());
-  }
-}
-
-}  // namespace
 
 void fail(const char* format, ...) {
   char message[512];
@@ -69,21 +68,21 @@ void fail(const char* format, ...) {
 }
 
 void block_barrier(Site site) {
-  Machine& m = *machine;
-  Barrier& barrier = m.barrier;
-  if (m.alive < m.threads.size()) fail("__syncthreads, %s: other threads have ended", to_text(site).c_str());
+  RunningBlock& block = block_of(*current);
+  Barrier& barrier = block.barrier;
+  if (block.alive < block.threads) fail("__syncthreads, %s: other threads have ended", to_text(site).c_str());
   if (barrier.arrived > 0 && !(barrier.site == site)) {
     fail("divergent barrier: it is at %s, others at %s", to_text(site).c_str(), to_text(barrier.site).c_str());
   }
   barrier.site = site;
   char* const tag = &barrier.tags[barrier.phase % 2];
   release(tag);
-  if (++barrier.arrived < m.threads.size()) {
+  if (++barrier.arrived < block.threads) {
     wait("__syncthreads", site);
   } else {
     barrier.arrived = 0;
     ++barrier.phase;
-    for (Warp& warp : m.warps) make_ready(warp, warp.waiting);  // all of them wait here
+    for (Warp& warp : block.warps) make_ready(warp, warp.waiting);  // all of them wait here
     maybe_yield();
   }
   acquire(tag);
@@ -113,28 +112,29 @@ void warp_collective(std::uint32_t mask, const char* name, Site site, void* io, 
 }
 
 void* shared_variable(const void* key, std::size_t size) {
-  Machine& m = *machine;
-  for (std::size_t i = 0; i < m.variable_count; ++i) {
-    if (m.variables[i].key == key) return m.variables[i].place;
+  RunningBlock& block = block_of(*current);
+  for (std::size_t i = 0; i < block.variable_count; ++i) {
+    if (block.variables[i].key == key) return block.variables[i].place;
   }
   constexpr std::size_t kAlignment = 128;
-  const std::size_t begin = (m.variables_size + kGap + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t begin = (block.variables_size + kGap + kAlignment - 1) / kAlignment * kAlignment;
   if (begin + size > kVariables) fail("more than 48 KiB of REEL_SHARED variables");
-  if (m.variable_count == std::size(m.variables)) fail("more than %zu REEL_SHARED variables", std::size(m.variables));
-  char* const place = m.shared + begin;
+  if (block.variable_count == std::size(block.variables))
+    fail("more than %zu REEL_SHARED variables", std::size(block.variables));
+  char* const place = block.shared + begin;
   unpoison(place, size);
   fill_with_nan(place, size);
-  m.variables_size = begin + size;
-  m.variables[m.variable_count++] = {key, place};
+  block.variables_size = begin + size;
+  block.variables[block.variable_count++] = {key, place};
   return place;
 }
 
-void* dynamic_shared() { return machine->shared + kVariables + kGap; }
+void* dynamic_shared() { return block_of(*current).shared + kVariables + kGap; }
 
 bool is_shared(const void* address, std::size_t bytes) {
   const auto* const place = static_cast<const char*>(address);
-  const char* const end = machine->shared + kVariables + kGap + machine->dynamic_size;
-  return place >= machine->shared && place + bytes <= end;
+  const RunningBlock& block = block_of(*current);
+  return place >= block.shared && place + bytes <= block.shared + kVariables + kGap + block.dynamic_size;
 }
 
 }  // namespace reel::emulator
