@@ -7,17 +7,26 @@
 namespace reel::REEL_CUDA_BUILD {
 namespace {
 
-enum class Strategy { kResident, kTensorCores, kStepwise, kCudnn };
+enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
 
-/// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). They
-/// index with 32 bits.
+/// An estimate, nothing has been timed (README.md): a step of rnn_cluster.cu takes 1 us for each tile and 0.6 us for
+/// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
+/// wins by half with one tile, which is 256 rows on 132 multiprocessors, and by a third with two.
+bool cluster_pays(const DeviceLimits& limits, const Shape& s) {
+  return limits.capability >= kClusterCapability && cluster_shared_bytes(s.hidden) <= limits.shared_per_block &&
+         cluster_tiles(limits, s.batch) <= 2;
+}
+
+/// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
+/// the stepwise ones index with 32 bits. Above, there are none on tensor cores: kMixed runs in float32.
 Strategy choose(const CudaContext& context, const Shape& s, Nonlinearity nonlinearity) {
   if (context.recurrence != Recurrence::kReel) return Strategy::kCudnn;
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, max_distinct(s)) * s.hidden;
-  if (s.hidden > kMaxResidentHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
+  const DeviceLimits& limits = context.platform.limits();
+  if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
+  if (s.hidden > kMaxResidentHidden) return cluster_pays(limits, s) ? Strategy::kCluster : Strategy::kStepwise;
   if (context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh) return Strategy::kTensorCores;
-  const bool fits = resident_shared_bytes(s.hidden) <= context.platform.limits().shared_per_block;
-  return fits ? Strategy::kResident : Strategy::kStepwise;
+  return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
 }
 
 }  // namespace
@@ -28,6 +37,8 @@ std::string describe_recurrence(const CudaContext& context, const Shape& shape, 
       return "float32, one launch for all steps, W_hh resident";
     case Strategy::kTensorCores:
       return "tensor cores, one launch for all steps, W_hh resident";
+    case Strategy::kCluster:
+      return "float32, one launch for all steps, W_hh resident in clusters of blocks";
     case Strategy::kStepwise:
       return "float32, a product and a pointwise kernel each step";
     case Strategy::kCudnn:
@@ -42,6 +53,8 @@ void rnn_forward(CudaContext& context, const RnnForward<float>& args) {
       return rnn_forward_resident(context, args);
     case Strategy::kTensorCores:
       return rnn_forward_mixed(context, args);
+    case Strategy::kCluster:
+      return rnn_forward_cluster(context, args);
     case Strategy::kStepwise:
       return rnn_forward_stepwise(context, args);
     case Strategy::kCudnn:
@@ -56,6 +69,9 @@ void rnn_backward(CudaContext& context, const RnnBackward<float>& args) {
       break;
     case Strategy::kTensorCores:
       rnn_backward_mixed(context, args);
+      break;
+    case Strategy::kCluster:
+      rnn_backward_cluster(context, args);
       break;
     case Strategy::kStepwise:
       rnn_backward_stepwise(context, args);

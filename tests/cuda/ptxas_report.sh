@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What ptxas says of every kernel, on every architecture that Reel is compiled for: fails if one spills registers.
+# What ptxas says of every kernel, on every architecture that Reel is compiled for: fails if one spills registers
+# or keeps an array in local memory.
 #
 #   ptxas_report.sh           check
 #   ptxas_report.sh ARCH      a Markdown table of registers and shared memory, as in kernels/cuda/README.md
@@ -10,7 +11,7 @@ if [[ $# -gt 0 ]]; then architectures=("$1"); fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# report FILE ARCH: lines "kernel registers shared spilled_bytes"
+# report FILE ARCH: lines "kernel registers shared local_bytes"
 report() {
   nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -arch="sm_$2" -cubin -Xptxas -v -o "$work/$2.cubin" "$1" \
     >"$work/$2.log" 2>&1 || { cat "$work/$2.log" >&2; return 1; }
@@ -19,11 +20,11 @@ report() {
       name = $0; sub(/.*entry function (void )?/, "", name); sub(/ for .sm_.*/, "", name)
       gsub(/\(anonymous namespace\)::|reel::cuda_device::|reel::/, "", name); sub(/\([A-Za-z]*Args\)/, "", name)
     }
-    /bytes stack frame/ { spilled = $5 + $9 }
+    /bytes stack frame/ { local = $1 + $5 + $9 }
     /Used [0-9]+ registers/ {
       shared = 0
       if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART, RLENGTH) + 0
-      match($0, /Used [0-9]+/); print name "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" spilled
+      match($0, /Used [0-9]+/); print name "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local
     }'
 }
 
@@ -33,11 +34,11 @@ for file in "$root"/kernels/cuda/*.cu; do
   [[ $(basename "$file") == platform.cu ]] && continue  # library calls; CUB has kernels of its own
   for architecture in "${architectures[@]}"; do
     report "$file" "$architecture" >"$work/kernels"
-    while IFS=$'\t' read -r name registers shared spilled; do
+    while IFS=$'\t' read -r name registers shared local_bytes; do
       if [[ $# -gt 0 ]]; then
         printf '| `%s` | %s | %s |\n' "$name" "$registers" "$shared"
-      elif [[ $spilled -gt 0 ]]; then
-        echo "${file##*/}: $name: sm_$architecture: $spilled bytes spilled, expected 0" >&2
+      elif [[ $local_bytes -gt 0 ]]; then
+        echo "${file##*/}: $name: sm_$architecture: $local_bytes bytes spilled or in local memory, expected 0" >&2
         failures=$((failures + 1))
       fi
     done <"$work/kernels"

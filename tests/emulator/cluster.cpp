@@ -28,11 +28,10 @@ void cluster_arrive(Site site) {
   Machine& m = *machine;
   Thread& thread = *current;
   Barrier& barrier = m.cluster_barrier;
-  const SiteText place = to_text(site);
-  if (thread.arrived) fail("cluster_arrive, %s: it has arrived before and not waited", place.c_str());
-  if (m.alive < m.threads.size()) fail("cluster_arrive, %s: other threads have ended", place.c_str());
+  if (thread.arrived) fail("cluster_arrive, %s: it has arrived before and not waited", to_text(site).c_str());
+  if (m.alive < m.threads.size()) fail("cluster_arrive, %s: other threads have ended", to_text(site).c_str());
   if (barrier.arrived > 0 && !(barrier.site == site)) {
-    fail("divergent cluster barrier: it is at %s, others at %s", place.c_str(), to_text(barrier.site).c_str());
+    fail("divergent cluster barrier: it is at %s, others at %s", to_text(site).c_str(), to_text(barrier.site).c_str());
   }
   barrier.site = site;
   thread.arrived = true;

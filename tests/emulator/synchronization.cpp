@@ -18,16 +18,17 @@ void fill_with_nan(char* memory, std::size_t size) {
 void check_lanes(std::uint32_t mask, const char* name, Site site) {
   Thread& thread = *current;
   Warp& warp = *thread.warp;
-  const std::uint32_t others = mask & warp.waiting, wrong = (mask & warp.done) | (mask & ~warp.exists);
-  if ((mask & bit_of(thread)) != 0 && wrong == 0 && others == 0) return;
-  const SiteText place = to_text(site);
-  const char* const where = place.c_str();
-  if ((mask & bit_of(thread)) == 0) fail("%s, %s: it is not in the mask %08x", name, where, mask);
-  if ((mask & warp.done) != 0) fail("%s, %s: lanes %08x of the mask have ended", name, where, mask & warp.done);
-  if ((mask & ~warp.exists) != 0) fail("%s, %s: lanes %08x do not exist", name, where, mask & ~warp.exists);
+  const auto check_none = [&](std::uint32_t lanes, const char* what) {
+    if (lanes != 0) fail("%s, %s: lanes %08x of the mask %s", name, to_text(site).c_str(), lanes, what);
+  };
+  if ((mask & bit_of(thread)) == 0) fail("%s, %s: it is not in the mask %08x", name, to_text(site).c_str(), mask);
+  check_none(mask & warp.done, "have ended");
+  check_none(mask & ~warp.exists, "do not exist");
+  const std::uint32_t others = mask & warp.waiting;
+  if (others == 0) return;
   const Thread& other = *warp.lanes[std::countr_zero(others)];
   if (other.waits_for != name || other.mask != mask || !(other.site == site)) {
-    fail("divergence: it is at %s, %s, lane %u at %s, %s", name, where, other.lane, other.waits_for,
+    fail("divergence: it is at %s, %s, lane %u at %s, %s", name, to_text(site).c_str(), other.lane, other.waits_for,
          to_text(other.site).c_str());
   }
 }

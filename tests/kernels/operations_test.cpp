@@ -135,20 +135,40 @@ TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
   }
 }
 
+/// Kernels that are not chosen are not tested by any of this.
+TEST(Recurrence, IsChosenByShapeAndPrecision) {
+  const TestDevice float32{.name = "Emulator", .kind = TestDevice::Kind::kEmulator};
+  REEL_REQUIRE_DEVICE(float32);
+  const auto describe = [&](std::int64_t hidden, std::int64_t batch, Precision precision = Precision::kFloat32) {
+    const TestDevice device{.name = "Emulator", .kind = TestDevice::Kind::kEmulator, .precision = precision};
+    const Shape shape{.vocabulary = 10, .embedding = 4, .hidden = hidden, .batch = batch, .steps = 5};
+    return device.make()->describe_recurrence(shape, Nonlinearity::kTanh);
+  };
+  const std::string resident = "float32, one launch for all steps, W_hh resident";
+  const std::string cluster = resident + " in clusters of blocks";
+  const std::string stepwise = "float32, a product and a pointwise kernel each step";
+  EXPECT_EQ(describe(256, 1000), resident);
+  EXPECT_EQ(describe(257, 32), cluster);
+  EXPECT_EQ(describe(512, 1), cluster);
+  EXPECT_EQ(describe(512, 33), stepwise);
+  EXPECT_EQ(describe(513, 1), stepwise);
+  EXPECT_EQ(describe(257, 1, Precision::kMixed), cluster);
+}
+
 constexpr auto kTanh = Nonlinearity::kTanh;
 constexpr auto kRelu = Nonlinearity::kRelu;
 
-const Case kCases[] = {Case{{1, 1, 1, 1, 1}},
-                       Case{{7, 3, 5, 1, 9}},
-                       Case{{50, 8, 16, 4, 1}},
-                       Case{{50, 16, 16, 6, 12}, Pool::kMean},
-                       Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
-                       Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f},
-                       Case{{300, 128, 128, 64, 20}},
+const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}},
+                       Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
+                       Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f}, Case{{300, 128, 128, 64, 20}},
                        Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
-                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
-                       Case{{200, 24, 40, 131, 6}},
-                       Case{{3, 4, 300, 5, 5}}};
+                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f}, Case{{200, 24, 40, 131, 6}},
+                       // In clusters of blocks:
+                       Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
+                       Case{{5, 3, 259, 18, 3}, Pool::kMean},  // more rows than a tile has on the emulator
+                       Case{{30, 4, 512, 6, 7}, Pool::kMean, kRelu},
+                       // Step by step: too wide, or too many rows for the emulator's clusters.
+                       Case{{3, 4, 515, 3, 4}, Pool::kMean, kRelu, 0.5f}, Case{{5, 3, 270, 33, 2}}};
 
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;

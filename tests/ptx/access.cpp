@@ -7,7 +7,7 @@ namespace reel::ptx {
 char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand,
                               int lane, std::size_t bytes) const {
   std::uint64_t place = read(warp, operand[0], lane) + operand[1].value;
-  if (space == Space::kShared) place &= 0xFFFFFFFFu;
+  if (space == Space::kShared || space == Space::kCluster) place &= 0xFFFFFFFFu;
   if (place % bytes != 0) fail(in, "misaligned address");
   const auto within = [&](std::size_t size) {
     if (place + bytes > size) fail(in, "address " + std::to_string(place) + " of " + std::to_string(size));
@@ -16,6 +16,12 @@ char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, co
     case Space::kShared:
       within(shared_size_);
       return shared_.get() + place;
+    case Space::kCluster: {
+      const BlockExecution& block = target(in, static_cast<std::uint32_t>(place));
+      place &= (1u << kRankShift) - 1;
+      within(block.shared_size_);
+      return block.shared_.get() + place;
+    }
     case Space::kLocal:
       within(kernel_.local_bytes);
       return warp.local[lane].data() + place;
@@ -27,6 +33,15 @@ char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, co
       return reinterpret_cast<char*>(place);
   }
   return nullptr;
+}
+
+const BlockExecution& BlockExecution::target(const Instruction& in, std::uint32_t address) const {
+  const std::uint32_t rank = address >> kRankShift == 0 ? rank_ : (address >> kRankShift) - 1;
+  if (rank >= cluster_.blocks.size()) fail(in, "block " + std::to_string(rank) + " of the cluster");
+  const BlockExecution& block = *cluster_.blocks[rank];
+  if (rank != rank_ && cluster_.phase == 0) fail(in, "before the first cluster barrier");
+  if (block.ended()) fail(in, "block " + std::to_string(rank) + " has ended");
+  return block;
 }
 
 void BlockExecution::move(Warp& warp, const Instruction& in, int lane) const {

@@ -20,21 +20,34 @@ struct Copy {
 struct Warp {
   std::vector<std::uint64_t> registers;  // [register][lane]
   std::size_t place[32] = {};            // of each lane in the code
-  std::uint32_t exists = 0, done = 0, at_barrier = 0;
+  std::uint32_t exists = 0, done = 0, at_barrier = 0, at_cluster_barrier = 0;
+  bool arrived = false;     // at the cluster barrier, and has not waited
+  unsigned arrived_in = 0;  // which phase
   std::vector<Copy> copies[32];
   int groups[32] = {};
   std::vector<char> local[32];
   unsigned first_thread = 0;
 };
 
+class BlockExecution;
+
+/// What the blocks of a cluster share.
+struct Cluster {
+  std::vector<std::unique_ptr<BlockExecution>> blocks;
+  unsigned arrived = 0, phase = 0;  // of its barrier
+};
+
 class BlockExecution {
  public:
-  BlockExecution(const Kernel& kernel, const Launch& launch, std::span<const std::byte> parameter, uint3 block)
+  BlockExecution(const Kernel& kernel, const Launch& launch, std::span<const std::byte> parameter, uint3 block,
+                 Cluster& cluster)
       : kernel_(kernel),
         launch_(launch),
         parameter_(parameter),
         block_(block),
-        random_(launch.seed),
+        cluster_(cluster),
+        rank_(static_cast<unsigned>(cluster.blocks.size())),
+        random_(launch.seed * (rank_ + 1)),
         threads_(launch.block.x * launch.block.y * launch.block.z),
         shared_size_(kernel.static_shared + launch.shared),
         shared_(new (std::align_val_t{128}) char[shared_size_ + 1]) {
@@ -49,7 +62,9 @@ class BlockExecution {
     }
   }
 
-  void run();
+  /// Every warp for some instructions; false where all wait or have ended.
+  bool advance();
+  bool ended() const;
 
  private:
   struct Delete {
@@ -77,8 +92,8 @@ class BlockExecution {
     const unsigned t = warp.first_thread + static_cast<unsigned>(lane);
     const dim3& size = launch_.block;
     const unsigned values[] = {
-        t % size.x, t / size.x % size.y, t / (size.x * size.y), block_.x,      block_.y, block_.z, size.x, size.y,
-        size.z,     launch_.grid.x,      launch_.grid.y,        launch_.grid.z};
+        t % size.x, t / size.x % size.y, t / (size.x * size.y), block_.x,       block_.y, block_.z, size.x, size.y,
+        size.z,     launch_.grid.x,      launch_.grid.y,        launch_.grid.z, rank_};
     return values[operand.index];
   }
 
@@ -95,11 +110,16 @@ class BlockExecution {
   bool step(Warp& warp);
   void execute(Warp& warp, const Instruction& in, std::uint32_t lanes);
   void barrier(Warp& warp, const Instruction& in, std::uint32_t lanes);
+  void cluster_arrive(Warp& warp, const Instruction& in, std::uint32_t lanes);
+  void cluster_wait(Warp& warp, const Instruction& in, std::uint32_t lanes) const;
+  void end(Warp& warp, const Instruction& in, std::uint32_t lanes) const;
   void move(Warp& warp, const Instruction& in, int lane) const;
   void load(Warp& warp, const Instruction& in, int lane) const;
   void store(Warp& warp, const Instruction& in, int lane) const;
   void start_copy(Warp& warp, const Instruction& in, int lane) const;
   static void finish_copies(Warp& warp, int pending, int lane);
+  /// The block whose shared memory a cluster address means.
+  const BlockExecution& target(const Instruction& in, std::uint32_t address) const;
   char* address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand, int lane,
                 std::size_t bytes) const;
   /// Shuffles and tensor core instructions: all 32 lanes at once.
@@ -110,6 +130,8 @@ class BlockExecution {
   const Launch& launch_;
   std::span<const std::byte> parameter_;
   uint3 block_;
+  Cluster& cluster_;
+  unsigned rank_;
   std::uint64_t random_;
   unsigned threads_;
   std::size_t shared_size_;

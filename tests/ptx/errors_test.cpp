@@ -25,12 +25,13 @@ std::string kernel(const std::string& body) {
 }
 
 /// The error, or nothing.
-std::string run(const std::string& body, std::vector<float>* out = nullptr) {
+std::string run(const std::string& body, std::vector<float>* out = nullptr, unsigned cluster = 1) {
   std::vector<float> values(64);
   Args args{values.data()};
   try {
     const Module module(kernel(body));
-    execute(module.kernels().at(0), {.block = dim3(64)}, std::as_bytes(std::span(&args, 1)));
+    execute(module.kernels().at(0), {.grid = dim3(cluster), .block = dim3(64), .cluster = cluster},
+            std::as_bytes(std::span(&args, 1)));
   } catch (const Error& error) {
     return error.what();
   }
@@ -71,6 +72,53 @@ TEST(PtxErrors, ShuffleOfHalfAWarp) {
   EXPECT_THAT(run("\tsetp.lt.s32 \t%p1, %r1, 16;\n\tmov.b32 \t%r5, -1;\n\tmov.b32 \t%r6, 31;\n\tmov.b32 \t%r7, 1;\n"
                   "\t@%p1 shfl.sync.bfly.b32 \t%r4|%p2, %r1, %r7, %r6, %r5;\n"),
               HasSubstr("not by the whole warp"));
+}
+
+const std::string kArrive = "\tbarrier.cluster.arrive.release.aligned;\n";
+const std::string kWait = "\tbarrier.cluster.wait.acquire.aligned;\n";
+/// Thread i of both blocks writes i to shared memory of block 1.
+const std::string kStoreToBlock1 =
+    "\tmov.u32 \t%r4, 1;\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n\tcvt.rn.f32.u32 \t%f1, %r1;\n"
+    "\tst.shared::cluster.f32 [%r5], %f1;\n";
+
+TEST(PtxErrors, NoneWhereAClusterMakesNoMistake) {
+  std::vector<float> out;
+  EXPECT_EQ(run(kArrive + kWait + kStoreToBlock1 + kArrive + kWait +
+                    "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 0;\n\t@%p1 bra \t$L__BB0_1;\n"
+                    "\tld.shared.f32 \t%f2, [%r2];\n\tst.global.f32 \t[%rd1], %f2;\n$L__BB0_1:\n",
+                &out, 2),
+            "");
+  EXPECT_EQ(out[63], 63.0f);
+}
+
+TEST(PtxErrors, StoreBeforeTheFirstClusterBarrier) {
+  EXPECT_THAT(run(kStoreToBlock1 + kArrive + kWait, nullptr, 2), HasSubstr("before the first cluster barrier"));
+}
+
+TEST(PtxErrors, StoreToABlockThatHasEnded) {
+  EXPECT_THAT(run(kArrive + kWait + "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 1;\n" +
+                      "\t@%p1 bra \t$L__BB0_1;\n" + kArrive + kWait + kStoreToBlock1 + "$L__BB0_1:\n",
+                  nullptr, 2),
+              testing::ContainsRegex("has ended|within a cluster barrier"));
+}
+
+TEST(PtxErrors, HalvesOfAClusterBarrierThatDoNotMatch) {
+  EXPECT_THAT(run(kWait, nullptr, 2), HasSubstr("it has not arrived"));
+  EXPECT_THAT(run(kArrive + kArrive, nullptr, 2), HasSubstr("arrived before"));
+  EXPECT_THAT(run(kArrive, nullptr, 2), HasSubstr("within a cluster barrier"));
+}
+
+TEST(PtxErrors, ClusterBarrierOfHalfAWarp) {
+  EXPECT_THAT(
+      run("\tsetp.lt.s32 \t%p1, %r1, 16;\n\t@%p1 barrier.cluster.arrive.release.aligned;\n" + kArrive, nullptr, 2),
+      HasSubstr("not by the whole warp"));
+}
+
+TEST(PtxErrors, BlockBeyondTheCluster) {
+  EXPECT_THAT(run(kArrive + kWait + "\tmov.u32 \t%r4, 2;\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n" +
+                      "\tst.shared::cluster.f32 [%r5], %f1;\n",
+                  nullptr, 2),
+              HasSubstr("block 2 of the cluster"));
 }
 
 TEST(PtxErrors, ParameterOfAnotherSize) {

@@ -1,28 +1,28 @@
-// Runs a parsed kernel block by block. Lanes of a warp have their own program counters; those furthest behind go first,
-// so that lanes which took different ways meet again. Shared memory and the targets of cp.async start as NaN.
+// Runs a parsed kernel cluster by cluster. Lanes of a warp have their own program counters; those furthest behind go
+// first, so that lanes which took different ways meet again. Shared memory and the targets of cp.async start as NaN.
 #include <algorithm>
 
 #include "tests/ptx/block_execution.h"
 
 namespace reel::ptx {
 
-void BlockExecution::run() {
-  for (unsigned ended = 0; ended < threads_;) {
-    bool any = false;
-    const std::size_t start = random_ == 0 ? 0 : next_random() % warps_.size();
-    for (std::size_t i = 0; i < warps_.size(); ++i) {
-      Warp& warp = warps_[(start + i) % warps_.size()];
-      std::uint64_t steps = random_ == 0 ? ~std::uint64_t{0} : next_random() % 100 + 1;
-      while (steps-- > 0 && step(warp)) any = true;
-    }
-    ended = 0;
-    for (const Warp& warp : warps_) ended += static_cast<unsigned>(std::popcount(warp.done));
-    if (!any && ended < threads_) throw Error(kernel_.name + ": deadlock: threads ended that others wait for");
+bool BlockExecution::advance() {
+  bool any = false;
+  const std::size_t start = random_ == 0 ? 0 : next_random() % warps_.size();
+  for (std::size_t i = 0; i < warps_.size(); ++i) {
+    Warp& warp = warps_[(start + i) % warps_.size()];
+    std::uint64_t steps = random_ == 0 ? ~std::uint64_t{0} : next_random() % 100 + 1;
+    while (steps-- > 0 && step(warp)) any = true;
   }
+  return any;
+}
+
+bool BlockExecution::ended() const {
+  return std::ranges::all_of(warps_, [](const Warp& warp) { return warp.done == warp.exists; });
 }
 
 bool BlockExecution::step(Warp& warp) {
-  const std::uint32_t runnable = warp.exists & ~warp.done & ~warp.at_barrier;
+  const std::uint32_t runnable = warp.exists & ~warp.done & ~warp.at_barrier & ~warp.at_cluster_barrier;
   if (runnable == 0) return false;
   std::size_t place = ~std::size_t{0};
   for (int lane = 0; lane < 32; ++lane) {
@@ -56,12 +56,13 @@ void BlockExecution::execute(Warp& warp, const Instruction& in, std::uint32_t la
     case Action::kBranch:
       return for_each(lanes, [&](int lane) { warp.place[lane] = static_cast<std::size_t>(in.target); });
     case Action::kReturn:
-      warp.done |= lanes;
-      return for_each(lanes, [&](int lane) {
-        if (!warp.copies[lane].empty()) fail(in, "cp.async never waited for");
-      });
+      return end(warp, in, lanes);
     case Action::kBarrier:
       return barrier(warp, in, lanes);
+    case Action::kClusterArrive:
+      return cluster_arrive(warp, in, lanes);
+    case Action::kClusterWait:
+      return cluster_wait(warp, in, lanes);
     case Action::kCopyAsync:
       return for_each(lanes, [&](int lane) { start_copy(warp, in, lane); });
     case Action::kCommit:
@@ -85,6 +86,55 @@ void BlockExecution::barrier(Warp& warp, const Instruction& in, std::uint32_t la
   for (Warp& other : warps_) other.at_barrier = 0;
 }
 
+/// .aligned: all threads of a warp together.
+void BlockExecution::cluster_arrive(Warp& warp, const Instruction& in, std::uint32_t lanes) {
+  if (lanes != warp.exists) fail(in, "not by the whole warp");
+  if (warp.arrived) fail(in, "it has arrived before and not waited");
+  warp.arrived = true;
+  warp.arrived_in = cluster_.phase;
+  cluster_.arrived += static_cast<unsigned>(std::popcount(lanes));
+  if (cluster_.arrived < threads_ * cluster_.blocks.size()) return;
+  cluster_.arrived = 0;
+  ++cluster_.phase;
+  for (const auto& block : cluster_.blocks) {
+    for (Warp& other : block->warps_) other.at_cluster_barrier = 0;
+  }
+}
+
+void BlockExecution::cluster_wait(Warp& warp, const Instruction& in, std::uint32_t lanes) const {
+  if (lanes != warp.exists) fail(in, "not by the whole warp");
+  if (!warp.arrived) fail(in, "it has not arrived");
+  warp.arrived = false;
+  if (warp.arrived_in == cluster_.phase) warp.at_cluster_barrier = lanes;
+}
+
+void BlockExecution::end(Warp& warp, const Instruction& in, std::uint32_t lanes) const {
+  warp.done |= lanes;
+  if (warp.arrived || cluster_.arrived > 0) fail(in, "it ends within a cluster barrier");
+  for_each(lanes, [&](int lane) {
+    if (!warp.copies[lane].empty()) fail(in, "cp.async never waited for");
+  });
+}
+
+namespace {
+
+/// The cluster of these blocks along x.
+void run_cluster(const Kernel& kernel, const Launch& launch, std::span<const std::byte> parameter, uint3 first) {
+  Cluster cluster;
+  for (unsigned rank = 0; rank < launch.cluster; ++rank) {
+    const uint3 block{first.x + rank, first.y, first.z};
+    cluster.blocks.push_back(std::make_unique<BlockExecution>(kernel, launch, parameter, block, cluster));
+  }
+  const auto ended = [](const auto& block) { return block->ended(); };
+  while (!std::ranges::all_of(cluster.blocks, ended)) {
+    bool any = false;
+    for (const auto& block : cluster.blocks) any |= block->advance();
+    if (!any) throw Error(kernel.name + ": deadlock: threads ended that others wait for");
+  }
+}
+
+}  // namespace
+
 void execute(const Kernel& kernel, const Launch& launch, std::span<const std::byte> parameter) {
   if (parameter.size() != kernel.parameter_bytes) {
     throw Error(kernel.name + ": parameter of " + std::to_string(parameter.size()) + " bytes, expected " +
@@ -92,7 +142,7 @@ void execute(const Kernel& kernel, const Launch& launch, std::span<const std::by
   }
   for (unsigned z = 0; z < launch.grid.z; ++z) {
     for (unsigned y = 0; y < launch.grid.y; ++y) {
-      for (unsigned x = 0; x < launch.grid.x; ++x) BlockExecution(kernel, launch, parameter, {x, y, z}).run();
+      for (unsigned x = 0; x < launch.grid.x; x += launch.cluster) run_cluster(kernel, launch, parameter, {x, y, z});
     }
   }
 }

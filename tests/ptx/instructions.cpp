@@ -165,10 +165,16 @@ Table make_table() {
   add_conversions(table);
   add_wide_product<std::int32_t, std::int64_t>(table, "s32");
   add_wide_product<std::uint32_t, std::uint64_t>(table, "u32");
+  add<std::int32_t>(table, "mul.hi.s32", [](std::int32_t x, std::int32_t y) {
+    return static_cast<std::int32_t>(std::int64_t{x} * y >> 32);
+  });
   add<bool>(table, "and.pred", [](bool a, bool b) { return a && b; });
   add<bool>(table, "or.pred", [](bool a, bool b) { return a || b; });
   add<bool>(table, "xor.pred", [](bool a, bool b) { return a != b; });
   add<bool>(table, "not.pred", [](bool a) { return !a; });
+  add<std::uint32_t>(table, "mapa.shared::cluster.u32", [](std::uint32_t address, std::uint32_t rank) {
+    return (address & ((1u << kRankShift) - 1)) | (rank + 1) << kRankShift;
+  });
   for (const char* same : {"cvta.to.global.u64", "cvta.to.local.u64", "cvta.local.u64"}) {
     add<std::uint64_t>(table, same, [](std::uint64_t a) { return a; });
   }

@@ -25,6 +25,9 @@ using Compute = std::uint64_t (*)(std::uint64_t a, std::uint64_t b, std::uint64_
 /// By name, "fma.rn.f32"; null where there is none.
 Compute find_compute(const std::string& opcode);
 
+/// Addresses in the shared memory of a cluster: the block's rank + 1 above kRankShift, or 0 there in the own block's.
+constexpr unsigned kRankShift = 24;
+
 enum class Action {
   kCompute,
   kMove,  // between registers, packing and unpacking
@@ -33,6 +36,8 @@ enum class Action {
   kBranch,
   kReturn,
   kBarrier,
+  kClusterArrive,
+  kClusterWait,
   kShuffle,
   kCopyAsync,
   kCommit,
@@ -42,7 +47,7 @@ enum class Action {
   kMultiplyBf16,
 };
 
-enum class Space { kParameter, kGlobal, kShared, kLocal };
+enum class Space { kParameter, kGlobal, kShared, kCluster, kLocal };
 
 struct Operand {
   enum class Kind { kRegister, kConstant, kSpecial, kNone };
@@ -86,7 +91,8 @@ enum Special {
   kSizeZ,
   kGridX,
   kGridY,
-  kGridZ
+  kGridZ,
+  kClusterRank
 };
 
 class Module {
@@ -104,6 +110,7 @@ class Module {
 struct Launch {
   dim3 grid{1}, block{1};
   std::size_t shared = 0;
+  unsigned cluster = 1;    // blocks, along x
   std::uint64_t seed = 0;  // 0: warps in turn, else in random order
 };
 

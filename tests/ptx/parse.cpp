@@ -34,10 +34,19 @@ std::vector<std::string> split(const std::string& text) {
 
 std::size_t round_up(std::size_t size, std::size_t alignment) { return (size + alignment - 1) / alignment * alignment; }
 
-const std::map<std::string, int> kSpecial = {{"%tid.x", kThreadX},  {"%tid.y", kThreadY},  {"%tid.z", kThreadZ},
-                                             {"%ctaid.x", kBlockX}, {"%ctaid.y", kBlockY}, {"%ctaid.z", kBlockZ},
-                                             {"%ntid.x", kSizeX},   {"%ntid.y", kSizeY},   {"%ntid.z", kSizeZ},
-                                             {"%nctaid.x", kGridX}, {"%nctaid.y", kGridY}, {"%nctaid.z", kGridZ}};
+const std::map<std::string, int> kSpecial = {{"%tid.x", kThreadX},
+                                             {"%tid.y", kThreadY},
+                                             {"%tid.z", kThreadZ},
+                                             {"%ctaid.x", kBlockX},
+                                             {"%ctaid.y", kBlockY},
+                                             {"%ctaid.z", kBlockZ},
+                                             {"%ntid.x", kSizeX},
+                                             {"%ntid.y", kSizeY},
+                                             {"%ntid.z", kSizeZ},
+                                             {"%nctaid.x", kGridX},
+                                             {"%nctaid.y", kGridY},
+                                             {"%nctaid.z", kGridZ},
+                                             {"%cluster_ctarank", kClusterRank}};
 
 /// Reads one kernel's body.
 class KernelParser {
@@ -179,6 +188,10 @@ class KernelParser {
       in.action = Action::kReturn;
     } else if (begins("bar.sync")) {
       in.action = Action::kBarrier;
+    } else if (begins("barrier.cluster.arrive.release.aligned")) {
+      in.action = Action::kClusterArrive;
+    } else if (begins("barrier.cluster.wait.acquire.aligned")) {
+      in.action = Action::kClusterWait;
     } else if (begins("cp.async.commit_group")) {
       in.action = Action::kCommit;
     } else if (begins("cp.async.wait_group")) {
@@ -231,10 +244,11 @@ class KernelParser {
 
   static void decode_memory(Instruction& in, const std::string& opcode, Action action) {
     in.action = action;
-    in.space = opcode.find(".param") != std::string::npos    ? Space::kParameter
-               : opcode.find(".shared") != std::string::npos ? Space::kShared
-               : opcode.find(".local") != std::string::npos  ? Space::kLocal
-                                                             : Space::kGlobal;
+    in.space = opcode.find(".param") != std::string::npos             ? Space::kParameter
+               : opcode.find(".shared::cluster") != std::string::npos ? Space::kCluster
+               : opcode.find(".shared") != std::string::npos          ? Space::kShared
+               : opcode.find(".local") != std::string::npos           ? Space::kLocal
+                                                                      : Space::kGlobal;
     const std::string type = opcode.substr(opcode.rfind('.') + 1);
     in.bytes = std::stoi(type.substr(1)) / 8;
     in.sign_extended = type[0] == 's';

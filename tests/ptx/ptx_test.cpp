@@ -72,7 +72,7 @@ class PtxKernels {
       const std::string& symbol = symbols_.at(reinterpret_cast<std::uintptr_t>(call.kernel));
       if (symbol.find(except) != std::string::npos) return false;
       const Kernel& kernel = find(symbol);
-      execute(kernel, {config.grid, config.block, config.shared, seed},
+      execute(kernel, {config.grid, config.block, config.shared, config.cluster, seed},
               {static_cast<const std::byte*>(call.argument), call.argument_size});
       executed_.insert(kernel.name);
       return true;
@@ -119,8 +119,10 @@ Results run(const TestDevice& device, const Problem& problem) { return test::run
 /// Every width that a kernel is compiled for, with ragged and empty rows; vocabularies above and below a batch's cells.
 std::vector<Problem> problems(Nonlinearity nonlinearity, Pool pool = Pool::kMean) {
   std::vector<Problem> problems;
-  for (const std::int64_t hidden : {20, 67, 130, 300}) {
-    const Shape shape{.vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = 11, .steps = 9};
+  for (const std::int64_t hidden : {20, 67, 130, 300, 385, 520}) {
+    const bool wide = hidden > 256;  // slow
+    const Shape shape{
+        .vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = wide ? 6 : 11, .steps = wide ? 6 : 9};
     problems.push_back(test::make_problem(shape, pool, nonlinearity));
   }
   return problems;

@@ -1,0 +1,232 @@
+// The recurrence and its back-propagation through time at widths whose W_hh no block can keep alone, each in one
+// launch.
+//
+// The eight blocks of a cluster keep W_hh together (cluster_matrix.cuh) and walk through tiles of batch rows, each tile
+// until its longest row ends. Every block has the states of the tile's rows in its own shared memory, whole and double-
+// buffered. In a step it computes its units of the next states and writes them to all blocks of the cluster; then one
+// cluster barrier. What no other block reads (h, dz) is written to global memory between the barrier's halves, where
+// the release does not have to wait for it.
+//
+// A product takes four batch rows at a time. A tile has up to kMaxGroups such groups, as many as let the clusters that
+// fit on the device share the batch: the barrier and the way to the other blocks are paid once for all of them. As in
+// rnn_forward.cu, what a thread alone reads is fetched kAhead steps early by cp.async; what differs by group lies in
+// shared memory instead of registers, since a loop over groups that is unrolled would not fit the instruction cache.
+#include <algorithm>
+
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/cluster_matrix.cuh"
+#include "kernels/cuda/rnn_arguments.cuh"
+#include "kernels/cuda/rnn_kernels.h"
+
+namespace reel::REEL_CUDA_BUILD {
+namespace {
+
+constexpr int kAhead = 4;      // steps between fetching a value and using it
+constexpr int kMaxGroups = 4;  // of a tile
+constexpr int kBlocks = ClusterMatrix<512>::kBlocks, kRows = ClusterMatrix<512>::kRows;
+
+/// A block's shared memory.
+template <int kHidden>
+struct ClusterMemory {
+  template <class T>
+  using OfThreads = T[kMaxGroups][ClusterMatrix<kHidden>::kThreads];  // each used by its own thread only
+
+  float vectors[2][kMaxGroups * kRows][kHidden];  // all units of h[t, b] or dz[t, b]; the other blocks write here
+  OfThreads<float> values[kAhead];                // what a step was fetched, then its result
+  OfThreads<int> tokens[kAhead];                  // of the steps that are fetched next
+  OfThreads<int> lengths;                         // 0 where the thread has no result
+  OfThreads<float> pooled;                        // what each step (mean) or the last one adds to d h
+};
+
+/// The batch rows that a cluster takes through all steps together.
+struct Tile {
+  int first, groups, longest;
+  int stride;  // to the cluster's next tile
+
+  __device__ explicit Tile(int batch) {
+    const int clusters = static_cast<int>(gridDim.x) / kBlocks, share = kRows * clusters;
+    groups = min((batch + share - 1) / share, kMaxGroups);
+    first = static_cast<int>(blockIdx.x) / kBlocks * groups * kRows;
+    stride = share * groups;
+  }
+  /// False where no row is left.
+  __device__ bool begin(const std::int32_t* lengths, int batch) {
+    const int last = min(first + groups * kRows, batch);
+    groups = (last - first + kRows - 1) / kRows;
+    longest = 0;
+    for (int b = first; b < last; ++b) longest = max(longest, lengths[b]);
+    return first < batch;
+  }
+};
+
+/// Each block begins with itself, lest all write to the same one.
+__device__ inline void write_to_all_blocks(float& place, float value) {
+  const unsigned rank = cluster_rank();
+#pragma unroll
+  for (unsigned i = 0; i < kBlocks; ++i) store_to_cluster(map_to_block(&place, (rank + i) % kBlocks), value);
+}
+
+template <int kHidden, Nonlinearity kNonlinearity>
+__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_cluster_kernel(RnnForwardArgs args) {
+  if constexpr (!kClusters) return;
+  REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
+  ClusterMatrix<kHidden> w_hh;
+  w_hh.load(args.w_hh, args.hidden, false);
+  const int H = args.hidden, T = args.steps, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
+  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
+  const auto value = [&](int t, int g) -> float& { return memory->values[t % kAhead][g][me]; };
+  const auto token = [&](int t, int g) -> int& { return memory->tokens[t % kAhead][g][me]; };
+
+  for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
+    const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
+    // The inputs of step t, whose tokens were fetched kAhead steps ago, and the tokens of kAhead steps on.
+    const auto fetch = [&](int t) {
+      for (int g = 0; g < tile.groups; ++g) {
+        if (runs(t, g)) cp_async_4(&value(t, g), args.projected + token(t, g) * H + unit);
+        if (runs(t + kAhead, g)) cp_async_4(&token(t, g), args.row + row(g) * T + t + kAhead);
+      }
+      cp_async_commit();
+    };
+    for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
+      const int r = i / kHidden, c = i % kHidden, b = tile.first + r;
+      memory->vectors[0][r][c] = b < args.batch && c < H ? args.h[b * H + c] : 0.0f;
+      memory->vectors[1][r][c] = 0;  // from H on for good
+    }
+    cluster_arrive();
+    for (int g = 0; g < tile.groups; ++g) {
+      memory->lengths[g][me] = row(g) < args.batch && unit < H ? args.lengths[row(g)] : 0;
+      for (int t = 0; t < kAhead && runs(t, g); ++t) token(t, g) = args.row[row(g) * T + t];
+    }
+    for (int t = 0; t < kAhead; ++t) fetch(t);
+    cluster_wait();
+#pragma unroll 1
+    for (int t = 0; t < tile.longest; ++t) {
+      cp_async_wait<kAhead - 1>();
+#pragma unroll 1
+      for (int g = 0; g < tile.groups; ++g) {
+        const float sum = w_hh.times(memory->vectors[t % 2][g * kRows]);
+        if (!runs(t, g)) continue;
+        value(t, g) = activate<kNonlinearity>(sum + value(t, g));
+        write_to_all_blocks(memory->vectors[(t + 1) % 2][g * kRows + w_hh.row][unit], value(t, g));
+      }
+      cluster_arrive();
+      for (int g = 0; g < tile.groups; ++g) {
+        if (runs(t, g)) args.h[(t + 1) * step_size + row(g) * H + unit] = value(t, g);
+      }
+      fetch(t + kAhead);
+      cluster_wait();
+    }
+  }
+}
+
+template <int kHidden, Nonlinearity kNonlinearity>
+__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward_cluster_kernel(RnnBackwardArgs args) {
+  if constexpr (!kClusters) return;
+  REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
+  ClusterMatrix<kHidden> w_hh;
+  w_hh.load(args.w_hh, args.hidden, true);
+  const int H = args.hidden, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
+  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
+  const auto value = [&](int t, int g) -> float& { return memory->values[t % kAhead][g][me]; };
+
+  for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
+    const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
+    const auto place = [&](int g) { return row(g) * H + unit; };
+    const auto valid = [&](int g) { return row(g) < args.batch && unit < H; };
+    const auto fetch = [&](int t) {  // h[t+1]
+      for (int g = 0; g < tile.groups; ++g) {
+        if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + place(g));
+      }
+      cp_async_commit();
+    };
+    for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
+      for (auto& vectors : memory->vectors) vectors[i / kHidden][i % kHidden] = 0;  // dz from a row's end on
+    }
+    cluster_arrive();
+    for (int g = 0; g < tile.groups; ++g) {
+      const int length = valid(g) ? args.lengths[row(g)] : 0;
+      const float pooled = valid(g) ? args.d_pooled[place(g)] : 0.0f;
+      memory->lengths[g][me] = length;
+      memory->pooled[g][me] = !args.mean ? pooled : length > 0 ? pooled / static_cast<float>(length) : 0.0f;
+      for (int t = length; t < args.steps && valid(g); ++t) args.dz[t * step_size + place(g)] = 0;
+    }
+    for (int i = 1; i <= kAhead; ++i) fetch(tile.longest - i);
+    cluster_wait();
+#pragma unroll 1
+    for (int t = tile.longest - 1; t >= 0; --t) {
+      cp_async_wait<kAhead - 1>();
+#pragma unroll 1
+      for (int g = 0; g < tile.groups; ++g) {
+        float d_h = w_hh.times(memory->vectors[(t + 1) % 2][g * kRows]);
+        if (!runs(t, g)) continue;
+        if (args.mean || !runs(t + 1, g)) d_h += memory->pooled[g][me];
+        value(t, g) = through_activation<kNonlinearity>(d_h, value(t, g));
+        write_to_all_blocks(memory->vectors[t % 2][g * kRows + w_hh.row][unit], value(t, g));
+      }
+      cluster_arrive();
+      for (int g = 0; g < tile.groups; ++g) {
+        if (runs(t, g)) args.dz[t * step_size + place(g)] = value(t, g);
+      }
+      fetch(t - kAhead);
+      cluster_wait();
+    }
+    for (int g = 0; g < tile.groups && args.d_h0 != nullptr; ++g) {
+      const float d_h = w_hh.times(memory->vectors[0][g * kRows]);
+      if (valid(g)) args.d_h0[place(g)] = runs(0, g) ? d_h : memory->pooled[g][me];
+    }
+    __syncthreads();  // the next tile begins with zeros where this one was just read
+  }
+}
+
+int most_clusters(const DeviceLimits& limits) { return std::max(1, limits.multiprocessors / kBlocks); }
+
+template <int kHidden, class Args>
+void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
+  const int clusters = std::min((args.batch + kRows - 1) / kRows, most_clusters(context.platform.limits()));
+  launch(kernel,
+         {.grid = dim3(static_cast<unsigned>(clusters * kBlocks)),
+          .block = dim3(ClusterMatrix<kHidden>::kThreads),
+          .shared = sizeof(ClusterMemory<kHidden>),
+          .stream = context.platform.stream(),
+          .cluster = kBlocks},
+         args);
+}
+
+}  // namespace
+
+std::size_t cluster_shared_bytes(std::int64_t hidden) {
+  return hidden > 384 ? sizeof(ClusterMemory<512>) : sizeof(ClusterMemory<384>);
+}
+
+std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch) {
+  const std::int64_t rows = most_clusters(limits) * kMaxGroups * kRows;
+  return (batch + rows - 1) / rows;
+}
+
+void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args) {
+  const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
+  constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
+  const RnnForwardArgs kernel_args(args);
+  if (args.shape.hidden <= 384) {
+    return run<384>(context, tanh ? rnn_forward_cluster_kernel<384, kTanh> : rnn_forward_cluster_kernel<384, kRelu>,
+                    kernel_args);
+  }
+  run<512>(context, tanh ? rnn_forward_cluster_kernel<512, kTanh> : rnn_forward_cluster_kernel<512, kRelu>,
+           kernel_args);
+}
+
+void rnn_backward_cluster(CudaContext& context, const RnnBackward<float>& args) {
+  const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
+  constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
+  const RnnBackwardArgs kernel_args(args);
+  if (args.shape.hidden <= 384) {
+    return run<384>(context, tanh ? rnn_backward_cluster_kernel<384, kTanh> : rnn_backward_cluster_kernel<384, kRelu>,
+                    kernel_args);
+  }
+  run<512>(context, tanh ? rnn_backward_cluster_kernel<512, kTanh> : rnn_backward_cluster_kernel<512, kRelu>,
+           kernel_args);
+}
+
+}  // namespace reel::REEL_CUDA_BUILD
