@@ -170,6 +170,7 @@ void prepare_cluster(const LaunchConfig& config, std::uint32_t linear) {
   m.alive = m.threads.size();
   m.cluster_barrier = {};
   m.turn = options().order == Order::kReverse ? m.warps.size() - 1 : 0;
+  release(&m.begin_tag);
 }
 
 /// Threads that an error left behind still come before the end of the launch.
@@ -266,7 +267,6 @@ void launch(const LaunchConfig& config, const KernelCall& call, const std::funct
   m.tsan_fiber = __tsan_get_current_fiber();
 #endif
   const int races_before = races;
-  release(&m.begin_tag);
   std::vector<std::uint32_t> clusters(config.grid.x * config.grid.y * config.grid.z / config.cluster);
   for (std::uint32_t i = 0; i < clusters.size(); ++i) clusters[i] = i * config.cluster;
   if (options().order == Order::kReverse) std::reverse(clusters.begin(), clusters.end());
@@ -278,7 +278,7 @@ void launch(const LaunchConfig& config, const KernelCall& call, const std::funct
     if (!m.error.empty()) break;
   }
   acquire(&m.end_tag);
-  m.stacks.finish_launch();
+  m.stacks.finish_launch(m.error.empty());
   if (!m.error.empty()) throw Error(m.error);
   if (races != races_before) throw Error(std::to_string(races - races_before) + " data races");
 }

@@ -27,7 +27,7 @@ Mapping::~Mapping() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
-StackPool::~StackPool() { finish_launch(); }
+StackPool::~StackPool() { finish_launch(false); }
 
 Thread& StackPool::thread(std::size_t i) {
   while (slots_.size() <= i) {
@@ -36,7 +36,9 @@ Thread& StackPool::thread(std::size_t i) {
     Thread* const thread = thread_in(slot);
     thread->stack = slot.data() + kPage;
 #if defined(EMULATOR_TSAN)
-    thread->tsan_fiber = __tsan_create_fiber(0);
+    if (free_fibers_.empty()) free_fibers_.push_back(__tsan_create_fiber(0));
+    thread->tsan_fiber = free_fibers_.back();
+    free_fibers_.pop_back();
 #endif
     slots_.push_back(std::move(slot));
   }
@@ -59,14 +61,22 @@ void StackPool::finish_cluster() {
   for (const Mapping& slot : slots_) finished_fibers_.push_back(thread_in(slot)->tsan_fiber);
   slots_.clear();
   shared_.clear();
-  if (finished_fibers_.size() + fibers > kMostFibers) finish_launch();  // the next cluster is as large
+  if (finished_fibers_.size() + fibers > kMostFibers) destroy_fibers();  // the next cluster is as large
 }
 
-void StackPool::finish_launch() {
+void StackPool::finish_launch(bool all_ended) {
+  if (!all_ended) return destroy_fibers();
+  free_fibers_.insert(free_fibers_.end(), finished_fibers_.begin(), finished_fibers_.end());
+  finished_fibers_.clear();
+}
+
+void StackPool::destroy_fibers() {
+  finished_fibers_.insert(finished_fibers_.end(), free_fibers_.begin(), free_fibers_.end());
 #if defined(EMULATOR_TSAN)
   for (void* const fiber : finished_fibers_) __tsan_destroy_fiber(fiber);
 #endif
   finished_fibers_.clear();
+  free_fibers_.clear();
 }
 
 }  // namespace reel::emulator

@@ -26,7 +26,7 @@ class Mapping {
 
 /// Kept from cluster to cluster. Not under ThreadSanitizer: there every one gets memory without a history, and threads
 /// (in its sense) that live on to the end of the launch, since a new one in an old one's place would be ordered after
-/// it.
+/// it. The next launch may have them: it comes after this one anyway, and they are slow to make.
 class StackPool {
  public:
   ~StackPool();
@@ -34,12 +34,15 @@ class StackPool {
   /// Memory of at least `size` bytes that lasts for one cluster.
   char* shared(std::size_t size);
   void finish_cluster();
-  void finish_launch();
+  /// Threads that have not come to an end are not used again.
+  void finish_launch(bool all_ended);
 
  private:
+  void destroy_fibers();
+
   std::vector<Mapping> slots_;
   std::vector<Mapping> shared_;
-  std::vector<void*> finished_fibers_;
+  std::vector<void*> finished_fibers_, free_fibers_;
 };
 
 }  // namespace reel::emulator
