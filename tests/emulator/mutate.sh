@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves that the tests see every synchronisation: deletes each barrier, wait and commit of the kernels in turn and demands
-# that the emulator's tests fail, in some schedule or under ThreadSanitizer.
+# that the emulator's tests fail, in some schedule or under ThreadSanitizer. Cluster barriers: each half, then both.
 #
 #   mutate.sh [FILTER]     only lines that contain FILTER, as in rnn_forward.cu
 set -euo pipefail
@@ -43,16 +43,28 @@ caught_by() {
 configure plain ""
 configure threads thread
 tests_pass plain '*AgreeWithFloat64/Emulator*' || { echo "the tests fail without any deletion" >&2; exit 1; }
+
+# try FILE LINE WHAT EDIT: the tests with that edit, sed's, of the file.
 deleted=0 survived=0
-while IFS=: read -r file line text; do
+try() {
+  local file=$1 line=$2 what=$3 original by
   original=$(mktemp)
   cp "$file" "$original"
-  sed -i -E "${line}s/$pattern//" "$file"
+  sed -i -E "$4" "$file"
   by=$(caught_by)
   cp "$original" "$file"
   deleted=$((deleted + 1))
-  [[ $by == nothing ]] && survived=$((survived + 1))
-  printf '%s:%s: without %s: caught by %s\n' "${file##*/}" "$line" "$(grep -oE "$pattern" <<<"$text" | head -n 1)" "$by"
+  if [[ $by == nothing ]]; then survived=$((survived + 1)); fi
+  printf '%s:%s: without %s: caught by %s\n' "${file##*/}" "$line" "$what" "$by"
+}
+
+while IFS=: read -r file line text; do
+  what=$(grep -oE "$pattern" <<<"$text" | head -n 1)
+  try "$file" "$line" "$what" "${line}s/$pattern//"
+  if [[ $what == 'cluster_arrive();' ]]; then
+    half='cluster_wait\(\);'
+    try "$file" "$line" "$what and the wait for it" "${line}s/$pattern//; ${line},/$half/s/$half//"
+  fi
 done < <(grep -nE "$pattern" kernels/cuda/*.cu kernels/cuda/*.cuh | grep -v 'ptx.cuh' | grep -F -- "${1:-}")
 echo "$deleted deletions, $((deleted - survived)) caught"
 [[ $survived -eq 0 && $deleted -gt 0 ]]
