@@ -112,7 +112,11 @@ __global__ void pass_on_kernel(ReverseArgs args) {
   const unsigned rank = cluster_rank();
   if (kMistake == kNoArrival) cluster_wait();
   if (kMistake != kNoFirstBarrier) cluster_barrier();
-  if (kMistake == kEarlyExit && rank == 2) return;
+  if (kMistake == kEarlyExit && rank == 3) return;
+  if (kMistake == kWritesToTheEnded) {
+    if (rank == 1) give(first, i, 0);
+    return;
+  }
   if (kMistake == kBeyondTheCluster) map_to_block(first, kBlocks);
   if (kMistake == kBeyondSharedMemory) store_to_cluster(args.out, 0);
   if (kMistake == kWritesBetween) cluster_arrive();
@@ -155,6 +159,8 @@ void pass_on(ClusterMistake mistake, const float* in, float* out) {
       return run_cluster<kNoLastBarrier>(in, out);
     case kEarlyExit:
       return run_cluster<kEarlyExit>(in, out);
+    case kWritesToTheEnded:
+      return run_cluster<kWritesToTheEnded>(in, out);
     case kNoArrival:
       return run_cluster<kNoArrival>(in, out);
     case kArrivesTwice:

@@ -26,6 +26,7 @@ enum class ClusterMistake {
   kNoBarrier,          // between writing and reading
   kNoLastBarrier,      // a block may end while others still write to it
   kEarlyExit,          // a block ends while others wait
+  kWritesToTheEnded,   // block 1 writes to block 2, and nobody waits
   kNoArrival,          // wait without arrive
   kArrivesTwice,       // without waiting
   kNoWait,             // arrive without wait, then the end
@@ -36,7 +37,7 @@ enum class ClusterMistake {
   kBeyondSharedMemory  // no block's shared memory
 };
 
-/// Two clusters of four blocks: out [2, 4, 32] are in [4, 32], passed on by one block and then by another one.
+/// Two clusters of four blocks: out [2, 4, 32] are in [4, 32], passed on to the next block and to the one after it.
 void pass_on(ClusterMistake mistake, const float* in, float* out);
 
 }  // namespace reel::cuda_emulated
