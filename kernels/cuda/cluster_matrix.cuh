@@ -9,14 +9,15 @@
 // thread.
 #pragma once
 
+#include "kernels/cuda/platform.h"
 #include "kernels/cuda/ptx.cuh"
 
 namespace reel::REEL_CUDA_BUILD {
 
 template <int kHidden>
 struct ClusterMatrix {
-  static constexpr int kBlocks = 8;  // of a cluster: the most that every device with clusters can run
-  static constexpr int kRows = 4;    // batch rows of a product
+  static constexpr int kBlocks = kClusterBlocks;
+  static constexpr int kRows = 4;  // batch rows of a product
   static constexpr int kUnits = kHidden / kBlocks;
   static constexpr int kThreads = kUnits * kRows;
   static constexpr int kChunks = kHidden / 128;  // of 128 columns

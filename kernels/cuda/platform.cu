@@ -145,8 +145,14 @@ DeviceLimits query_limits() {
   check_cuda(cudaSetDevice(0), "cudaSetDevice");
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  return {properties.name, 10 * properties.major + properties.minor, properties.multiProcessorCount,
-          properties.sharedMemPerBlockOptin, properties.totalGlobalMem};
+  int has_clusters = 0;
+  check_cuda(cudaDeviceGetAttribute(&has_clusters, cudaDevAttrClusterLaunch, 0), "cudaDeviceGetAttribute");
+  return {.name = properties.name,
+          .capability = 10 * properties.major + properties.minor,
+          .multiprocessors = properties.multiProcessorCount,
+          .clusters = has_clusters != 0 ? properties.multiProcessorCount / kClusterBlocks : 0,
+          .shared_per_block = properties.sharedMemPerBlockOptin,
+          .memory = properties.totalGlobalMem};
 }
 
 }  // namespace

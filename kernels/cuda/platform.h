@@ -24,10 +24,14 @@ struct Product {
   float beta = 0;
 };
 
+/// The most blocks of a cluster that every device with clusters can run.
+constexpr int kClusterBlocks = 8;
+
 struct DeviceLimits {
   std::string name;    // "NVIDIA H200"
   int capability = 0;  // 90 for compute capability 9.0
   int multiprocessors = 0;
+  int clusters = 0;                  // of kClusterBlocks blocks, a multiprocessor each, that run at once; 0: has none
   std::size_t shared_per_block = 0;  // bytes that a kernel may ask for
   std::size_t memory = 0;            // bytes
 };

@@ -13,7 +13,7 @@ enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
 /// wins by half with one tile, which is 256 rows on 132 multiprocessors, and by a third with two.
 bool cluster_pays(const DeviceLimits& limits, const Shape& s) {
-  return limits.capability >= kClusterCapability && cluster_shared_bytes(s.hidden) <= limits.shared_per_block &&
+  return limits.clusters > 0 && cluster_shared_bytes(s.hidden) <= limits.shared_per_block &&
          cluster_tiles(limits, s.batch) <= 2;
 }
 

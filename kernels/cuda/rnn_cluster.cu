@@ -180,11 +180,9 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
   }
 }
 
-int most_clusters(const DeviceLimits& limits) { return std::max(1, limits.multiprocessors / kBlocks); }
-
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
-  const int clusters = std::min((args.batch + kRows - 1) / kRows, most_clusters(context.platform.limits()));
+  const int clusters = std::min((args.batch + kRows - 1) / kRows, context.platform.limits().clusters);
   launch(kernel,
          {.grid = dim3(static_cast<unsigned>(clusters * kBlocks)),
           .block = dim3(ClusterMatrix<kHidden>::kThreads),
@@ -201,7 +199,7 @@ std::size_t cluster_shared_bytes(std::int64_t hidden) {
 }
 
 std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch) {
-  const std::int64_t rows = most_clusters(limits) * kMaxGroups * kRows;
+  const std::int64_t rows = std::int64_t{limits.clusters} * kMaxGroups * kRows;
   return (batch + rows - 1) / rows;
 }
 

@@ -18,10 +18,9 @@ void rnn_backward_resident(CudaContext& context, const RnnBackward<float>& args)
 void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args);
 void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args);
 
-/// rnn_cluster.cu: one launch for all timesteps; the blocks of a cluster keep W_hh together. Needs compute capability
-/// 9.0. A cluster takes its share of the batch in tiles, cluster_tiles() of them at most.
+/// rnn_cluster.cu: one launch for all timesteps; the blocks of a cluster keep W_hh together. Only for devices with
+/// clusters. Each takes its share of the batch in tiles, cluster_tiles() of them at most.
 constexpr std::int64_t kMaxClusterHidden = 512;
-constexpr int kClusterCapability = 90;
 std::size_t cluster_shared_bytes(std::int64_t hidden);
 std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch);
 void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args);

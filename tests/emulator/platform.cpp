@@ -50,10 +50,11 @@ class LateReadback final : public Readback {
 }  // namespace
 
 struct Platform::Parts {
-  // Few multiprocessors, so that blocks of the recurrence walk through several rows; the shared memory of sm_90.
+  // Few multiprocessors and clusters, so that each walks through several rows; the shared memory of sm_90.
   DeviceLimits limits{.name = "emulator",
                       .capability = 90,
                       .multiprocessors = 2,
+                      .clusters = 2,
                       .shared_per_block = 227 * 1024,
                       .memory = std::size_t{1} << 34};
   bool capturing = false;

@@ -34,7 +34,8 @@ class Runner {
     forward();
     backward();
     Results r;
-    r.h = defined_states();
+    r.h = to_host(h_);
+    clear_undefined(std::span(r.h).subspan(static_cast<std::size_t>(p_.shape.batch * p_.shape.hidden)));
     r.pooled = to_host(pooled_);
     r.logits = to_host(logits_);
     std::vector<BatchStats> stats(1);
@@ -45,6 +46,7 @@ class Runner {
     r.d_fc_bias = to_host(d_fc_bias_);
     r.d_pooled = to_host(d_pooled_);
     r.dz = to_host(dz_);
+    clear_undefined(r.dz);
     r.d_w_hh = to_host(d_w_hh_);
     r.d_h0 = to_host(d_h0_);
     r.d_w_ih = to_host(d_w_ih_);
@@ -125,7 +127,7 @@ class Runner {
     d_fc_weight_ = zeros(H);
     d_fc_bias_ = zeros(1);
     d_pooled_ = zeros(B * H);
-    dz_ = zeros(T * B * H);
+    dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * H), 7.0));  // nobody has to clear it
     d_w_hh_ = zeros(H * H);
     d_h0_ = zeros(B * H);
     d_projected_ = zeros(U * H);
@@ -164,15 +166,13 @@ class Runner {
                                  .d_bias = d_bias_.span()});
   }
 
-  /// h with 0 where the contract leaves it undefined.
-  std::vector<double> defined_states() {
+  /// Writes 0 where the contract leaves `values` [T, B, H] undefined.
+  void clear_undefined(std::span<double> values) const {
     const auto [V, E, H, B, T] = p_.shape;
-    std::vector<double> h = to_host(h_);
     for (std::int64_t cell = 0; cell < T * B; ++cell) {
       if (cell / B < p_.lengths[static_cast<std::size_t>(cell % B)]) continue;
-      std::fill_n(h.begin() + (cell + B) * H, H, 0.0);
+      std::fill_n(values.begin() + cell * H, H, 0.0);
     }
-    return h;
   }
 
   std::vector<double> dense_embedding() {

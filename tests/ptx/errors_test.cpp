@@ -76,14 +76,16 @@ TEST(PtxErrors, ShuffleOfHalfAWarp) {
 
 const std::string kArrive = "\tbarrier.cluster.arrive.release.aligned;\n";
 const std::string kWait = "\tbarrier.cluster.wait.acquire.aligned;\n";
-/// Thread i of both blocks writes i to shared memory of block 1.
-const std::string kStoreToBlock1 =
-    "\tmov.u32 \t%r4, 1;\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n\tcvt.rn.f32.u32 \t%f1, %r1;\n"
-    "\tst.shared::cluster.f32 [%r5], %f1;\n";
+/// Thread i writes i to shared memory of a block of the cluster.
+std::string store_to(int block) {
+  return "\tmov.u32 \t%r4, " + std::to_string(block) +
+         ";\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n\tcvt.rn.f32.u32 \t%f1, %r1;\n"
+         "\tst.shared::cluster.f32 [%r5], %f1;\n";
+}
 
 TEST(PtxErrors, NoneWhereAClusterMakesNoMistake) {
   std::vector<float> out;
-  EXPECT_EQ(run(kArrive + kWait + kStoreToBlock1 + kArrive + kWait +
+  EXPECT_EQ(run(kArrive + kWait + store_to(1) + kArrive + kWait +
                     "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 0;\n\t@%p1 bra \t$L__BB0_1;\n"
                     "\tld.shared.f32 \t%f2, [%r2];\n\tst.global.f32 \t[%rd1], %f2;\n$L__BB0_1:\n",
                 &out, 2),
@@ -92,14 +94,15 @@ TEST(PtxErrors, NoneWhereAClusterMakesNoMistake) {
 }
 
 TEST(PtxErrors, StoreBeforeTheFirstClusterBarrier) {
-  EXPECT_THAT(run(kStoreToBlock1 + kArrive + kWait, nullptr, 2), HasSubstr("before the first cluster barrier"));
+  EXPECT_THAT(run(store_to(1) + kArrive + kWait, nullptr, 2), HasSubstr("before the first cluster barrier"));
 }
 
+/// Block 0 ends after the first barrier.
 TEST(PtxErrors, StoreToABlockThatHasEnded) {
-  EXPECT_THAT(run(kArrive + kWait + "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 1;\n" +
-                      "\t@%p1 bra \t$L__BB0_1;\n" + kArrive + kWait + kStoreToBlock1 + "$L__BB0_1:\n",
-                  nullptr, 2),
-              testing::ContainsRegex("has ended|within a cluster barrier"));
+  const std::string end_block_0 =
+      "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 0;\n\t@%p1 bra \t$L__BB0_1;\n";
+  EXPECT_THAT(run(kArrive + kWait + end_block_0 + store_to(0) + "$L__BB0_1:\n", nullptr, 2),
+              HasSubstr("block 0 has ended"));
 }
 
 TEST(PtxErrors, HalvesOfAClusterBarrierThatDoNotMatch) {
@@ -115,10 +118,7 @@ TEST(PtxErrors, ClusterBarrierOfHalfAWarp) {
 }
 
 TEST(PtxErrors, BlockBeyondTheCluster) {
-  EXPECT_THAT(run(kArrive + kWait + "\tmov.u32 \t%r4, 2;\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n" +
-                      "\tst.shared::cluster.f32 [%r5], %f1;\n",
-                  nullptr, 2),
-              HasSubstr("block 2 of the cluster"));
+  EXPECT_THAT(run(kArrive + kWait + store_to(2), nullptr, 2), HasSubstr("block 2 of the cluster"));
 }
 
 TEST(PtxErrors, ParameterOfAnotherSize) {
