@@ -3,10 +3,9 @@
 //
 // A warp has eight rows of the matrix (units), each lane four columns of every 128: lane s has columns 128q + 4s ..
 // 128q + 4s + 3 for every q, which makes 128 weights at kHidden = 512. A product reads the vectors as float4 without
-// bank conflicts, 16 loads for 512 multiply-adds: eight warps read half as many bytes as the multiply-adds take cycles
-// to hide them. The 32 sums of a lane, eight units of four batch rows, are added up over the 32 lanes by 31 shuffles,
-// each round halving what a lane still has, after which lane 8r + o has unit o of batch row r: one result for every
-// thread.
+// bank conflicts, 16 loads for 512 multiply-adds, which take twice the cycles. The 32 sums of a lane, eight units of
+// four batch rows, are added up over the 32 lanes by 31 shuffles, each round halving what a lane still has, after which
+// lane 8r + o has unit o of batch row r: one result for every thread.
 #pragma once
 
 #include "kernels/cuda/platform.h"

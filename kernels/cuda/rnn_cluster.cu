@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kAhead = 4;      // steps between fetching a value and using it
 constexpr int kMaxGroups = 4;  // of a tile
+constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
 constexpr int kBlocks = ClusterMatrix<512>::kBlocks, kRows = ClusterMatrix<512>::kRows;
 
 /// A block's shared memory.
@@ -205,7 +206,6 @@ std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch) {
 
 void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args) {
   const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
-  constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
   const RnnForwardArgs kernel_args(args);
   if (args.shape.hidden <= 384) {
     return run<384>(context, tanh ? rnn_forward_cluster_kernel<384, kTanh> : rnn_forward_cluster_kernel<384, kRelu>,
@@ -217,7 +217,6 @@ void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args) {
 
 void rnn_backward_cluster(CudaContext& context, const RnnBackward<float>& args) {
   const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
-  constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
   const RnnBackwardArgs kernel_args(args);
   if (args.shape.hidden <= 384) {
     return run<384>(context, tanh ? rnn_backward_cluster_kernel<384, kTanh> : rnn_backward_cluster_kernel<384, kRelu>,
