@@ -56,6 +56,7 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
       multiply_rows<Operand>(h.first(active), w,
                              [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
                                hwy::Prefetch(x_next[i] + column);
+                               hwy::Prefetch(next + (B + rows[i]) * H + column);
                                const Vector<Real> z = hn::Add(sum, load_part(x[i] + column, left));
                                const Vector<Real> value = activate<Real>(args.nonlinearity, z);
                                factors.keep(slot(t + 1, i), column, value);
