@@ -13,8 +13,8 @@
 
 namespace reel {
 
-/// kMixed: products round their factors to 16 bits and sum in float32. On a CUDA device these are the recurrence's, of
-/// fp16 states and weights (bfloat16 gradients backwards); on a CPU all, of bfloat16. What is kept stays float32.
+/// kMixed: a tanh recurrence multiplies 16-bit states, weights and gradients and sums in float32: fp16 on a CUDA device
+/// (bfloat16 gradients), bfloat16 on a CPU. Everything else, what is kept included, stays float32.
 enum class Precision { kFloat32, kMixed };
 enum class Nonlinearity { kTanh, kRelu };
 enum class Pool { kLast, kMean };

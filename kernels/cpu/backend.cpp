@@ -48,8 +48,8 @@ class CpuBackend final : public Backend<Real> {
     const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
     return {DeviceKind::kCpu, processor_name(), cpu::instruction_set() + bf16, context_.pool.size()};
   }
-  std::string describe_recurrence(const Shape&, Nonlinearity) const override {
-    if (context_.precision == Precision::kMixed) return "bfloat16 products, blocked over batch rows";
+  std::string describe_recurrence(const Shape&, Nonlinearity nonlinearity) const override {
+    if (cpu::takes_bf16(context_, nonlinearity)) return "bfloat16 products, blocked over batch rows";
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }

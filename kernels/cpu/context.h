@@ -69,4 +69,13 @@ struct CpuContext {
   Arena arena;
 };
 
+namespace cpu {
+
+/// Whether the recurrence multiplies bfloat16. ReLU's states are not bounded, and where it bends rounding turns
+/// gradients on and off: it stays float32, as on a CUDA device.
+inline bool takes_bf16(const CpuContext& context, Nonlinearity nonlinearity) {
+  return context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh;
+}
+
+}  // namespace cpu
 }  // namespace reel

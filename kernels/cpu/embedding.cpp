@@ -6,7 +6,6 @@
 #include "hwy/foreach_target.h"
 // foreach_target.h comes first
 #include "hwy/highway.h"
-#include "kernels/check.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/outer-inl.h"
 #include "kernels/cpu/products-inl.h"
@@ -17,29 +16,25 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles together
 
-template <class Operand, class Real = typename Operand::Real>
+template <class Real>
 void run_project(CpuContext& context, const ProjectTokens<Real>& args) {
-  using Word = typename Operand::Word;
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
   const auto U = static_cast<std::size_t>(args.index.count[0]);
-  const PackedMatrix<Operand> w =
-      pack<Operand>(args.w_ih.data(), 1, E, E, H, context.arena.take<Word>(packed_size<Operand>(E, H)));
-  const FactorRows<Operand> factors(U, E, context);
+  const PackedMatrix<Exact<Real>> w =
+      pack<Exact<Real>>(args.w_ih.data(), 1, E, E, H, context.arena.take<Real>(packed_size<Exact<Real>>(E, H)));
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
-    const Word* rows[kTokenBlock];
+    const Real* rows[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
-      const Real* const row = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
-      factors.keep_row(first + i, row);
-      rows[i] = factors.row(first + i, row);
+      rows[i] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
     }
-    multiply_rows<Operand>(std::span(rows).first(count), w,
-                           [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
-                             const Vector<Real> bias = load_part(args.bias.data() + column, left);
-                             store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
-                           });
+    multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
+                               [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
+                                 const Vector<Real> bias = load_part(args.bias.data() + column, left);
+                                 store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
+                               });
   });
 }
 
@@ -68,35 +63,33 @@ void sum_segment(std::span<const std::int32_t> positions, const Real* dz, std::s
 }
 
 /// d_projected and d_embedding, a block of tokens at a time: what one product reads the sum has just left in the cache.
-template <class Operand, class Real = typename Operand::Real>
+template <class Real>
 void run_token_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
-  using Word = typename Operand::Word;
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
   const auto U = static_cast<std::size_t>(args.index.count[0]);
-  const PackedMatrix<Operand> w =
-      pack<Operand>(args.w_ih.data(), E, 1, H, E, context.arena.take<Word>(packed_size<Operand>(H, E)));
-  const FactorRows<Operand> factors(U, H, context);
+  const PackedMatrix<Exact<Real>> w =
+      pack<Exact<Real>>(args.w_ih.data(), E, 1, H, E, context.arena.take<Real>(packed_size<Exact<Real>>(H, E)));
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
-    const Word* rows[kTokenBlock];
+    const Real* rows[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
       const auto begin = static_cast<std::size_t>(args.index.segment[first + i]);
       const auto end = static_cast<std::size_t>(args.index.segment[first + i + 1]);
       Real* const row = args.d_projected.data() + (first + i) * H;
       sum_segment<Real>(args.index.position.subspan(begin, end - begin), args.dz.data(), H, row);
-      factors.keep_row(first + i, row);
-      rows[i] = factors.row(first + i, row);
+      rows[i] = row;
     }
-    multiply_rows<Operand>(std::span(rows).first(count), w,
-                           [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum)
-                               HWY_ATTR { store_part(sum, args.d_embedding.data() + (first + i) * E + column, left); });
+    multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
+                               [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
+                                 store_part(sum, args.d_embedding.data() + (first + i) * E + column, left);
+                               });
   });
 }
 
 /// d_w_ih and d_bias: every element is summed over the tokens in ascending order.
-template <class Operand, class Real = typename Operand::Real>
+template <class Real>
 void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& args) {
   const auto E = static_cast<std::size_t>(args.shape.embedding);
   const auto H = static_cast<std::size_t>(args.shape.hidden);
@@ -107,7 +100,7 @@ void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& ar
     gradient[u] = args.d_projected.data() + u * H;
     embedded[u] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[u]) * E;
   }
-  sum_outer<Operand>(context, gradient, embedded, H, E, args.d_w_ih.data());
+  sum_outer<Exact<Real>>(context, gradient, embedded, H, E, args.d_w_ih.data());
   constexpr std::size_t kVectors = 4, kColumns = kVectors * kLanes<Real>;
   context.pool.run((H + kColumns - 1) / kColumns, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kColumns;
@@ -127,29 +120,16 @@ void run_weight_gradients(CpuContext& context, const EmbeddingGradient<Real>& ar
   });
 }
 
-template <class Operand, class Real = typename Operand::Real>
+template <class Real>
 void run_embedding_gradient(CpuContext& context, const EmbeddingGradient<Real>& args) {
-  run_token_gradients<Operand>(context, args);
-  run_weight_gradients<Operand>(context, args);
+  run_token_gradients(context, args);
+  run_weight_gradients(context, args);
 }
 
-void project_f32(CpuContext& context, const ProjectTokens<float>& args) { run_project<Exact<float>>(context, args); }
-void project_f64(CpuContext& context, const ProjectTokens<double>& args) { run_project<Exact<double>>(context, args); }
-void gradient_f32(CpuContext& context, const EmbeddingGradient<float>& args) {
-  run_embedding_gradient<Exact<float>>(context, args);
-}
-void gradient_f64(CpuContext& context, const EmbeddingGradient<double>& args) {
-  run_embedding_gradient<Exact<double>>(context, args);
-}
-#if REEL_BF16
-void project_bf16(CpuContext& context, const ProjectTokens<float>& args) { run_project<Bf16>(context, args); }
-void gradient_bf16(CpuContext& context, const EmbeddingGradient<float>& args) {
-  run_embedding_gradient<Bf16>(context, args);
-}
-#else
-void project_bf16(CpuContext&, const ProjectTokens<float>&) { fail("project_tokens: {}", kNoBf16); }
-void gradient_bf16(CpuContext&, const EmbeddingGradient<float>&) { fail("embedding_gradient: {}", kNoBf16); }
-#endif
+void project_f32(CpuContext& context, const ProjectTokens<float>& args) { run_project(context, args); }
+void project_f64(CpuContext& context, const ProjectTokens<double>& args) { run_project(context, args); }
+void gradient_f32(CpuContext& context, const EmbeddingGradient<float>& args) { run_embedding_gradient(context, args); }
+void gradient_f64(CpuContext& context, const EmbeddingGradient<double>& args) { run_embedding_gradient(context, args); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace reel
@@ -160,15 +140,12 @@ namespace reel {
 
 HWY_EXPORT(project_f32);
 HWY_EXPORT(project_f64);
-HWY_EXPORT(project_bf16);
 HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
-HWY_EXPORT(gradient_bf16);
 
 namespace cpu {
 void project_tokens(CpuContext& context, const ProjectTokens<float>& args) {
   context.arena.reset();
-  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(project_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(project_f32)(context, args);
 }
 
@@ -179,7 +156,6 @@ void project_tokens(CpuContext& context, const ProjectTokens<double>& args) {
 
 void embedding_gradient(CpuContext& context, const EmbeddingGradient<float>& args) {
   context.arena.reset();
-  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(gradient_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(gradient_f32)(context, args);
 }
 

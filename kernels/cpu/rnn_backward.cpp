@@ -159,7 +159,7 @@ HWY_EXPORT(rnn_backward_bf16);
 namespace cpu {
 void rnn_backward(CpuContext& context, const RnnBackward<float>& args) {
   context.arena.reset();
-  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(rnn_backward_bf16)(context, args);
+  if (cpu::takes_bf16(context, args.nonlinearity)) return HWY_DYNAMIC_DISPATCH(rnn_backward_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(rnn_backward_f32)(context, args);
 }
 

@@ -93,7 +93,7 @@ HWY_EXPORT(target_has_bf16);
 namespace cpu {
 void rnn_forward(CpuContext& context, const RnnForward<float>& args) {
   context.arena.reset();
-  if (context.precision == Precision::kMixed) return HWY_DYNAMIC_DISPATCH(rnn_forward_bf16)(context, args);
+  if (cpu::takes_bf16(context, args.nonlinearity)) return HWY_DYNAMIC_DISPATCH(rnn_forward_bf16)(context, args);
   HWY_DYNAMIC_DISPATCH(rnn_forward_f32)(context, args);
 }
 
