@@ -2,19 +2,16 @@
 """Makes the tables and the plot of bench/README.md from bench/results/*.json.
 
     ./run bench render
+    bench/render.py --check      fails where the tables are not those of the results
 
 Each table stands between the lines <!-- NAME --> and <!-- end -->. Medians everywhere; nothing is measured here.
 """
 import json
 import re
+import sys
 from statistics import mean, median
 
-import matplotlib
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402: after the choice of a backend
-
-import measure  # noqa: E402
+import measure
 
 README = measure.ROOT / "bench" / "README.md"
 HOLDS, FALLS_SHORT = "yes", "**no**"
@@ -44,7 +41,7 @@ def operations_table(result):
     threads = sorted({int(t) for name in operations for t in re.findall(r"threads:(\d+)", name)})
     few, most = threads[0], threads[-1]
     sgemm = rate(ceilings, f"sgemm/threads:{most}")
-    for name, sample in operations.items():
+    for name, sample in sorted(operations.items(), key=lambda item: (item[0].split("/")[1], item[0])):
         if f"threads:{most}" not in name:
             continue
         operation, precision, _, *shape = name.split("/")
@@ -178,6 +175,11 @@ def goals_table(operations, programs, peers):
 
 
 def scaling_plot(result, path):
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
     plt.rcParams.update({"svg.hashsalt": "reel", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3})
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6))
     for axis, what in zip(axes.flat, ("batch", "steps", "hidden", "vocabulary")):
@@ -200,6 +202,7 @@ def scaling_plot(result, path):
 
 
 def main():
+    check = sys.argv[1:] == ["--check"]
     operations, programs = load("operations_cpu"), load("programs_cpu")
     peers, scaling = load("peers_cpu"), load("scaling_cpu")
     parts = {}
@@ -214,14 +217,18 @@ def main():
     if gpu := load("gpu_check"):
         parts["gpu"] = gpu_table(gpu)
     if scaling:
-        scaling_plot(scaling, measure.RESULTS / "scaling_cpu.svg")
+        if not check:
+            scaling_plot(scaling, measure.RESULTS / "scaling_cpu.svg")
         parts["scaling"] = f"![scaling](results/scaling_cpu.svg)\n\n{source(scaling)}"
-    text = README.read_text()
+    text = old = README.read_text()
     for name, part in parts.items():
         begin = text.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
         text = text[:begin] + part + "\n" + text[text.index("<!-- end -->", begin):]
-    README.write_text(text)
-    print("bench/README.md")
+    if check and text != old:
+        sys.exit("bench/README.md: tables other than those of bench/results/; expected ./run bench render to have been run")
+    if not check:
+        README.write_text(text)
+        print("bench/README.md")
 
 
 main()
