@@ -91,9 +91,9 @@ void add_training_parts(const std::string& variant, const BackendOptions& option
   add_training("training_step" + place, options, shape);
 }
 
-/// FLOP of an operation at most: 0 where they are not what it is about.
+/// FLOP of an operation's products, for each token or each distinct one.
 void add_operation(const std::string& name, const BackendOptions& options, const Shape& shape, bool ragged,
-                   void (Operations::*operation)(), std::int64_t flop_per_token = 0) {
+                   void (Operations::*operation)(), std::int64_t flop_per_token, bool distinct = false) {
   const std::string steps = shape.steps == kRecipe.steps ? "" : "/T:" + std::to_string(shape.steps);
   const std::string place = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden);
   add(name + place + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
@@ -106,8 +106,8 @@ void add_operation(const std::string& name, const BackendOptions& options, const
       copies.emplace_back(*backend, shape, ragged);
     } while (gpu && static_cast<std::int64_t>(copies.size()) * copies[0].recurrence_bytes() < kCache);
     time_work(state, *backend, copies, operation);
-    if (flop_per_token == 0) return;
-    const auto flop = static_cast<double>(state.iterations() * copies[0].tokens() * flop_per_token);
+    const std::int64_t tokens = distinct ? copies[0].distinct_tokens() : copies[0].tokens();
+    const auto flop = static_cast<double>(state.iterations() * tokens * flop_per_token);
     state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsRate);
   });
 }
@@ -127,8 +127,10 @@ void add_cpu(Precision precision) {
         std::string(precision == Precision::kMixed ? "mixed/" : "float32/") + "threads:" + std::to_string(threads);
     const BackendOptions options{.precision = precision, .threads = threads};
     for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
-    add_operation("project/" + variant, options, kRecipe, true, &Operations::project);
-    add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient);
+    const std::int64_t product = 2 * kRecipe.embedding * kRecipe.hidden;
+    add_operation("project/" + variant, options, kRecipe, true, &Operations::project, product, true);
+    add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient, 2 * product,
+                  true);
     add_training_parts(variant, options, kRecipe);
   }
 }

@@ -100,6 +100,12 @@ void Operations::embedding_gradient() {
                                .d_bias = d_bias_.span()});
 }
 
+std::int64_t Operations::distinct_tokens() const {
+  std::vector<std::int32_t> count(1);
+  backend_.download(count_.span(), std::span(count));
+  return count[0];
+}
+
 std::vector<std::vector<float>> Operations::recurrence_results() const {
   const auto to_host = [&](const Buffer<float>& buffer) {
     std::vector<float> values(buffer.size());

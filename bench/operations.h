@@ -20,6 +20,7 @@ class Operations {
   void embedding_gradient();
 
   std::int64_t tokens() const { return tokens_; }  // that rows really have
+  std::int64_t distinct_tokens() const;
   /// What a pass of the recurrence reads and writes, at least.
   std::int64_t recurrence_bytes() const { return static_cast<std::int64_t>((h_.size() + dz_.size()) * sizeof(float)); }
   /// h, dz and d_w_hh, those of steps after a row's end left out: what the recurrence computed.

@@ -15,6 +15,7 @@ import measure
 
 README = measure.ROOT / "bench" / "README.md"
 HOLDS, FALLS_SHORT = "yes", "**no**"
+ADAM_BYTES = 1_313_025 * 4 * 6  # parameters and two states, each read and written
 
 
 def load(name):
@@ -41,21 +42,26 @@ def operations_table(result):
     threads = sorted({int(t) for name in operations for t in re.findall(r"threads:(\d+)", name)})
     few, most = threads[0], threads[-1]
     sgemm = rate(ceilings, f"sgemm/threads:{most}")
+    copy = rate(ceilings, f"copy/threads:{most}", "bytes_per_second")
     for name, sample in sorted(operations.items(), key=lambda item: (item[0].split("/")[1], item[0])):
         if f"threads:{most}" not in name:
             continue
         operation, precision, _, *shape = name.split("/")
         alone = median(operations[name.replace(f"threads:{most}", f"threads:{few}")]["us"])
         time = median(sample["us"])
-        flops = rate(operations, name) if "FLOP/s" in sample else None
+        speed, share = "", ""
+        if "FLOP/s" in sample:
+            flops = rate(operations, name)
+            speed, share = f"{flops / 1e9:.0f} GFLOP/s", f"{100 * flops / sgemm:.0f} % of sgemm"
+        elif operation == "optimizer_step":
+            moved = ADAM_BYTES / time * 1e6
+            speed, share = f"{moved / 1e9:.0f} GB/s", f"{100 * moved / copy:.0f} % of copy"
         rows.append([operation.replace("_", " ") + (", full rows" if shape[-1] == "full" else ""), precision,
-                     f"{alone:,.0f}", f"{time:,.0f}", f"{alone / time:.2f}", f"{flops / 1e9:.0f}" if flops else "",
-                     f"{100 * flops / sgemm:.0f} %" if flops else ""])
-    copy = rate(ceilings, f"copy/threads:{most}", "bytes_per_second")
+                     f"{alone:,.0f}", f"{time:,.0f}", f"{alone / time:.2f}", speed, share])
     ceiling = (f"Ceilings, measured before and after: sgemm {rate(ceilings, f'sgemm/threads:{few}') / 1e9:.0f} GFLOP/s "
                f"on {few} thread, {sgemm / 1e9:.0f} on {most}; copy {copy / 1e9:.0f} GB/s. {source(result)}")
     head = ["operation, B 64, T 200, H 128", "precision", f"us, {few} thread", f"us, {most} threads", "times faster",
-            "GFLOP/s", "of sgemm"]
+            "speed", "share"]
     return table(head, rows) + "\n\n" + ceiling
 
 
