@@ -24,7 +24,9 @@ Mapping::Mapping(std::size_t size) : size_((size + kPage - 1) / kPage * kPage) {
 }
 Mapping::Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
 Mapping::~Mapping() {
-  if (data_ != nullptr) ::munmap(data_, size_);
+  if (data_ == nullptr) return;
+  unpoison(data_, size_);  // whatever is mapped here next begins without marks
+  ::munmap(data_, size_);
 }
 
 StackPool::~StackPool() { finish_launch(false); }
