@@ -127,11 +127,12 @@ void add_cpu(Precision precision) {
         std::string(precision == Precision::kMixed ? "mixed/" : "float32/") + "threads:" + std::to_string(threads);
     const BackendOptions options{.precision = precision, .threads = threads};
     for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
+    add_training_parts(variant, options, kRecipe);
+    if (precision == Precision::kMixed) continue;  // the rest is float32 all the same
     const std::int64_t product = 2 * kRecipe.embedding * kRecipe.hidden;
     add_operation("project/" + variant, options, kRecipe, true, &Operations::project, product, true);
     add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient, 2 * product,
                   true);
-    add_training_parts(variant, options, kRecipe);
   }
 }
 

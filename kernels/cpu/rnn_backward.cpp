@@ -9,7 +9,8 @@
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/outer-inl.h"
-#include "kernels/cpu/rnn-inl.h"
+#include "kernels/cpu/products-inl.h"
+#include "kernels/cpu/row_plan.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace reel {
@@ -54,7 +55,7 @@ void run_time_loop(CpuContext& context, const RnnBackward<Real>& args) {
     const auto dz_later = later.subspan(place, rows.size());
     const auto slot = [&](std::size_t t, std::size_t i) { return t % 2 * B + place + i; };
     std::size_t running = 0;  // rows that already ran at step t + 1
-    for_each_step(rows, args.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
+    cpu::for_each_step(rows, args.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
       const auto finish = [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> dh) HWY_ATTR {
         const std::size_t b = rows[i];
         const Real weight = pool_weight<Real>(args.pool, static_cast<std::size_t>(args.lengths[b]), t);

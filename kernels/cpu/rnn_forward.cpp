@@ -11,7 +11,8 @@
 #include "hwy/highway.h"
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/rnn-inl.h"
+#include "kernels/cpu/products-inl.h"
+#include "kernels/cpu/row_plan.h"
 #include "kernels/cpu/tanh-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -45,7 +46,7 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
     const auto x_next = next_input.subspan(place, rows.size());
     const auto slot = [&](std::size_t t, std::size_t i) { return t % 2 * B + place + i; };
     for (std::size_t i = 0; i < rows.size(); ++i) factors.keep_row(slot(0, i), args.h.data() + rows[i] * H);
-    for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
+    cpu::for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         h[i] = factors.row(slot(t, i), args.h.data() + (t * B + rows[i]) * H);
         x[i] = args.projected.data() + static_cast<std::size_t>(args.row[rows[i] * T + t]) * H;

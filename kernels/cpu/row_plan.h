@@ -1,4 +1,4 @@
-// How the rows of a batch are shared out to threads that each take their rows through all time steps.
+// How the rows of a batch are shared out to threads that each take their rows through all time steps, and those steps.
 #pragma once
 
 #include <algorithm>
@@ -44,6 +44,22 @@ inline RowPlan plan_rows(std::span<const std::int32_t> lengths, CpuContext& cont
   }
   plan.begin[rounds * threads] = filled;
   return plan;
+}
+
+/// Calls step(t, active) for the steps of one task, in either direction; rows[0 .. active) are those with length > t.
+template <class F>
+void for_each_step(std::span<const std::size_t> rows, std::span<const std::int32_t> lengths, bool forward,
+                   const F& step) {
+  if (rows.empty()) return;
+  const auto longest = static_cast<std::size_t>(lengths[rows[0]]);
+  const auto length = [&](std::size_t i) { return static_cast<std::size_t>(lengths[rows[i]]); };
+  std::size_t active = forward ? rows.size() : 0;
+  for (std::size_t s = 0; s < longest; ++s) {
+    const std::size_t t = forward ? s : longest - 1 - s;
+    while (active > 0 && length(active - 1) <= t) --active;
+    while (active < rows.size() && length(active) > t) ++active;
+    step(t, active);
+  }
 }
 
 }  // namespace reel::cpu
