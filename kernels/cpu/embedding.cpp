@@ -31,9 +31,9 @@ void run_project(CpuContext& context, const ProjectTokens<Real>& args) {
       rows[i] = args.embedding.data() + static_cast<std::size_t>(args.index.tokens[first + i]) * E;
     }
     multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
-                               [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
-                                 const Vector<Real> bias = load_part(args.bias.data() + column, left);
-                                 store_part(hn::Add(sum, bias), args.projected.data() + (first + i) * H + column, left);
+                               [=, bias = args.bias.data(), to = args.projected.data() + first * H](
+                                   std::size_t i, std::size_t column, auto part, Vector<Real> sum) HWY_ATTR {
+                                 store_part(hn::Add(sum, load_part(bias + column, part)), to + i * H + column, part);
                                });
   });
 }
@@ -81,10 +81,10 @@ void run_token_gradients(CpuContext& context, const EmbeddingGradient<Real>& arg
       sum_segment<Real>(args.index.position.subspan(begin, end - begin), args.dz.data(), H, row);
       rows[i] = row;
     }
-    multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
-                               [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
-                                 store_part(sum, args.d_embedding.data() + (first + i) * E + column, left);
-                               });
+    multiply_rows<Exact<Real>>(
+        std::span(rows).first(count), w,
+        [=, to = args.d_embedding.data() + first * E](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
+            HWY_ATTR { store_part(sum, to + i * E + column, part); });
   });
 }
 

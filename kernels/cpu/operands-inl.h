@@ -39,33 +39,48 @@ using Vector = hn::Vec<Tag<Real>>;
 template <class Real>
 constexpr std::size_t kLanes = hn::MaxLanes(Tag<Real>());
 
-/// Asks for `count` elements before they are needed: gathered rows lie where the hardware does not expect them.
+/// Asks for `count` elements to be in the L2 cache before they are needed: gathered rows lie where the hardware does
+/// not expect them.
 template <class Real>
 HWY_INLINE void prefetch_row(const Real* from, std::size_t count) {
   constexpr std::size_t kLine = 64 / sizeof(Real);
-  for (std::size_t i = 0; i < count; i += kLine) hwy::Prefetch(from + i);
+  for (std::size_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
+
+/// How many lanes of a vector count: all of them. Where that is known, the code for the last columns falls away.
+struct Whole {};
 
 /// The first `count` lanes from memory (zero after them); `count` may exceed the vector.
 template <class Real>
+HWY_INLINE Vector<Real> load_part(const Real* from, Whole) {
+  return hn::LoadU(Tag<Real>(), from);
+}
+template <class Real>
 HWY_INLINE Vector<Real> load_part(const Real* from, std::size_t count) {
-  const Tag<Real> d;
-  if (count >= kLanes<Real>) return hn::LoadU(d, from);
+  if (count >= kLanes<Real>) return load_part(from, Whole());
+#if HWY_TARGET <= HWY_AVX2  // a mask keeps the processor from touching the other lanes' memory
+  return hn::MaskedLoad(hn::FirstN(Tag<Real>(), count), Tag<Real>(), from);
+#else
   alignas(64) Real lanes[kLanes<Real>] = {};
   std::memcpy(lanes, from, count * sizeof(Real));
-  return hn::Load(d, lanes);
+  return hn::Load(Tag<Real>(), lanes);
+#endif
 }
 
 template <class Real>
+HWY_INLINE void store_part(Vector<Real> v, Real* to, Whole) {
+  hn::StoreU(v, Tag<Real>(), to);
+}
+template <class Real>
 HWY_INLINE void store_part(Vector<Real> v, Real* to, std::size_t count) {
-  const Tag<Real> d;
-  if (count >= kLanes<Real>) {
-    hn::StoreU(v, d, to);
-    return;
-  }
+  if (count >= kLanes<Real>) return store_part(v, to, Whole());
+#if HWY_TARGET <= HWY_AVX2
+  hn::BlendedStore(v, hn::FirstN(Tag<Real>(), count), Tag<Real>(), to);
+#else
   alignas(64) Real lanes[kLanes<Real>];
-  hn::Store(v, d, lanes);
+  hn::Store(v, Tag<Real>(), lanes);
   std::memcpy(to, lanes, count * sizeof(Real));
+#endif
 }
 
 /// Factors as they are.
@@ -131,6 +146,8 @@ constexpr std::size_t words_for(std::size_t count) {
 // worth its while.
 #undef REEL_UNROLL
 #define REEL_UNROLL _Pragma("GCC unroll 16")
+#undef REEL_UNROLL_TWICE
+#define REEL_UNROLL_TWICE _Pragma("GCC unroll 2")
 
 }  // namespace HWY_NAMESPACE
 }  // namespace reel

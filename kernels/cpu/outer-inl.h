@@ -1,5 +1,5 @@
-// C += sum over k of a[k] b[k]^T, compiled once for each instruction set (Highway): pairs of gathered rows by pointer.
-// An element of C is summed in ascending k, pieces of a fixed number of pairs at a time, however C is split.
+// C = sum over k of a[k] b[k]^T, compiled once for each instruction set (Highway): pairs of gathered rows by pointer.
+// How an element of C is summed depends on shapes alone, not on the number of threads.
 
 #if defined(REEL_KERNELS_CPU_OUTER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef REEL_KERNELS_CPU_OUTER_INL_H_
@@ -9,6 +9,7 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <span>
 
 #include "kernels/cpu/context.h"
@@ -19,28 +20,37 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// How many pairs ahead of the one being packed add_outer asks for.
-constexpr std::size_t kPrefetchDistance = 24;
+/// Rows of C in tiles of at most kGroupRows, as even as can be.
+struct RowTiles {
+  std::size_t count, least, taller;  // the first `taller` tiles have one row more than the least
 
-/// Pairs that add_outer packs at a time: an even number, about 128 KB, which stay in the L2 cache.
+  explicit RowTiles(std::size_t rows)
+      : count((rows + kGroupRows - 1) / kGroupRows), least(rows / count), taller(rows % count) {}
+  std::size_t height(std::size_t tile) const { return least + (tile < taller ? 1 : 0); }
+};
+
+/// Words of one k in a packed tile: whole vectors.
+template <class Operand>
+constexpr std::size_t kTileWords =
+    (kGroupRows + kLanes<typename Operand::Word> - 1) / kLanes<typename Operand::Word>* kLanes<typename Operand::Word>;
+
+/// Pairs that add_outer packs at a time: an even number, about 32 KB, so that packed pairs stay in the L2 cache.
 template <class Real>
 constexpr std::size_t outer_depth(std::size_t columns) {
-  return std::clamp<std::size_t>(64 * 1024 / sizeof(Real) / columns, 16, 128) / 2 * 2;
+  return std::clamp<std::size_t>(32 * 1024 / sizeof(Real) / columns, 16, 64) / 2 * 2;
 }
 
 /// Words of scratch that add_outer needs for `rows` rows of C.
 template <class Operand>
 std::size_t outer_scratch(std::size_t rows, std::size_t columns) {
   const std::size_t depth = outer_depth<typename Operand::Real>(columns);
-  const std::size_t padded = (rows + kGroupRows - 1) / kGroupRows * kGroupRows;
-  const std::size_t row = rows + kGroupRows + kLanes<typename Operand::Word>;
-  return row + packed_size<Operand>(depth, columns) + words_for<Operand>(depth) * padded;
+  return packed_size<Operand>(depth, columns) + RowTiles(rows).count * words_for<Operand>(depth) * kTileWords<Operand>;
 }
 
-/// Adds to kRows rows of C, one panel wide. a [words, kGroupRows] and b [words, kPanelColumns] are packed.
+/// Adds to kRows rows of C, one panel wide. a [words, kTileWords] and b [words, kPanelColumns] are packed.
 template <std::size_t kRows, class Operand>
-HWY_INLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const typename Operand::Word* HWY_RESTRICT b,
-                           std::size_t words, typename Operand::Real* c, std::size_t c_stride, std::size_t columns) {
+HWY_NOINLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const typename Operand::Word* HWY_RESTRICT b,
+                             std::size_t words, typename Operand::Real* c, std::size_t c_stride, std::size_t columns) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   const Tag<Real> d;
@@ -49,7 +59,7 @@ HWY_INLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const t
   REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
   }
-  for (std::size_t k = 0; k < words; ++k, a += kGroupRows, b += kPanelColumns<Operand>) {
+  REEL_UNROLL_TWICE for (std::size_t k = 0; k < words; ++k, a += kTileWords<Operand>, b += kPanelColumns<Operand>) {
     Vector<Word> row[kPanelVectors];
     REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) row[v] = hn::LoadU(d_word, b + v * kLanes<Word>);
     REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
@@ -79,94 +89,113 @@ HWY_INLINE void outer_some(std::size_t rows, const typename Operand::Word* a, co
   outer_tile<kMost, Operand>(a, b, words, c, c_stride, columns);
 }
 
-/// Words of the rows of one or two k; a `second` of null counts as zeros. `left` elements are there.
+/// Packs columns [column, column + width) of rows to [words_for(rows), stride], zeros from `width` on.
 template <class Operand>
-HWY_INLINE Vector<typename Operand::Word> load_words(const typename Operand::Real* first,
-                                                     const typename Operand::Real* second, std::size_t column,
-                                                     std::size_t left) {
+void pack_columns(std::span<const typename Operand::Real* const> rows, std::size_t column, std::size_t width,
+                  std::size_t stride, typename Operand::Word* to) {
   using Real = typename Operand::Real;
-  const Vector<Real> zero = hn::Zero(Tag<Real>());
-  if (column >= left) return Operand::words(zero, zero);
-  const Vector<Real> a = load_part(first + column, left - column);
-  return Operand::words(a, second == nullptr ? zero : load_part(second + column, left - column));
-}
-
-/// The rows of C in tiles of at most kGroupRows, as even as can be.
-struct RowTiles {
-  std::size_t rows;
-
-  std::size_t count() const { return (rows + kGroupRows - 1) / kGroupRows; }
-  std::size_t begin(std::size_t tile) const { return rows * tile / count(); }
-};
-
-/// Packs one word of every tile: the rows of C from their factors in one or two rows of a.
-template <class Operand>
-HWY_INLINE void pack_tiles(const typename Operand::Real* first, const typename Operand::Real* second, RowTiles tiles,
-                           std::size_t words, std::span<typename Operand::Word> row, typename Operand::Word* to) {
-  using Word = typename Operand::Word;
-  for (std::size_t i = 0; i < tiles.rows; i += kLanes<Word>) {
-    hn::StoreU(load_words<Operand>(first, second, i, tiles.rows), Tag<Word>(), row.data() + i);
-  }
-  // A fixed size copies faster; what comes with it from the next tile is never read.
-  for (std::size_t tile = 0; tile < tiles.count(); ++tile, to += words * kGroupRows) {
-    std::memcpy(to, row.data() + tiles.begin(tile), kGroupRows * sizeof(Word));
+  for (std::size_t k = 0; k < rows.size(); k += Operand::kPerWord, to += stride) {
+    const bool two = Operand::kPerWord == 2 && k + 1 < rows.size();
+    for (std::size_t j = 0; j < stride; j += kLanes<Real>) {
+      const std::size_t left = width > j ? width - j : 0;
+      const Vector<Real> first = load_part(rows[k] + column + j, left);
+      const Vector<Real> second = two ? load_part(rows[k + 1] + column + j, left) : hn::Zero(Tag<Real>());
+      hn::StoreU(Operand::words(first, second), Tag<typename Operand::Word>(), to + j);
+    }
   }
 }
 
 /// Rows [first, last) of C[*, columns] += sum over k of a[k] b[k]^T. Both are packed a piece at a time: columns of
-/// gathered rows lie a power of two apart and would evict each other from the L1 cache.
+/// gathered rows lie a power of two apart and would evict each other from the L1 cache. While the products of one piece
+/// run, the rows of the next are asked for: they come from the L3 cache or from memory.
 template <class Operand>
 void add_outer(std::span<const typename Operand::Real* const> a, std::span<const typename Operand::Real* const> b,
                std::size_t first, std::size_t last, std::size_t columns, typename Operand::Real* c,
                std::span<typename Operand::Word> scratch) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
-  constexpr std::size_t kStep = Operand::kPerWord, kColumns = kPanelColumns<Operand>;
-  const std::size_t depth = outer_depth<Real>(columns), padded = (columns + kColumns - 1) / kColumns * kColumns;
-  const RowTiles tiles{last - first};
-  const auto tile_row = scratch.first(tiles.rows + kGroupRows + kLanes<Word>);
-  Word* const b_packed = scratch.data() + tile_row.size();
+  constexpr std::size_t kColumns = kPanelColumns<Operand>;
+  const std::size_t depth = outer_depth<Real>(columns), panels = (columns + kColumns - 1) / kColumns;
+  const RowTiles tiles(last - first);
+  const std::size_t share = depth / (panels * tiles.count) + 1;  // of the next piece's pairs, asked for with each tile
+  Word* const b_packed = scratch.data();
   Word* const a_packed = b_packed + packed_size<Operand>(depth, columns);
   for (std::size_t begin = 0; begin < a.size(); begin += depth) {
     const std::size_t count = std::min(depth, a.size() - begin), words = words_for<Operand>(count);
-    for (std::size_t k = 0; k < count; k += kStep) {
-      for (std::size_t ahead = begin + k + kPrefetchDistance; ahead < begin + k + kPrefetchDistance + kStep; ++ahead) {
-        if (ahead >= a.size()) break;
-        prefetch_row(b[ahead], columns);
-        prefetch_row(a[ahead] + first, last - first);
-      }
-      const bool two = kStep == 2 && k + 1 < count;
-      const Real* const b_second = two ? b[begin + k + 1] : nullptr;
-      const Real* const a_second = two ? a[begin + k + 1] + first : nullptr;
-      for (std::size_t j = 0; j < padded; j += kLanes<Word>) {
-        Word* const to = b_packed + j / kColumns * kColumns * words + k / kStep * kColumns + j % kColumns;
-        hn::StoreU(load_words<Operand>(b[begin + k], b_second, j, columns), Tag<Word>(), to);
-      }
-      pack_tiles<Operand>(a[begin + k] + first, a_second, tiles, words, tile_row, a_packed + k / kStep * kGroupRows);
+    for (std::size_t p = 0; p < panels; ++p) {
+      const std::size_t column = p * kColumns;
+      pack_columns<Operand>(b.subspan(begin, count), column, std::min(kColumns, columns - column), kColumns,
+                            b_packed + column * words);
     }
-    for (std::size_t j = 0; j < columns; j += kColumns) {
-      for (std::size_t tile = 0; tile < tiles.count(); ++tile) {
-        const std::size_t i = tiles.begin(tile), height = tiles.begin(tile + 1) - i;
-        outer_some<kGroupRows, Operand>(height, a_packed + tile * words * kGroupRows, b_packed + j * words, words,
-                                        c + (first + i) * columns + j, columns, columns - j);
+    for (std::size_t tile = 0, row = first; tile < tiles.count; row += tiles.height(tile++)) {
+      pack_columns<Operand>(a.subspan(begin, count), row, tiles.height(tile), kTileWords<Operand>,
+                            a_packed + tile * words * kTileWords<Operand>);
+    }
+    std::size_t ahead = begin + count;
+    const std::size_t next_end = std::min(ahead + depth, a.size());
+    for (std::size_t p = 0; p < panels; ++p) {
+      const std::size_t column = p * kColumns;
+      for (std::size_t tile = 0, row = first; tile < tiles.count; row += tiles.height(tile++)) {
+        for (const std::size_t end = std::min(ahead + share, next_end); ahead < end; ++ahead) {
+          prefetch_row(b[ahead], columns);
+          prefetch_row(a[ahead] + first, last - first);
+        }
+        outer_some<kGroupRows, Operand>(tiles.height(tile), a_packed + tile * words * kTileWords<Operand>,
+                                        b_packed + column * words, words, c + row * columns + column, columns,
+                                        columns - column);
       }
     }
   }
 }
 
-/// C[rows, columns] = sum over k of a[k] b[k]^T, cut by rows of C among the threads.
+/// How sum_outer cuts its work. The parts depend on shapes alone, and so does every sum; the bands do not matter to it.
+struct OuterPlan {
+  std::size_t parts;  // of the pairs, each with a C of its own
+  std::size_t bands;  // of the rows of C
+
+  OuterPlan(std::size_t pairs, std::size_t rows, std::size_t columns, std::size_t threads) : bands(1) {
+    constexpr std::size_t kLeastPairs = 512, kMostElements = std::size_t{1} << 19, kMostParts = 16;
+    parts = std::clamp<std::size_t>(std::min(pairs / kLeastPairs, kMostElements / (rows * columns)), 1, kMostParts);
+    const auto even = [&] { return parts * bands % threads == 0 || parts * bands >= 4 * threads; };
+    while (bands < RowTiles(rows).count && !even()) ++bands;
+  }
+};
+
+/// C[rows, columns] = sum over k of a[k] b[k]^T.
 template <class Operand>
 void sum_outer(CpuContext& context, std::span<const typename Operand::Real* const> a,
                std::span<const typename Operand::Real* const> b, std::size_t rows, std::size_t columns,
                typename Operand::Real* c) {
   using Word = typename Operand::Word;
-  const std::size_t tasks = std::min(RowTiles{rows}.count(), static_cast<std::size_t>(context.pool.size()));
-  const std::size_t need = outer_scratch<Operand>((rows + tasks - 1) / tasks, columns);
-  const std::span<Word> scratch = context.arena.take<Word>(tasks * need);
-  context.pool.run(tasks, [&](std::size_t task) HWY_ATTR {
-    const std::size_t first = rows * task / tasks, last = rows * (task + 1) / tasks;
-    std::fill_n(c + first * columns, (last - first) * columns, typename Operand::Real{0});
-    add_outer<Operand>(a, b, first, last, columns, c, scratch.subspan(task * need, need));
+  using Real = typename Operand::Real;
+  const auto threads = static_cast<std::size_t>(context.pool.size());
+  const OuterPlan plan(a.size(), rows, columns, threads);
+  const std::size_t pieces = plan.parts * plan.bands, workers = std::min(pieces, threads), size = rows * columns;
+  const std::size_t need = outer_scratch<Operand>((rows + plan.bands - 1) / plan.bands, columns);
+  const std::span<Word> scratch = context.arena.take<Word>(workers * need);
+  const std::span<Real> sums = context.arena.take<Real>((plan.parts - 1) * size);  // of all parts but the first
+  std::atomic<std::size_t> next = 0;
+  context.pool.run(workers, [&](std::size_t worker) HWY_ATTR {
+    for (std::size_t piece = next++; piece < pieces; piece = next++) {
+      const std::size_t part = piece / plan.bands, band = piece % plan.bands;
+      const std::size_t first = rows * band / plan.bands, last = rows * (band + 1) / plan.bands;
+      const std::size_t begin = a.size() * part / plan.parts, count = a.size() * (part + 1) / plan.parts - begin;
+      Real* const to = part == 0 ? c : sums.data() + (part - 1) * size;
+      std::fill_n(to + first * columns, (last - first) * columns, Real{0});
+      add_outer<Operand>(a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
+                         scratch.subspan(worker * need, need));
+    }
+  });
+  if (plan.parts == 1) return;
+  context.pool.run(threads, [&](std::size_t task) HWY_ATTR {
+    const std::size_t end = size * (task + 1) / threads;
+    for (std::size_t i = size * task / threads; i < end; i += kLanes<Real>) {
+      Vector<Real> sum = load_part(c + i, end - i);
+      for (std::size_t part = 1; part < plan.parts; ++part) {
+        sum = hn::Add(sum, load_part(sums.data() + (part - 1) * size + i, end - i));
+      }
+      store_part(sum, c + i, end - i);
+    }
   });
 }
 

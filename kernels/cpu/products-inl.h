@@ -30,14 +30,24 @@ constexpr std::size_t kGroupRows = 6;
 template <class Operand>
 constexpr std::size_t kPanelColumns = kPanelVectors* kLanes<typename Operand::Real>;
 
-/// A matrix [depth, columns] cut into panels of kPanelColumns columns, each [words, kPanelColumns], zero-padded.
+/// Columns [column, column + kPanelColumns) of a matrix: [words, kPanelColumns].
+template <class Operand>
+struct Panel {
+  const typename Operand::Word* data;
+  std::size_t words, column;
+};
+
+/// A matrix [depth, columns] cut into panels, zero-padded.
 template <class Operand>
 struct PackedMatrix {
   const typename Operand::Word* data;
   std::size_t words, columns;
 
   std::size_t panels() const { return (columns + kPanelColumns<Operand> - 1) / kPanelColumns<Operand>; }
-  const typename Operand::Word* panel(std::size_t p) const { return data + p * words * kPanelColumns<Operand>; }
+  Panel<Operand> panel(std::size_t p) const {
+    const std::size_t column = p * kPanelColumns<Operand>;
+    return {data + words * column, words, column};
+  }
 };
 
 /// Words of a packed matrix [depth, columns].
@@ -69,9 +79,17 @@ PackedMatrix<Operand> pack(const typename Operand::Real* from, std::size_t depth
   return {to.data(), words_for<Operand>(depth), columns};
 }
 
-template <std::size_t kRows, class Operand, class Finish>
-HWY_INLINE void multiply_group(const typename Operand::Word* const* rows, std::size_t words,
-                               const typename Operand::Word* HWY_RESTRICT panel, const Finish& finish) {
+// What is left of a panel's columns from one of them on: Whole where the panel has all of them, else a number.
+HWY_INLINE Whole part_from(Whole, std::size_t) { return {}; }
+HWY_INLINE std::size_t part_from(std::size_t columns, std::size_t first) { return columns - first; }
+HWY_INLINE bool any_from(Whole, std::size_t) { return true; }
+HWY_INLINE bool any_from(std::size_t columns, std::size_t first) { return first < columns; }
+
+/// One panel, of which `columns` count, times rows [first, first + kRows). A function of its own, so that its registers
+/// hold sums and nothing of its callers.
+template <std::size_t kRows, class Operand, class Columns, class Finish>
+HWY_NOINLINE void multiply_group(const typename Operand::Word* const* rows, std::size_t first, Panel<Operand> panel,
+                                 Columns columns, const Finish finish) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   const Tag<Real> d;
@@ -79,12 +97,13 @@ HWY_INLINE void multiply_group(const typename Operand::Word* const* rows, std::s
   const Word* a[kRows];
   Vector<Real> sum[kRows][kPanelVectors];
   REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    a[r] = rows[r];
+    a[r] = rows[first + r];
     REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) sum[r][v] = hn::Zero(d);
   }
-  for (std::size_t k = 0; k < words; ++k, panel += kPanelColumns<Operand>) {
+  const Word* HWY_RESTRICT w = panel.data;
+  REEL_UNROLL_TWICE for (std::size_t k = 0; k < panel.words; ++k, w += kPanelColumns<Operand>) {
     Vector<Word> b[kPanelVectors];
-    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) b[v] = hn::LoadU(d_word, panel + v * kLanes<Word>);
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) b[v] = hn::LoadU(d_word, w + v * kLanes<Word>);
     REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       const Vector<Word> x = hn::Set(d_word, a[r][k]);
       REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
@@ -97,37 +116,41 @@ HWY_INLINE void multiply_group(const typename Operand::Word* const* rows, std::s
     REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) hn::Store(sum[r][v], d, done[r] + v * kLanes<Real>);
   }
   for (std::size_t r = 0; r < kRows; ++r) {
-    for (std::size_t v = 0; v < kPanelVectors; ++v) finish(r, v, hn::Load(d, done[r] + v * kLanes<Real>));
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
+      const std::size_t skip = v * kLanes<Real>;
+      if (!any_from(columns, skip)) continue;
+      finish(first + r, panel.column + skip, part_from(columns, skip), hn::Load(d, done[r] + skip));
+    }
   }
 }
 
 /// multiply_group for a number of rows known at run time, at most kMost.
-template <std::size_t kMost, class Operand, class Finish>
-HWY_INLINE void multiply_some(std::size_t count, const typename Operand::Word* const* rows, std::size_t words,
-                              const typename Operand::Word* panel, const Finish& finish) {
+template <std::size_t kMost, class Operand, class Columns, class Finish>
+HWY_INLINE void multiply_some(std::size_t count, const typename Operand::Word* const* rows, std::size_t first,
+                              Panel<Operand> panel, Columns columns, const Finish& finish) {
   if constexpr (kMost > 1) {
-    if (count < kMost) return multiply_some<kMost - 1, Operand>(count, rows, words, panel, finish);
+    if (count < kMost) return multiply_some<kMost - 1, Operand>(count, rows, first, panel, columns, finish);
   }
-  multiply_group<kMost, Operand>(rows, words, panel, finish);
+  multiply_group<kMost, Operand>(rows, first, panel, columns, finish);
 }
 
-/// Calls finish(row, column, columns_left, sum) for each vector of C = rows . matrix. `columns_left` >= 1 counts the
-/// columns from `column` to the end; only so many lanes of `sum` mean something, those after them are 0.
+/// Calls finish(row, column, part, sum) for each vector of C = rows . matrix. `part` says how many lanes of `sum` count
+/// from `column` on: Whole, or the number of columns that are left (at least 1); lanes after those are 0.
 template <class Operand, class Finish>
 HWY_INLINE void multiply_rows(std::span<const typename Operand::Word* const> rows, const PackedMatrix<Operand>& matrix,
                               const Finish& finish) {
-  using Real = typename Operand::Real;
   const std::size_t groups = (rows.size() + kGroupRows - 1) / kGroupRows;
   for (std::size_t p = 0; p < matrix.panels(); ++p) {
+    const Panel<Operand> panel = matrix.panel(p);
+    const std::size_t columns = matrix.columns - panel.column;
     std::size_t first = 0;
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t end = rows.size() * (g + 1) / groups;  // groups as even as can be
-      const auto finish_vector = [&](std::size_t r, std::size_t v, Vector<Real> sum) HWY_ATTR {
-        const std::size_t column = p * kPanelColumns<Operand> + v * kLanes<Real>;
-        if (column < matrix.columns) finish(first + r, column, matrix.columns - column, sum);
-      };
-      multiply_some<kGroupRows, Operand>(end - first, rows.data() + first, matrix.words, matrix.panel(p),
-                                         finish_vector);
+      if (columns < kPanelColumns<Operand>) {
+        multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, columns, finish);
+      } else {
+        multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, Whole(), finish);
+      }
       first = end;
     }
   }

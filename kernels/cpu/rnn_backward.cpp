@@ -39,6 +39,37 @@ PackedMatrix<Operand> pack_transposed(CpuContext& context, std::span<const typen
   return pack<Operand>(w_hh.data(), H, 1, H, H, context.arena.take<typename Operand::Word>(packed_size<Operand>(H, H)));
 }
 
+/// What one step of a row reads and writes. The pooling's gradient counts `weight` times.
+template <class Real>
+struct RowStepBack {
+  const Real *h, *d_pooled;
+  Real* dz;
+  Real weight;
+};
+
+/// Makes dz of W_hh^T . dz of the step after.
+template <class Operand>
+struct EarlierGradient {
+  using Real = typename Operand::Real;
+  const RowStepBack<Real>* rows;
+  std::size_t step_size;  // elements from a row's h to that of the next step
+  FactorRows<Operand> factors;
+  std::size_t first_factor;  // where the factors of row 0 are kept
+  Nonlinearity nonlinearity;
+
+  template <class Part>
+  HWY_INLINE void operator()(std::size_t i, std::size_t column, Part part, Vector<Real> dh) const {
+    const RowStepBack<Real> row = rows[i];
+    if (row.weight != 0) {
+      dh = hn::MulAdd(hn::Set(Tag<Real>(), row.weight), load_part(row.d_pooled + column, part), dh);
+    }
+    hwy::Prefetch(row.h - step_size + column);
+    const Vector<Real> dz = hn::Mul(dh, slope<Real>(nonlinearity, load_part(row.h + column, part)));
+    factors.keep(first_factor + i, column, dz);
+    store_part(dz, row.dz + column, part);
+  }
+};
+
 /// dz of every row and step, from the last step to the first.
 template <class Operand, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RnnBackward<Real>& args) {
@@ -46,34 +77,36 @@ void run_time_loop(CpuContext& context, const RnnBackward<Real>& args) {
   const auto H = static_cast<std::size_t>(args.shape.hidden);
   const PackedMatrix<Operand> w = pack_transposed<Operand>(context, args.w_hh, H);
   const cpu::RowPlan plan = cpu::plan_rows(args.lengths.first(B), context);
-  const auto later = context.arena.take<const typename Operand::Word*>(B);
+  const auto gradients = context.arena.take<const typename Operand::Word*>(B);
+  const auto row_steps = context.arena.take<RowStepBack<Real>>(B);
   const FactorRows<Operand> factors(2 * B, H, context);  // of the gradients of two steps in turn
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
-    const Tag<Real> d;
     const std::span<const std::size_t> rows = plan.task(task);
     const std::size_t place = plan.begin[task];
-    const auto dz_later = later.subspan(place, rows.size());
-    const auto slot = [&](std::size_t t, std::size_t i) { return t % 2 * B + place + i; };
+    const auto dz_later = gradients.subspan(place, rows.size());
+    const auto step = row_steps.subspan(place, rows.size());
+    const auto slot = [&](std::size_t t) { return t % 2 * B + place; };
     std::size_t running = 0;  // rows that already ran at step t + 1
     cpu::for_each_step(rows, args.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
-      const auto finish = [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> dh) HWY_ATTR {
+      for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
-        const Real weight = pool_weight<Real>(args.pool, static_cast<std::size_t>(args.lengths[b]), t);
-        if (weight != 0) {
-          dh = hn::MulAdd(hn::Set(d, weight), load_part(args.d_pooled.data() + b * H + column, left), dh);
-        }
-        hwy::Prefetch(args.h.data() + (t * B + b) * H + column);  // of the next step
-        const Vector<Real> h = load_part(args.h.data() + ((t + 1) * B + b) * H + column, left);
-        const Vector<Real> dz = hn::Mul(dh, slope<Real>(args.nonlinearity, h));
-        factors.keep(slot(t, i), column, dz);
-        store_part(dz, args.dz.data() + (t * B + b) * H + column, left);
-      };
-      for (std::size_t i = 0; i < running; ++i) {
-        dz_later[i] = factors.row(slot(t + 1, i), args.dz.data() + ((t + 1) * B + rows[i]) * H);
+        Real* const dz = args.dz.data() + (t * B + b) * H;
+        dz_later[i] = factors.row(slot(t + 1) + i, dz + B * H);
+        step[i] = {.h = args.h.data() + ((t + 1) * B + b) * H,
+                   .d_pooled = args.d_pooled.data() + b * H,
+                   .dz = dz,
+                   .weight = pool_weight<Real>(args.pool, static_cast<std::size_t>(args.lengths[b]), t)};
       }
+      const EarlierGradient<Operand> finish{.rows = step.data(),
+                                            .step_size = B * H,
+                                            .factors = factors,
+                                            .first_factor = slot(t),
+                                            .nonlinearity = args.nonlinearity};
       multiply_rows<Operand>(dz_later.first(running), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
-        for (std::size_t column = 0; column < H; column += kLanes<Real>) finish(i, column, H - column, hn::Zero(d));
+        for (std::size_t column = 0; column < H; column += kLanes<Real>) {
+          finish(i, column, H - column, hn::Zero(Tag<Real>()));
+        }
       }
       running = active;
     });
@@ -98,8 +131,8 @@ void run_initial_gradient(CpuContext& context, const RnnBackward<Real>& args) {
     }
   }
   multiply_rows<Exact<Real>>(rows.first(running), w,
-                             [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum)
-                                 HWY_ATTR { store_part(sum, args.d_h0.data() + batch_row[i] * H + column, left); });
+                             [=, to = args.d_h0.data()](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
+                                 HWY_ATTR { store_part(sum, to + batch_row[i] * H + column, part); });
 }
 
 /// d_w_hh = sum of dz[t, b] h[t, b]^T, t ascending, b ascending.

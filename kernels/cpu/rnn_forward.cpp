@@ -25,6 +25,34 @@ HWY_INLINE Vector<Real> activate(Nonlinearity nonlinearity, Vector<Real> z) {
   return nonlinearity == Nonlinearity::kTanh ? fast_tanh(z) : hn::Max(z, hn::Zero(d));
 }
 
+/// What one step of a row reads and writes: its input, that of its next step, and h.
+template <class Real>
+struct RowStep {
+  const Real *x, *x_next;
+  Real* h;
+};
+
+/// Makes the next state of W_hh . h.
+template <class Operand>
+struct NextState {
+  using Real = typename Operand::Real;
+  const RowStep<Real>* rows;
+  std::size_t step_size;  // elements from a row's h to that of the next step
+  FactorRows<Operand> factors;
+  std::size_t first_factor;  // where the factors of row 0 are kept
+  Nonlinearity nonlinearity;
+
+  template <class Part>
+  HWY_INLINE void operator()(std::size_t i, std::size_t column, Part part, Vector<Real> sum) const {
+    const RowStep<Real> row = rows[i];
+    hwy::Prefetch(row.x_next + column);
+    hwy::Prefetch(row.h + step_size + column);
+    const Vector<Real> h = activate<Real>(nonlinearity, hn::Add(sum, load_part(row.x + column, part)));
+    factors.keep(first_factor + i, column, h);
+    store_part(h, row.h + column, part);
+  }
+};
+
 template <class Operand, class Real = typename Operand::Real>
 void run_forward(CpuContext& context, const RnnForward<Real>& args) {
   const auto B = static_cast<std::size_t>(args.shape.batch);
@@ -33,36 +61,34 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
   const auto packed = context.arena.take<typename Operand::Word>(packed_size<Operand>(H, H));
   const PackedMatrix<Operand> w = pack<Operand>(args.w_hh.data(), 1, H, H, H, packed);
   const cpu::RowPlan plan = cpu::plan_rows(args.lengths.first(B), context);
-  const auto state = context.arena.take<const typename Operand::Word*>(B);
-  const auto input = context.arena.take<const Real*>(B);
-  const auto next_input = context.arena.take<const Real*>(B);
+  const auto states = context.arena.take<const typename Operand::Word*>(B);
+  const auto row_steps = context.arena.take<RowStep<Real>>(B);
   const FactorRows<Operand> factors(2 * B, H, context);  // of the states of two steps in turn
 
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
     const std::size_t place = plan.begin[task];
-    const auto h = state.subspan(place, rows.size());
-    const auto x = input.subspan(place, rows.size());
-    const auto x_next = next_input.subspan(place, rows.size());
-    const auto slot = [&](std::size_t t, std::size_t i) { return t % 2 * B + place + i; };
-    for (std::size_t i = 0; i < rows.size(); ++i) factors.keep_row(slot(0, i), args.h.data() + rows[i] * H);
+    const auto state = states.subspan(place, rows.size());
+    const auto step = row_steps.subspan(place, rows.size());
+    const auto slot = [&](std::size_t t) { return t % 2 * B + place; };
+    const auto input = [&](std::size_t b, std::size_t t) {
+      return args.projected.data() + static_cast<std::size_t>(args.row[b * T + t]) * H;
+    };
+    for (std::size_t i = 0; i < rows.size(); ++i) factors.keep_row(slot(0) + i, args.h.data() + rows[i] * H);
     cpu::for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
-        h[i] = factors.row(slot(t, i), args.h.data() + (t * B + rows[i]) * H);
-        x[i] = args.projected.data() + static_cast<std::size_t>(args.row[rows[i] * T + t]) * H;
-        const bool last = t + 1 == static_cast<std::size_t>(args.lengths[rows[i]]);
-        x_next[i] = last ? x[i] : args.projected.data() + static_cast<std::size_t>(args.row[rows[i] * T + t + 1]) * H;
+        const std::size_t b = rows[i];
+        const bool last = t + 1 == static_cast<std::size_t>(args.lengths[b]);
+        Real* const h = args.h.data() + (t * B + b) * H;
+        state[i] = factors.row(slot(t) + i, h);
+        step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = h + B * H};
       }
-      Real* const next = args.h.data() + (t + 1) * B * H;
-      multiply_rows<Operand>(h.first(active), w,
-                             [&](std::size_t i, std::size_t column, std::size_t left, Vector<Real> sum) HWY_ATTR {
-                               hwy::Prefetch(x_next[i] + column);
-                               hwy::Prefetch(next + (B + rows[i]) * H + column);
-                               const Vector<Real> z = hn::Add(sum, load_part(x[i] + column, left));
-                               const Vector<Real> value = activate<Real>(args.nonlinearity, z);
-                               factors.keep(slot(t + 1, i), column, value);
-                               store_part(value, next + rows[i] * H + column, left);
-                             });
+      multiply_rows<Operand>(state.first(active), w,
+                             NextState<Operand>{.rows = step.data(),
+                                                .step_size = B * H,
+                                                .factors = factors,
+                                                .first_factor = slot(t + 1),
+                                                .nonlinearity = args.nonlinearity});
     });
   });
 }
