@@ -84,7 +84,7 @@ void check_accuracy(Backend<float>& backend, const BackendOptions& options, Shap
 
 void add_training_parts(const std::string& variant, const BackendOptions& options, const Shape& shape) {
   const std::string place = "/" + variant + "/B:" + std::to_string(shape.batch);
-  add_training("select_and_index" + place, options, shape, &Training::select);
+  add_training("select" + place, options, shape, &Training::select);
   add_training("forward" + place, options, shape, &Training::forward);
   add_training("backward" + place, options, shape, &Training::backward);
   add_training("optimizer_step" + place, options, shape, &Training::optimizer_step);

@@ -84,7 +84,8 @@ struct ProjectTokens {
   std::span<Real> projected;        // out [U, H]
 };
 
-/// h[t+1, b] = act(projected[row[b, t]] + W_hh . h[t, b]) for t < lengths[b]; other h are undefined.
+/// h[t+1, b] = act(projected[row[b, t]] + W_hh . h[t, b]) for t < lengths[b]; other h are undefined. With last_only
+/// those between h[0, b] and h[lengths[b], b] are undefined too.
 template <class Real>
 struct RnnForward {
   Shape shape;
@@ -94,6 +95,7 @@ struct RnnForward {
   std::span<const Real> w_hh;             // [H, H]
   Nonlinearity nonlinearity = Nonlinearity::kTanh;
   std::span<Real> h;  // in/out [T+1, B, H]; h[0] is given
+  bool last_only = false;
 };
 
 /// pooled[b] = h[lengths[b], b] (last) or the mean of h[1..lengths[b], b] (0 for an empty row), after dropout: an

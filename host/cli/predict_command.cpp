@@ -11,6 +11,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/model/inference.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -57,7 +58,7 @@ class Predictor {
       lengths.push_back(static_cast<std::int32_t>(how.mask ? length : how.maxlen));
     }
     classifier_.load(ids, lengths, {});
-    classifier_.forward();
+    inference_.run();
     std::vector<float> logits(batch_.size());
     backend_->download(classifier_.logits(), std::span(logits));
     for (const float logit : logits) {
@@ -113,6 +114,7 @@ class Predictor {
   std::unique_ptr<Backend<float>> backend_;
   std::size_t room_;  // rows of a batch
   Classifier<float> classifier_;
+  Inference<float> inference_{classifier_};
   std::vector<std::string> texts_;                // of the batch, not yet ids
   std::vector<std::vector<std::int32_t>> batch_;  // their ids
   std::int64_t inputs_ = 0;

@@ -1,6 +1,7 @@
 #include "host/model/classifier.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/check.h"
 
@@ -123,7 +124,6 @@ void Classifier<Real>::select(const DeviceDataset& data, std::span<const std::in
        .ids = sized(ids_, batch_ * steps_),
        .lengths = sized(lengths_, batch_),
        .labels = sized(labels_, batch_)});
-  load_batch();
 }
 
 template <class Real>
@@ -136,30 +136,37 @@ void Classifier<Real>::load(std::span<const std::int32_t> ids, std::span<const s
              max_batch_, max_steps_);
   backend_.upload(ids, sized(ids_, batch_ * steps_));
   backend_.upload(lengths, sized(lengths_, batch_));
-  load_batch();
-}
-
-template <class Real>
-void Classifier<Real>::load_batch() {
-  backend_.index_tokens(
-      {.shape = shape(), .ids = sized(ids_, batch_ * steps_), .lengths = sized(lengths_, batch_), .index = index()});
 }
 
 template <class Real>
 void Classifier<Real>::forward() {
+  backend_.index_tokens(
+      {.shape = shape(), .ids = sized(ids_, batch_ * steps_), .lengths = sized(lengths_, batch_), .index = index()});
   backend_.project_tokens({.shape = shape(),
                            .index = index(),
                            .embedding = parameter(kEmbedding),
                            .w_ih = parameter(kWeightIh),
                            .bias = parameter(kBias),
                            .projected = projected_.span()});
+  run_recurrence(row_.span(), projected_.span(), false);
+}
+
+template <class Real>
+void Classifier<Real>::forward(std::span<const Real> vocabulary) {
+  run_recurrence(ids_.span(), vocabulary, config_.pool == Pool::kLast);
+}
+
+template <class Real>
+void Classifier<Real>::run_recurrence(std::span<const std::int32_t> row, std::span<const Real> projected,
+                                      bool last_only) {
   backend_.rnn_forward({.shape = shape(),
-                        .row = row_.span(),
+                        .row = row,
                         .lengths = sized(lengths_, batch_),
-                        .projected = projected_.span(),
+                        .projected = projected,
                         .w_hh = parameter(kWeightHh),
                         .nonlinearity = config_.nonlinearity,
-                        .h = states()});
+                        .h = states(),
+                        .last_only = last_only});
   backend_.head_forward(
       {.shape = shape(),
        .lengths = sized(lengths_, batch_),
@@ -171,6 +178,32 @@ void Classifier<Real>::forward() {
        .fc_bias = parameter(kFcBias),
        .pooled = sized(pooled_, batch_ * config_.hidden),
        .logits = sized(logits_, batch_)});
+}
+
+template <class Real>
+Buffer<Real> Classifier<Real>::project_vocabulary() {
+  const std::int64_t V = config_.vocabulary, H = config_.hidden;
+  // A batch of V rows of one token each, all distinct: every part of its index counts from 0.
+  std::vector<std::int32_t> counting(static_cast<std::size_t>(V) + 1);
+  std::iota(counting.begin(), counting.end(), 0);
+  Buffer<std::int32_t> all = backend_.template allocate<std::int32_t>(V + 1);
+  backend_.upload(std::span<const std::int32_t>(counting), all.span());
+  const auto ids = sized(all, V);
+  Buffer<Real> projected = backend_.template allocate<Real>(V * H);
+  backend_.project_tokens(
+      {.shape = {.vocabulary = V, .embedding = config_.embedding, .hidden = H, .batch = V, .steps = 1},
+       .index = {.count = all.span(ids.size(), 1),
+                 .tokens = ids,
+                 .slot = ids,
+                 .row = ids,
+                 .segment = all.span(),
+                 .position = ids},
+       .embedding = parameter(kEmbedding),
+       .w_ih = parameter(kWeightIh),
+       .bias = parameter(kBias),
+       .projected = projected.span()});
+  backend_.synchronize();
+  return projected;
 }
 
 template <class Real>

@@ -40,6 +40,7 @@ class Classifier {
   Classifier(Backend<Real>& backend, const ModelConfig& config, std::int64_t max_batch, std::int64_t max_steps);
 
   const ModelConfig& config() const { return config_; }
+  std::int64_t tokens() const { return batch_ * steps_; }  // of the current batch, padding included
   Backend<Real>& backend() { return backend_; }
   std::span<Real> parameters() { return parameters_.span(); }  // [V*E + D], see parameter_layout
   std::span<const Real> parameters() const { return parameters_.span(); }
@@ -52,6 +53,8 @@ class Classifier {
 
   /// Runs the current batch; logits() is valid afterwards.
   void forward();
+  /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
+  void forward(std::span<const Real> vocabulary);
   std::span<const Real> logits() const;  // [B]
 
   /// Loss and accuracy of the current batch, after forward().
@@ -60,12 +63,15 @@ class Classifier {
   void backward(std::span<BatchStats> stats);
   ModelGradient<Real> gradient();
 
+  /// The input of the recurrence for every word [V, H], as long as parameters do not change.
+  Buffer<Real> project_vocabulary();
+
  private:
   Shape shape() const;  // of the current batch
   TokenIndex index();
   std::span<Real> parameter(std::size_t i);  // of parameter_layout
   std::span<Real> gradient(std::size_t i);   // likewise, dense ones
-  void load_batch();                         // indexes ids_
+  void run_recurrence(std::span<const std::int32_t> row, std::span<const Real> projected, bool last_only);
   /// [T+1, B, H] of the current batch. h[1] stands at the same place for every batch size, so that h[0], before it,
   /// always lies in memory that is never written: zero.
   std::span<Real> states();

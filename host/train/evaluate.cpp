@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/model/inference.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
@@ -38,13 +39,14 @@ std::vector<float> predict_logits(Classifier<float>& model, const Dataset& datas
   const DeviceDataset device = to_device(backend, dataset);
   std::vector<float> logits(order.size()), batch(static_cast<std::size_t>(batch_size));
   const auto size = static_cast<std::size_t>(batch_size);
+  Inference<float> inference(model);
   Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(batch_size);
   for (std::size_t first = 0; first < order.size(); first += size) {
     const auto chosen = std::span<const std::int32_t>(order).subspan(first, std::min(size, order.size() - first));
     const auto device_rows = rows.span(0, chosen.size());
     backend.upload(chosen, device_rows);
     model.select(device, device_rows, {.padding = padding});
-    model.forward();
+    inference.run();
     const auto values = std::span(batch).first(chosen.size());
     backend.download(model.logits(), values);
     for (std::size_t i = 0; i < chosen.size(); ++i) logits[static_cast<std::size_t>(chosen[i])] = values[i];

@@ -37,7 +37,7 @@ template <class Operand>
 struct NextState {
   using Real = typename Operand::Real;
   const RowStep<Real>* rows;
-  std::size_t step_size;  // elements from a row's h to that of the next step
+  std::size_t step_size;  // elements from a row's h to that of the next step, if all are kept
   FactorRows<Operand> factors;
   std::size_t first_factor;  // where the factors of row 0 are kept
   Nonlinearity nonlinearity;
@@ -63,7 +63,8 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
   const cpu::RowPlan plan = cpu::plan_rows(args.lengths.first(B), context);
   const auto states = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStep<Real>>(B);
-  const FactorRows<Operand> factors(2 * B, H, context);  // of the states of two steps in turn
+  const FactorRows<Operand> factors(2 * B, H, context);                           // of the states of two steps in turn
+  const auto passing = context.arena.take<Real>(args.last_only ? 2 * B * H : 0);  // states of two steps, not kept
 
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
@@ -72,20 +73,25 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
     const auto step = row_steps.subspan(place, rows.size());
     const auto slot = [&](std::size_t t) { return t % 2 * B + place; };
     const auto input = [&](std::size_t b, std::size_t t) {
-      return args.projected.data() + static_cast<std::size_t>(args.row[b * T + t]) * H;
+      const auto row = static_cast<std::size_t>(args.row[b * T + t]);
+      REEL_CHECK((row + 1) * H <= args.projected.size(), "row {}[{}] is {}, {} inputs", b, t, row,
+                 args.projected.size() / H);
+      return args.projected.data() + row * H;
+    };
+    const auto state_at = [&](std::size_t t, std::size_t i, bool kept) {
+      return kept || !args.last_only ? args.h.data() + (t * B + rows[i]) * H : passing.data() + (slot(t) + i) * H;
     };
     for (std::size_t i = 0; i < rows.size(); ++i) factors.keep_row(slot(0) + i, args.h.data() + rows[i] * H);
     cpu::for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
         const bool last = t + 1 == static_cast<std::size_t>(args.lengths[b]);
-        Real* const h = args.h.data() + (t * B + b) * H;
-        state[i] = factors.row(slot(t) + i, h);
-        step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = h + B * H};
+        state[i] = factors.row(slot(t) + i, state_at(t, i, t == 0));
+        step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = state_at(t + 1, i, last)};
       }
       multiply_rows<Operand>(state.first(active), w,
                              NextState<Operand>{.rows = step.data(),
-                                                .step_size = B * H,
+                                                .step_size = args.last_only ? 0 : B * H,
                                                 .factors = factors,
                                                 .first_factor = slot(t + 1),
                                                 .nonlinearity = args.nonlinearity});

@@ -5,6 +5,7 @@
 #include <memory>
 #include <numeric>
 
+#include "host/model/inference.h"
 #include "host/model/optimizer.h"
 #include "kernels/make_backend.h"
 #include "kernels/philox.h"
@@ -104,6 +105,33 @@ TEST_F(ClassifierLogits, OfASmallerBatchLeaveNoTrace) {
   const std::vector<float> before = logits_of(rows_);
   logits_of(std::span(rows_).last(5));
   EXPECT_EQ(logits_of(rows_), before);
+}
+
+TEST_F(ClassifierLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
+  for (const Pool pool : {Pool::kLast, Pool::kMean}) {
+    ModelConfig config = kConfig;
+    config.pool = pool;
+    Classifier<float> model(*backend_, config, kReviews, 9);
+    initialise<float>(config, {.seed = 3}, model.parameters());
+    model.select(data_, rows_, {});
+    model.forward();
+    const std::vector<float> expected(model.logits().begin(), model.logits().end());
+    model.select(data_, std::span(rows_).first(3), {});  // what it leaves behind must not be read
+    model.forward();
+    model.select(data_, rows_, {});
+    model.forward(model.project_vocabulary().span());
+    EXPECT_EQ(std::vector<float>(model.logits().begin(), model.logits().end()), expected);
+  }
+}
+
+TEST_F(ClassifierLogits, OfManyBatchesAreThoseOfEach) {
+  const std::vector<float> expected = logits_of(rows_);
+  Inference<float> inference(model_);  // projects the vocabulary of 50 with the sixth review
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    model_.select(data_, std::span(rows_).subspan(i, 1), {});
+    inference.run();
+    EXPECT_EQ(model_.logits().front(), expected[i]) << "review " << i;
+  }
 }
 
 TEST(Classifier, ABatchThatIsTooLargeIsABug) {

@@ -33,6 +33,7 @@ Dataset make_reviews(std::int64_t vocabulary) {
 struct Training {
   std::vector<double> losses, norms;
   std::vector<float> parameters;
+  std::vector<float> logits, logits_at_once;  // of one batch, as in training; of the vocabulary projected at once
   bool operator==(const Training&) const = default;
 };
 
@@ -73,10 +74,21 @@ Training train(const TestDevice& device, const Case& c) {
     model.backward(stat);
     optimizer.step(model, c.learning_rate, {.norm = 1}, stat);
   }
+  Training result;
+  const auto logits = [&] {
+    std::vector<float> values(model.logits().size());
+    backend->download(model.logits(), std::span(values));
+    return values;
+  };
+  model.select(data, rows.span(0, kBatch), {.padding = c.padding});
+  model.forward();
+  result.logits = logits();
+  model.select(data, rows.span(0, kBatch), {.padding = c.padding});
+  model.forward(model.project_vocabulary().span());
+  result.logits_at_once = logits();
   std::vector<BatchStats> measured(kTrainSteps);
   backend->download(std::span<const BatchStats>(stats.span()), std::span(measured));
   backend->download(std::as_const(model).parameters(), std::span(weights));
-  Training result;
   for (const BatchStats& stat : measured) {
     result.losses.push_back(stat.loss_sum);
     result.norms.push_back(stat.grad_norm);
@@ -102,6 +114,15 @@ TEST_P(DeviceTraining, LossesAreTheCpus) {
     EXPECT_NEAR(actual.norms[step], expected.norms[step],
                 kStepsApart * device.tolerances.gradient * expected.norms[step])
         << "step " << step;
+  }
+}
+
+TEST_P(DeviceTraining, AVocabularyProjectedAtOnceGivesTheSameLogits) {
+  const TestDevice& device = std::get<0>(GetParam());
+  REEL_REQUIRE_DEVICE(device);
+  const Training training = train_on(device);
+  for (std::size_t i = 0; i < training.logits.size(); ++i) {
+    EXPECT_NEAR(training.logits_at_once[i], training.logits[i], device.tolerances.forward) << "review " << i;
   }
 }
 
