@@ -5,8 +5,8 @@
 
 namespace reel {
 
-/// Projects a batch's words with the batch, until batches have held as many tokens as the vocabulary has words; then the
-/// whole vocabulary, once.
+/// Projects a batch's words with the batch, until batches have held as many tokens as the vocabulary has words; then
+/// the whole vocabulary, once.
 template <class Real>
 class Inference {
  public:

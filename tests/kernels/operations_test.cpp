@@ -162,7 +162,8 @@ const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8
                        Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
                        Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f}, Case{{300, 128, 128, 64, 20}},
                        Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
-                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f}, Case{{200, 24, 40, 131, 6}},
+                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
+                       Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
                        // In clusters of blocks:
                        Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
                        Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
