@@ -9,13 +9,16 @@ scaling_cpu:    a training step by batch, steps, width, vocabulary, threads; a t
 """
 import argparse
 import json
+import math
 import os
 import random
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 import measure
+import tensors
 
 
 def benchmark(program, *flags):
@@ -65,6 +68,27 @@ def training(reel, data, precision, seed, out):
             "accuracy": summary["test_accuracy"]}
 
 
+def tokens_a_step(data):
+    """Tokens of the recipe's mean training batch: of each review at most 200."""
+    lengths, = tensors.read(data / "tokens.safetensors", ["train.lengths"])
+    return int(lengths.clip(max=200).sum()) / math.ceil(len(lengths) / 64)
+
+
+def parts_of_a_step(reel, data, precision, out):
+    """Milliseconds a training step spends in each of its parts, by `reel train --timings`."""
+    output = measure.run([reel, "train", "--device", "cpu", "--data", data, "--precision", precision, "--epochs", 2,
+                          "--evaluate", "end", "--out", out, "--timings"])[2]
+    rows = re.findall(r"^( *)(\w+) +(\d+) +([\d.]+) +[\d.]* ?%?$", output, re.MULTILINE)
+    steps = next(int(calls) for _, name, calls, _ in rows if name == "step")
+    parts = {}
+    for indent, name, _, seconds in rows:
+        if name == "evaluate":
+            break
+        if len(indent) >= 2:
+            parts[name] = 1e3 * float(seconds) / steps
+    return parts
+
+
 def programs(reel, build, archive, folder):
     data, result, samples = folder / "prepared", {}, []
     for _ in range(5):
@@ -79,6 +103,9 @@ def programs(reel, build, archive, folder):
         for precision in precisions:
             run = folder / f"{precision}{seed}"
             result["train"][precision].append(training(reel, data, precision, seed, run))
+    result["tokens_a_step"] = tokens_a_step(data)
+    result["parts"] = {precision: parts_of_a_step(reel, data, precision, folder / f"parts-{precision}")
+                       for precision in precisions}
     run, text = folder / "float321", "a wonderful film with a good story"
     result["predict_one"] = {"seconds": [measure.run([reel, "predict", "--device", "cpu", run, text])[0]
                                          for _ in range(11)]}

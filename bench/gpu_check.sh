@@ -22,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 seconds_of() {
-  case $1 in facts | sass) echo 30 ;; tests | sanitizer) echo 120 ;; training) echo 150 ;; grid) echo 3000 ;; *) echo 80 ;; esac
+  case $1 in facts | sass) echo 30 ;; tests | sanitizer | peers) echo 120 ;; training) echo 150 ;; grid) echo 3000 ;; *) echo 80 ;; esac
 }
 
 facts() {
@@ -86,7 +86,9 @@ sanitizer() {
   return $failed
 }
 
-peers() { python3 "$bundle/bench/peers_gpu.py" --out "$results/peers.json"; }
+peers() {
+  python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --out "$results/peers.json"
+}
 
 # Which instructions the recurrence is made of: FFMA or HMMA in the loop, no local memory.
 sass() {

@@ -208,7 +208,7 @@ void add_cuda() {
     add_training_parts("float32", kCudaFloat32, sized(batch, 128));
     add_training_parts("mixed", kCudaMixed, sized(batch, 128));
   }
-  add_recurrences(sized(64, 128), false);
+  for (const std::int64_t batch : {64, 1024}) add_recurrences(sized(batch, 128), false);
   for (const Shape& shape :
        {sized(64, 128), sized(1024, 128), sized(64, 256), sized(64, 512), sized(64, 1024), sized(1024, 1024)}) {
     add_recurrences(shape, true);

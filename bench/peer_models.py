@@ -1,9 +1,10 @@
-"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: the peers of bench/peers.py."""
+"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: the peers of peers.py and peers_gpu.py."""
 import os
 import sys
 
 import numpy as np
-from safetensors.numpy import load_file
+
+import tensors
 
 VOCABULARY, STEPS, WIDTH, BATCH = 10000, 200, 128, 64
 UNKNOWN, DROPOUT, WORD_DROPOUT, RATE = 2, 0.5, 0.2, 1e-3
@@ -11,15 +12,15 @@ UNKNOWN, DROPOUT, WORD_DROPOUT, RATE = 2, 0.5, 0.2, 1e-3
 
 def read_rows(folder, split):
     """Rows as Reel makes them, the last 200 ids, left-aligned: ids [N, 200], lengths [N], labels [N]."""
-    tensors = load_file(os.path.join(folder, "tokens.safetensors"))
-    ranks, lengths = tensors[f"{split}.ranks"], tensors[f"{split}.lengths"]
+    ranks, lengths, labels = tensors.read(os.path.join(folder, "tokens.safetensors"),
+                                          [f"{split}.{name}" for name in ("ranks", "lengths", "labels")])
     rows, kept, begin = np.zeros((len(lengths), STEPS), dtype=np.int64), np.empty(len(lengths), dtype=np.int64), 0
     for i, length in enumerate(lengths):
         ids = ranks[begin:begin + length] + 3
         begin += length
         ids = np.concatenate([[1], np.where((ids >= VOCABULARY) | (ids == 3), UNKNOWN, ids)])[-STEPS:]
         rows[i, :len(ids)], kept[i] = ids, len(ids)
-    return rows, kept, tensors[f"{split}.labels"].astype(np.float32)
+    return rows, kept, labels.astype(np.float32)
 
 
 def initial_weights():
@@ -37,7 +38,7 @@ def initial_weights():
 class TorchPeer:
     """nn.RNN in one of its ways: padded, packed, or padded and compiled."""
 
-    def __init__(self, way, threads):
+    def __init__(self, way, threads, device="cpu"):
         import torch
         from torch import nn
 
@@ -60,10 +61,10 @@ class TorchPeer:
                                                                  enforce_sorted=False)
                     last = self.rnn(sequence)[1][0]
                 else:
-                    last = self.rnn(embedded)[0][torch.arange(len(ids)), lengths - 1]
+                    last = self.rnn(embedded)[0][torch.arange(len(ids), device=ids.device), lengths - 1]
                 return self.fc(self.dropout(last)).squeeze(1)
 
-        self.model = Classifier()
+        self.model = Classifier().to(device)
         self.model.load_state_dict({name: torch.from_numpy(value) for name, value in initial_weights().items()})
         self.model.rnn.bias_hh_l0.requires_grad_(False)  # the second bias would double the step of the first
         self.optimizer = torch.optim.Adam((p for p in self.model.parameters() if p.requires_grad), lr=RATE)

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 import measure
+import tensors
 from peer_models import BATCH, RATE, initial_weights, make_peer, read_rows
 
 PEERS = ("torch_padded", "torch_packed", "torch_compiled", "keras_tensorflow", "keras_torch")
@@ -117,7 +117,7 @@ class Reel:
 
     def losses(self, convention):
         weights = os.path.join(self.folder, "weights.safetensors")
-        save_file(initial_weights(), weights)
+        tensors.write(weights, initial_weights())
         run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0,
                          "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr", GATE_RATE,
                          "--max-steps", GATE_STEPS, "--log-every", 1)[0]

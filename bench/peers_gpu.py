@@ -1,100 +1,179 @@
 #!/usr/bin/env python3
-"""Times a training step of the recipe's model in PyTorch on the GPU, eager and as a CUDA graph; nn.RNN runs on cuDNN.
+"""Reel against PyTorch on the GPU: the recipe's model, data, optimizer, clipping and masking; nn.RNN runs on cuDNN.
 
-    peers_gpu.py --out peers.json
+    peers_gpu.py --reel REEL --data PREPARED --out peers.json
 
-Microseconds a step, median of --rounds rounds of --steps steps, full rows of 200 tokens: compare with training_step of
-kernels_bench, whose rows are shorter. TF32 is off in float32, as in Reel.
+PyTorch runs eagerly and as a CUDA graph, in float32, in float32 with TF32 and in float16 by autocast. First each trains ten
+steps from Reel's weights on Reel's batches without dropout: one whose losses are not Reel's in the same precision is
+refused. Then all take turns, an epoch each, in every round; what counts is the ratio within a round.
 """
 import argparse
 import json
+import os
 import statistics
+import tempfile
+import time
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+
+import measure
+import tensors
+from peer_models import UNKNOWN, WORD_DROPOUT, TorchPeer, initial_weights, read_rows
+
+GATE_STEPS, GATE_RATE = 10, 1e-4
+TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2}  # relative, of a loss
+REELS = {"float32": "float32", "tf32": "float32", "float16": "mixed"}  # what each precision is compared with
 
 
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(10000, 128)
-        self.rnn = nn.RNN(128, 128, batch_first=True)
-        self.fc = nn.Linear(128, 1)
+class Trainer:
+    """A model whose step is one call, or one replay of a CUDA graph, on batches that lie on the device."""
 
-    def forward(self, ids):
-        return self.fc(self.rnn(self.embedding(ids))[1][0]).squeeze(1)
+    def __init__(self, precision, graphed, rows, batch, device, dropout, rate):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        self.device, self.half, self.dropout = device, precision == "float16", dropout
+        self.model = TorchPeer("padded", torch.get_num_threads(), device).model.train(dropout)
+        fused = {"fused": True, "capturable": True} if device == "cuda" else {}
+        self.optimizer = torch.optim.Adam((p for p in self.model.parameters() if p.requires_grad), lr=rate, **fused)
+        self.batches = [[torch.from_numpy(part[first:first + batch]).to(device) for part in rows]
+                        for first in range(0, len(rows[0]) - batch + 1, batch)]
+        self.step = self.eager
+        if graphed:
+            self.capture()
 
-
-def make_step(batch, half):
-    torch.manual_seed(1)
-    model = Model().cuda()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
-    ids = torch.randint(4, 10000, (batch, 200), device="cuda")
-    labels = torch.randint(0, 2, (batch,), device="cuda").float()
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.float16, enabled=half):
-            logits = model(ids)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+    def eager(self, ids, lengths, labels):
+        if self.dropout:
+            ids = torch.where(torch.rand(ids.shape, device=self.device) < WORD_DROPOUT, UNKNOWN, ids)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, torch.float16, enabled=self.half):
+            logits = self.model(ids, lengths)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.detach()
 
-    return step
+    def capture(self):
+        """Warms up on a side stream, records one step, and takes weights and optimizer back to where they were."""
+        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        place = [part.clone() for part in self.batches[0]]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.eager(*place)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss = self.eager(*place)
+        self.model.load_state_dict(weights)
+        for state in self.optimizer.state.values():
+            for value in state.values():
+                value.zero_()
+
+        def replay(*batch):
+            for to, part in zip(place, batch):
+                to.copy_(part)
+            graph.replay()
+            return loss
+
+        self.step = replay
+
+    def losses(self, count):
+        return [self.step(*batch).item() for batch in self.batches[:count]]
+
+    def epoch(self):
+        """Microseconds a step."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for batch in self.batches:
+            self.step(*batch)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return 1e6 * (time.perf_counter() - begin) / len(self.batches)
 
 
-def graphed(step):
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+class Reel:
+    def __init__(self, program, data, device, folder):
+        self.folder, self.weights = folder, os.path.join(folder, "weights.safetensors")
+        tensors.write(self.weights, initial_weights())
+        self.command = [program, "train", "--device", device, "--data", data, "--quiet", "--evaluate", "end"]
+
+    def train(self, batch, precision, *flags):
+        run = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+        measure.run([*self.command, "--out", run, "--batch-size", batch, "--precision", precision, *flags])
+        return run
+
+    def losses(self, batch, precision, count):
+        run = self.train(batch, precision, "--init-from", self.weights, "--convention", "torch", "--dropout", 0,
+                         "--word-dropout", 0, "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr",
+                         GATE_RATE, "--max-steps", count, "--log-every", 1)
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if line["split"] == "train"]
+
+    def epoch(self, batch, precision, reviews):
+        """Microseconds a step, median of the epochs after the first."""
+        run = self.train(batch, precision, "--epochs", 4)
+        seconds = json.loads((run / "summary.json").read_text())["epoch_seconds"][1:]
+        return 1e6 * statistics.median(seconds) / -(-reviews // batch)
 
 
-def microseconds(run, rounds, steps):
-    for _ in range(5):
-        run()
-    samples = []
-    for _ in range(rounds):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _ in range(steps):
-            run()
-        end.record()
-        end.synchronize()
-        samples.append(begin.elapsed_time(end) * 1000 / steps)
-    return statistics.median(samples), samples
+def compare(reel, rows, batch, arguments):
+    entries, trainers = [], {}
+    expected = {precision: reel.losses(batch, precision, GATE_STEPS) for precision in {"float32", *arguments.mixed}}
+    for precision in TOLERANCES:
+        for kind in ("eager", "graph") if arguments.device == "cuda" else ("eager",):
+            if REELS[precision] not in expected:
+                continue
+            entry = {"batch": batch, "precision": precision, "kind": kind}
+            entries.append(entry)
+            make = lambda dropout, rate: Trainer(precision, kind == "graph", rows, batch, arguments.device, dropout, rate)
+            try:
+                losses = make(False, GATE_RATE).losses(GATE_STEPS)
+                entry["loss_difference"] = max(abs(a - b) / b for a, b in zip(losses, expected[REELS[precision]]))
+                if not entry["loss_difference"] <= TOLERANCES[precision]:
+                    entry["refused"] = "other losses than Reel's"
+                else:
+                    trainers[precision, kind] = entry, make(True, 1e-3)
+                    trainers[precision, kind][1].losses(3)
+            except RuntimeError as error:
+                entry["refused"] = str(error).splitlines()[0]
+    for _ in range(arguments.rounds):
+        ours = {precision: reel.epoch(batch, precision, len(rows[0])) for precision in expected}
+        for (precision, _), (entry, trainer) in trainers.items():
+            theirs = trainer.epoch()
+            entry.setdefault("us", []).append(theirs)
+            entry.setdefault("reel_us", []).append(ours[REELS[precision]])
+            entry.setdefault("ratios", []).append(theirs / ours[REELS[precision]])
+    for entry in entries:
+        name = f"batch {batch:5} {entry['precision']} {entry['kind']:5}"
+        if "refused" in entry:
+            print(f"{name} refused: {entry['refused']} ({entry.get('loss_difference', float('nan')):.1e})")
+        else:
+            print(f"{name} {statistics.median(entry['us']):9.1f} us a step, "
+                  f"{statistics.median(entry['ratios']):.1f} times Reel's; losses within {entry['loss_difference']:.0e}")
+    return entries
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reel", required=True, type=os.path.abspath)
+    parser.add_argument("--data", required=True, type=os.path.abspath, help="a prepared folder")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=30)
-    args = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    results = []
-    for batch in (64, 1024):
-        for half in (False, True):
-            for kind in ("eager", "graph"):
-                try:
-                    step = make_step(batch, half)
-                    median, samples = microseconds(step if kind == "eager" else graphed(step), args.rounds, args.steps)
-                except RuntimeError as error:
-                    print(f"batch {batch} {kind}: {error}")
-                    continue
-                precision = "float16" if half else "float32"
-                print(f"batch {batch:5} {precision} {kind:5} {median:9.1f} us a step")
-                results.append({"batch": batch, "precision": precision, "kind": kind, "median_us": median,
-                                "samples_us": samples})
-    versions = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
-                "device": torch.cuda.get_device_name()}
-    with open(args.out, "w") as file:
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu: to try this script")
+    parser.add_argument("--batches", type=int, nargs="+", default=(64, 1024))
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    arguments.mixed = ["mixed"] if arguments.device == "cuda" else []
+    rows = read_rows(arguments.data, "train")
+    with tempfile.TemporaryDirectory() as folder:
+        reel = Reel(arguments.reel, arguments.data, arguments.device, folder)
+        results = [entry for batch in arguments.batches for entry in compare(reel, rows, batch, arguments)]
+    device = torch.cuda.get_device_name() if arguments.device == "cuda" else measure.processor()
+    versions = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "device": device}
+    with open(arguments.out, "w") as file:
         json.dump({"versions": versions, "results": results}, file, indent=1)
 
 

@@ -7,6 +7,7 @@
 Each table stands between the lines <!-- NAME --> and <!-- end -->. Medians everywhere; nothing is measured here.
 """
 import json
+import math
 import re
 import sys
 from statistics import mean, median
@@ -81,6 +82,21 @@ def programs_table(result):
     return table(["from the start of the process to its end", "time", "peak memory"], rows) + "\n\n" + source(result)
 
 
+def parts_table(result):
+    """Of the recurrence also its speed: of each token, products of 2 x 128 x 128 FLOP, one forward and two on the way back."""
+    parts = result["parts"]
+    tokens = result["tokens_a_step"]
+    rows = []
+    for name in parts["float32"]:
+        products = {"rnn_forward": 1, "rnn_backward": 2}.get(name, 0)
+        cells = []
+        for times in parts.values():
+            speed = f", {products * tokens * 2 * 128 * 128 / times[name] / 1e6:.0f} GFLOP/s" if products else ""
+            cells.append(f"{times[name]:.2f} ({100 * times[name] / times['step']:.0f} %{speed})")
+        rows.append([name.replace("_", " "), *cells])
+    return table(["part", *(f"{precision}, ms (share)" for precision in parts)], rows) + "\n\n" + source(result)
+
+
 def peers_table(result):
     ours, rows = result["reel"], []
 
@@ -110,15 +126,68 @@ def peers_table(result):
     return table(head, rows) + f"\n\nLargest relative difference of a loss in ten steps: {gate:.0e}. {source(result)}"
 
 
+def medians_of(part, pattern):
+    """Median microseconds of what Google Benchmark timed, by the groups of the pattern."""
+    found = {}
+    for row in (part or {}).get("benchmarks", []):
+        name = re.fullmatch(pattern + "/real_time", row.get("run_name", ""))
+        if name and row.get("aggregate_name") == "median" and not row.get("error_occurred"):
+            found[name.groups()] = row["real_time"]
+    return found
+
+
+def gpu_goals(result):
+    """The goals for one H200 beside what a result of gpu_check.sh says of them."""
+    result = result or {}
+    reel = medians_of(result.get("steps"), r"training_step/(\w+)/B:(\d+)")
+    recurrence = medians_of(result.get("recurrence"), r"recurrence_(\w+)/([\w-]+)/B:(\d+)/H:128/full")
+    torch = {(peer["kind"], peer["batch"]): median(peer["ratios"])
+             for peer in (result.get("peers") or {}).get("results", []) if peer["precision"] == "float32" and "ratios" in peer}
+    reached = [run["train_seconds"] for name, run in (result.get("training") or {}).items()
+               if run and "mixed" in name and run["test_accuracy"] >= 0.85]
+
+    def step(batch):
+        return min((us for (_, b), us in reel.items() if b == batch), default=None)
+
+    def against_cudnn(batch):
+        times = {variant: us + recurrence[("backward", variant, batch)] for (way, variant, b), us in recurrence.items()
+                 if way == "forward" and b == batch and ("backward", variant, batch) in recurrence}
+        peers = [us for variant, us in times.items() if variant.startswith("cudnn") and not variant.endswith("mixed")]
+        return min(peers) / times["float32"] if peers and "float32" in times else None
+
+    def epoch(batch):
+        time = step(batch)
+        return time and time * math.ceil(25000 / int(batch)) / 1e3
+
+    goals = [("a training step, batch 64: at most 73 us", step("64"), 73, "{:.0f} us"),
+             ("a training step, batch 1024: at most 88 us", step("1024"), 88, "{:.0f} us"),
+             ("an epoch, batch 64: at most 28 ms", epoch("64"), 28, "{:.1f} ms"),
+             ("an epoch, batch 1024: at most 2.2 ms", epoch("1024"), 2.2, "{:.1f} ms"),
+             ("the recurrence and its way back against cuDNN, batch 64: at least 6 times faster",
+              against_cudnn("64"), -6, "{:.1f}"),
+             ("the same, batch 1024: at least 8 times faster", against_cudnn("1024"), -8, "{:.1f}"),
+             ("a step against PyTorch's CUDA graph, batch 64: at least 5 times faster",
+              torch.get(("graph", 64)), -5, "{:.1f}"),
+             ("a step against PyTorch eager, batch 64: at least 10 times faster",
+              torch.get(("eager", 64)), -10, "{:.1f}"),
+             ("a step against PyTorch's CUDA graph, batch 1024: at least 6 times faster",
+              torch.get(("graph", 1024)), -6, "{:.1f}"),
+             ("training to 85 %: less than 0.5 s", min(reached, default=None), 0.5, "{:.2f} s")]
+    rows = []
+    for text, value, limit, shown in goals:
+        if value is None:
+            rows.append([text, "not measured", ""])
+        else:
+            rows.append([text, shown.format(value), HOLDS if (value <= limit if limit > 0 else value >= -limit) else FALLS_SHORT])
+    return table(["goal, on one H200", "measured", "holds"], rows)
+
+
 def gpu_table(result):
     """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out."""
     medians = {}
     for part in ("recurrence", "grid"):
-        for row in (result.get(part) or {}).get("benchmarks", []):
-            if row.get("aggregate_name") == "median" and not row.get("error_occurred"):
-                name = re.fullmatch(r"recurrence_(\w+)/([\w-]+)/(.*)/real_time", row["run_name"])
-                operation, variant, shape = name.groups()
-                medians.setdefault((shape, operation), {})[variant] = row["real_time"]
+        for (operation, variant, shape), time in medians_of(result.get(part), r"recurrence_(\w+)/([\w-]+)/(.*)").items():
+            medians.setdefault((shape, operation), {})[variant] = time
     rows = []
     for (shape, operation), times in medians.items():
         for precision, suffix in (("float32", ""), ("mixed", "-mixed")):
@@ -187,8 +256,8 @@ def scaling_plot(result, path):
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"svg.hashsalt": "reel", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3})
-    figure, axes = plt.subplots(2, 3, figsize=(10, 5.6))
-    for axis, what in zip(axes.flat, ("batch", "steps", "hidden", "vocabulary")):
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.6))
+    for axis, what in zip(axes.flat, ("batch", "steps", "hidden", "vocabulary", "threads")):
         points = sorted((int(name.rsplit(":", 1)[1]), median(sample["us"]) / 1e3)
                         for name, sample in result["steps"].items() if f"/{what}:" in name)
         axis.loglog(*zip(*points), marker="o")
@@ -203,6 +272,7 @@ def scaling_plot(result, path):
     axes[1, 2].semilogx([n for n, _ in limits], [e["peak_bytes"] / 1e8 for _, e in limits], marker="s", label="100 MB")
     axes[1, 2].set(title="the same by --vocab-size; 20,000 words occur", xlabel="--vocab-size", ylim=(0, None))
     axes[1, 2].legend()
+    axes[1, 3].axis("off")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
@@ -216,11 +286,14 @@ def main():
         parts["operations"] = operations_table(operations)
     if programs:
         parts["programs"] = programs_table(programs)
+        parts["parts"] = parts_table(programs)
     if peers and programs:
         parts["peers"] = peers_table(peers)
     if operations and programs and peers:
         parts["goals"] = goals_table(operations, programs, peers)
-    if gpu := load("gpu_check"):
+    gpu = load("gpu_check")
+    parts["gpu goals"] = gpu_goals(gpu)
+    if gpu:
         parts["gpu"] = gpu_table(gpu)
     if scaling:
         if not check:
