@@ -55,7 +55,7 @@ def operations(build):
     repeat = ("--benchmark_repetitions=3", "--benchmark_min_time=0.2")
     before = benchmark(build / "ceilings_bench", *repeat)
     samples = benchmark(build / "kernels_bench", "--benchmark_enable_random_interleaving=true",
-                        "--benchmark_repetitions=5", "--benchmark_min_time=0.2")
+                        "--benchmark_repetitions=9", "--benchmark_min_time=0.2")
     return {"ceilings": merge(before, benchmark(build / "ceilings_bench", *repeat)), "operations": samples}
 
 
