@@ -1,13 +1,19 @@
-"""The recipe's classifier in PyTorch and in Keras, and the data as they take it: the peers of peers.py and peers_gpu.py."""
+"""What peers.py and peers_gpu.py share: the recipe's classifier in PyTorch and in Keras, its data, and runs of Reel."""
+import json
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
+import measure
 import tensors
 
 VOCABULARY, STEPS, WIDTH, BATCH = 10000, 200, 128, 64
 UNKNOWN, DROPOUT, WORD_DROPOUT, RATE = 2, 0.5, 0.2, 1e-3
+# Small steps keep apart what computes something else and what rounds otherwise: Keras' bias correction is float32.
+GATE_STEPS, GATE_RATE = 10, 1e-4
 
 
 def read_rows(folder, split):
@@ -33,6 +39,32 @@ def initial_weights():
             "rnn.weight_hh_l0": np.ascontiguousarray((orthogonal * np.sign(np.diag(upper))).T, dtype=np.float32),
             "rnn.bias_ih_l0": np.zeros(WIDTH, np.float32), "rnn.bias_hh_l0": np.zeros(WIDTH, np.float32),
             "fc.weight": uniform((6 / (WIDTH + 1)) ** 0.5, 1, WIDTH), "fc.bias": np.zeros(1, np.float32)}
+
+
+class Reel:
+    """Runs `reel train` on a prepared folder, each run in a folder of its own."""
+
+    def __init__(self, program, data, folder, *flags):
+        self.folder = folder
+        self.command = [program, "train", "--data", data, "--quiet", *flags]
+
+    def new_run(self):
+        return Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+
+    def train(self, *flags):
+        """The run's folder, seconds from start to end, peak memory in bytes."""
+        run = self.new_run()
+        return run, *measure.run([*self.command, "--out", run, *flags])[:2]
+
+    def losses(self, convention, *flags):
+        """Of the first GATE_STEPS steps from initial_weights(), without dropout, reviews in their order."""
+        weights = os.path.join(self.folder, "weights.safetensors")
+        tensors.write(weights, initial_weights())
+        run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0,
+                         "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr", GATE_RATE,
+                         "--max-steps", GATE_STEPS, "--log-every", 1, *flags)[0]
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if line["split"] == "train"]
 
 
 class TorchPeer:

@@ -16,17 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
 import measure
-import tensors
-from peer_models import BATCH, RATE, initial_weights, make_peer, read_rows
+import peer_models
+from peer_models import BATCH, GATE_RATE, GATE_STEPS, RATE, make_peer, read_rows
 
 PEERS = ("torch_padded", "torch_packed", "torch_compiled", "keras_tensorflow", "keras_torch")
-# Small steps keep apart what computes something else and what rounds otherwise: Keras' bias correction is float32.
-GATE_STEPS, GATE_RATE, TOLERANCE = 10, 1e-4, 1e-4  # relative, of a loss after ten float32 steps
+TOLERANCE = 1e-4  # relative, of a loss after ten float32 steps
 EPOCHS, WARMUP, WANTED = 4, 0.1, 0.85
 
 
@@ -105,32 +103,14 @@ class Peer:
         return None
 
 
-class Reel:
-    def __init__(self, program, data, threads, folder):
-        self.folder = folder
-        self.command = [program, "train", "--device", "cpu", "--data", data, "--threads", threads, "--quiet"]
-
-    def train(self, *flags):
-        run = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
-        seconds, memory, _ = measure.run([*self.command, "--out", run, *flags])
-        return run, seconds, memory
-
-    def losses(self, convention):
-        weights = os.path.join(self.folder, "weights.safetensors")
-        tensors.write(weights, initial_weights())
-        run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0,
-                         "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr", GATE_RATE,
-                         "--max-steps", GATE_STEPS, "--log-every", 1)[0]
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        return [line["loss"] for line in lines if line["split"] == "train"]
-
+class Reel(peer_models.Reel):
     def seconds_per_step(self, quarter, precision):
         run = self.train("--max-steps", quarter, "--evaluate", "end", "--precision", precision)[0]
         return json.loads((run / "summary.json").read_text())["epoch_seconds"][0] / quarter
 
     def first_steps(self):
         """Seconds from the start to ten steps, as far as its peers are asked for at first."""
-        out = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+        out = self.new_run()
         begin = time.perf_counter()
         process = subprocess.Popen([str(word) for word in [*self.command, "--out", out, "--log-every", GATE_STEPS]],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -191,7 +171,7 @@ def main():
     result = measure.origin("./run bench peers") | {
         "threads": arguments.threads, "batch": BATCH, "peers": {}, "reel": {"float32": [], "mixed": []}}
     with tempfile.TemporaryDirectory() as folder:
-        reel = Reel(arguments.reel, arguments.data, arguments.threads, folder)
+        reel = Reel(arguments.reel, arguments.data, folder, "--device", "cpu", "--threads", arguments.threads)
         peers = compare(reel, arguments, result)
         result["reel"]["start_seconds"] = [reel.first_steps() for _ in range(5)]
         result["reel"]["peak_bytes"] = reel.train("--max-steps", 100)[2]

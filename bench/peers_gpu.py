@@ -13,16 +13,13 @@ import os
 import statistics
 import tempfile
 import time
-from pathlib import Path
 
-import numpy as np
 import torch
 
 import measure
-import tensors
-from peer_models import UNKNOWN, WORD_DROPOUT, TorchPeer, initial_weights, read_rows
+import peer_models
+from peer_models import GATE_RATE, GATE_STEPS, RATE, UNKNOWN, WORD_DROPOUT, TorchPeer, read_rows
 
-GATE_STEPS, GATE_RATE = 10, 1e-4
 TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2}  # relative, of a loss
 REELS = {"float32": "float32", "tf32": "float32", "float16": "mixed"}  # what each precision is compared with
 
@@ -95,34 +92,18 @@ class Trainer:
         return 1e6 * (time.perf_counter() - begin) / len(self.batches)
 
 
-class Reel:
-    def __init__(self, program, data, device, folder):
-        self.folder, self.weights = folder, os.path.join(folder, "weights.safetensors")
-        tensors.write(self.weights, initial_weights())
-        self.command = [program, "train", "--device", device, "--data", data, "--quiet", "--evaluate", "end"]
-
-    def train(self, batch, precision, *flags):
-        run = Path(tempfile.mkdtemp(dir=self.folder)) / "run"
-        measure.run([*self.command, "--out", run, "--batch-size", batch, "--precision", precision, *flags])
-        return run
-
-    def losses(self, batch, precision, count):
-        run = self.train(batch, precision, "--init-from", self.weights, "--convention", "torch", "--dropout", 0,
-                         "--word-dropout", 0, "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr",
-                         GATE_RATE, "--max-steps", count, "--log-every", 1)
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        return [line["loss"] for line in lines if line["split"] == "train"]
-
+class Reel(peer_models.Reel):
     def epoch(self, batch, precision, reviews):
         """Microseconds a step, median of the epochs after the first."""
-        run = self.train(batch, precision, "--epochs", 4)
+        run = self.train("--batch-size", batch, "--precision", precision, "--evaluate", "end")[0]
         seconds = json.loads((run / "summary.json").read_text())["epoch_seconds"][1:]
         return 1e6 * statistics.median(seconds) / -(-reviews // batch)
 
 
 def compare(reel, rows, batch, arguments):
     entries, trainers = [], {}
-    expected = {precision: reel.losses(batch, precision, GATE_STEPS) for precision in {"float32", *arguments.mixed}}
+    expected = {precision: reel.losses("torch", "--batch-size", batch, "--precision", precision)
+                for precision in arguments.precisions}
     for precision in TOLERANCES:
         for kind in ("eager", "graph") if arguments.device == "cuda" else ("eager",):
             if REELS[precision] not in expected:
@@ -136,7 +117,7 @@ def compare(reel, rows, batch, arguments):
                 if not entry["loss_difference"] <= TOLERANCES[precision]:
                     entry["refused"] = "other losses than Reel's"
                 else:
-                    trainers[precision, kind] = entry, make(True, 1e-3)
+                    trainers[precision, kind] = entry, make(True, RATE)
                     trainers[precision, kind][1].losses(3)
             except RuntimeError as error:
                 entry["refused"] = str(error).splitlines()[0]
@@ -166,10 +147,10 @@ def main():
     parser.add_argument("--batches", type=int, nargs="+", default=(64, 1024))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    arguments.mixed = ["mixed"] if arguments.device == "cuda" else []
+    arguments.precisions = ["float32", "mixed"] if arguments.device == "cuda" else ["float32"]
     rows = read_rows(arguments.data, "train")
     with tempfile.TemporaryDirectory() as folder:
-        reel = Reel(arguments.reel, arguments.data, arguments.device, folder)
+        reel = Reel(arguments.reel, arguments.data, folder, "--device", arguments.device)
         results = [entry for batch in arguments.batches for entry in compare(reel, rows, batch, arguments)]
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else measure.processor()
     versions = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "device": device}
