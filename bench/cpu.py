@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Reel on this machine's CPU and writes bench/results/*_cpu.json; bench/render.py makes tables of them.
 
-    ./run bench cpu --data PATH     PATH: aclImdb_v1.tar.gz, or a folder with it; takes about ten minutes on two cores
+    ./run bench cpu --data PATH     PATH: aclImdb_v1.tar.gz, or a folder with it; takes about seven minutes on two cores
 
 operations_cpu: each operation of a training step, with this machine's ceilings before and after
 programs_cpu:   whole commands: prepare, load, train to the end in both precisions, predict, start

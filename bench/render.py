@@ -170,6 +170,7 @@ def goals_table(operations, programs, peers):
 
 def scaling_plot(result, path):
     import matplotlib
+    import matplotlib.ticker
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
@@ -180,6 +181,11 @@ def scaling_plot(result, path):
         points = sorted((int(name.rsplit(":", 1)[1]), median(sample["us"]) / 1e3)
                         for name, sample in result["steps"].items() if f"/{what}:" in name)
         axis.loglog(*zip(*points), marker="o")
+        axis.set_xticks([x for x, _ in points], labels=[f"{x:,}" for x, _ in points])
+        axis.minorticks_off()
+        axis.set_ylim(min(y for _, y in points) / 1.5, max(y for _, y in points) * 1.5)
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axis.set(title=f"a step by {what}", xlabel=what, ylabel="ms")
     points = [(int(reviews), entry) for reviews, entry in result["reviews"].items()]
     axes[1, 1].loglog([n for n, _ in points], [e["seconds"] for _, e in points], marker="o", label="s, whole command")
