@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks Reel on a machine with a GPU: tests, compute-sanitizer, timings, training. Runs from a bundle (./run bundle DATA);
-# needs nothing but the driver and, for the parts that use them, compute-sanitizer, cuobjdump and PyTorch.
+# needs nothing but the driver and, for the parts that use them, compute-sanitizer, cuobjdump and PyTorch with NumPy.
 #
 #   gpu_check.sh RESULTS [PART...]    RESULTS is a folder; parts: facts tests steps training recurrence peers sanitizer sass,
 #                                     and, only if asked for, grid: the recurrence at every batch, length and width
