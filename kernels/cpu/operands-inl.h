@@ -62,7 +62,7 @@ HWY_INLINE Vector<Real> load_part(const Real* from, std::size_t count) {
   return hn::MaskedLoad(hn::FirstN(Tag<Real>(), count), Tag<Real>(), from);
 #else
   alignas(64) Real lanes[kLanes<Real>] = {};
-  std::memcpy(lanes, from, count * sizeof(Real));
+  for (std::size_t i = 0; i < count; ++i) lanes[i] = from[i];
   return hn::Load(Tag<Real>(), lanes);
 #endif
 }

@@ -9,7 +9,6 @@
 #endif
 
 #include <algorithm>
-#include <atomic>
 #include <span>
 
 #include "kernels/cpu/context.h"
@@ -170,21 +169,18 @@ void sum_outer(CpuContext& context, std::span<const typename Operand::Real* cons
   using Real = typename Operand::Real;
   const auto threads = static_cast<std::size_t>(context.pool.size());
   const OuterPlan plan(a.size(), rows, columns, threads);
-  const std::size_t pieces = plan.parts * plan.bands, workers = std::min(pieces, threads), size = rows * columns;
+  const std::size_t pieces = plan.parts * plan.bands, size = rows * columns;
   const std::size_t need = outer_scratch<Operand>((rows + plan.bands - 1) / plan.bands, columns);
-  const std::span<Word> scratch = context.arena.take<Word>(workers * need);
+  const std::span<Word> scratch = context.arena.take<Word>(pieces * need);
   const std::span<Real> sums = context.arena.take<Real>((plan.parts - 1) * size);  // of all parts but the first
-  std::atomic<std::size_t> next = 0;
-  context.pool.run(workers, [&](std::size_t worker) HWY_ATTR {
-    for (std::size_t piece = next++; piece < pieces; piece = next++) {
-      const std::size_t part = piece / plan.bands, band = piece % plan.bands;
-      const std::size_t first = rows * band / plan.bands, last = rows * (band + 1) / plan.bands;
-      const std::size_t begin = a.size() * part / plan.parts, count = a.size() * (part + 1) / plan.parts - begin;
-      Real* const to = part == 0 ? c : sums.data() + (part - 1) * size;
-      std::fill_n(to + first * columns, (last - first) * columns, Real{0});
-      add_outer<Operand>(a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
-                         scratch.subspan(worker * need, need));
-    }
+  context.pool.run(pieces, [&](std::size_t piece) HWY_ATTR {
+    const std::size_t part = piece / plan.bands, band = piece % plan.bands;
+    const std::size_t first = rows * band / plan.bands, last = rows * (band + 1) / plan.bands;
+    const std::size_t begin = a.size() * part / plan.parts, count = a.size() * (part + 1) / plan.parts - begin;
+    Real* const to = part == 0 ? c : sums.data() + (part - 1) * size;
+    std::fill_n(to + first * columns, (last - first) * columns, Real{0});
+    add_outer<Operand>(a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
+                       scratch.subspan(piece * need, need));
   });
   if (plan.parts == 1) return;
   context.pool.run(threads, [&](std::size_t task) HWY_ATTR {
