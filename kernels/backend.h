@@ -1,8 +1,8 @@
 // What computes: a device, its memory, and the operations of kernels/operations.h. kernels/cpu/ and kernels/cuda/
 // implement it.
 //
-// Operations are enqueued and return at once; download() and synchronize() wait. None allocates. The same seed on the
-// same device with the same build gives the same bits, whatever the number of threads.
+// Operations are enqueued and return at once; upload(), download() and synchronize() wait. None allocates. The same
+// seed on the same device with the same build gives the same bits, whatever the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -60,9 +60,11 @@ class Backend {
     const auto size = static_cast<std::size_t>(count);
     return Buffer<T>(static_cast<T*>(allocate_bytes(size * sizeof(T))), size, deleter());
   }
+  /// Waits until `host` may change: for everything enqueued before it, on a device that copies later.
   template <class T>
   void upload(std::span<const T> host, std::span<T> device) {
     copy_bytes(std::as_bytes(host), std::as_writable_bytes(device));
+    synchronize();
   }
   /// Waits for everything enqueued before it.
   template <class T>
@@ -82,10 +84,14 @@ class Backend {
   virtual void record_profile(bool /*on*/) {}
   /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
   virtual bool has_graphs() const { return false; }
-  /// Collects what is enqueued and starts it as one (a CUDA graph). After the same name the same operations on the same
-  /// shapes should follow; nothing may be downloaded or read back in between.
+  /// Collects what is enqueued and starts it as one (a CUDA graph): see GraphCapture in range.h. After the same name
+  /// the same operations on the same shapes should follow; nothing may be uploaded, downloaded or read back in between.
   virtual void begin_graph(const std::string& /*name*/) {}
   virtual void end_graph() {}
+  virtual void abandon_graph() noexcept {}
+  /// Starts the graph `name` again, `runs` times, as it was collected last; seconds that the device took for all of
+  /// them. Only where has_graphs(), and after the name was collected twice: the first time runs without a graph.
+  virtual double replay_graph(const std::string& /*name*/, int /*runs*/) { return 0; }
 
   virtual void clear_index(const TokenIndex& index) = 0;  // slot = -1, count = 0
   virtual void select_rows(const SelectRows& args) = 0;

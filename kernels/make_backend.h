@@ -22,7 +22,7 @@ DeviceKind best_device();
 std::string describe_cuda();
 
 /// Whose kernels run the recurrence on a CUDA device: Reel's, or cuDNN's RNN with one of its algorithms
-/// (cudnnRNNAlgo_t). kCudnn takes that which PyTorch would: small H up to 384, else standard.
+/// (cudnnRNNAlgo_t). kCudnn takes small H up to H = 256, else standard.
 enum class Recurrence {
   kReel,
   kCudnn,

@@ -40,12 +40,11 @@ std::vector<float> predict_logits(Classifier<float>& model, const Dataset& datas
   std::vector<float> logits(order.size()), batch(static_cast<std::size_t>(batch_size));
   const auto size = static_cast<std::size_t>(batch_size);
   Inference<float> inference(model);
-  Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(batch_size);
+  Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(dataset.size());
+  backend.upload(std::span<const std::int32_t>(order), rows.span());
   for (std::size_t first = 0; first < order.size(); first += size) {
     const auto chosen = std::span<const std::int32_t>(order).subspan(first, std::min(size, order.size() - first));
-    const auto device_rows = rows.span(0, chosen.size());
-    backend.upload(chosen, device_rows);
-    model.select(device, device_rows, {.padding = padding});
+    model.select(device, rows.span(first, chosen.size()), {.padding = padding});
     inference.run();
     const auto values = std::span(batch).first(chosen.size());
     backend.download(model.logits(), values);

@@ -102,9 +102,9 @@ std::int64_t Trainer::steps_until_report() const {
 
 void Trainer::steps(std::int64_t count) {
   const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
-  backend_.begin_graph(fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
+  GraphCapture<float> graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();
-  backend_.end_graph();
+  graph.launch();
 }
 
 void Trainer::mark_profile() {

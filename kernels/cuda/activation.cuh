@@ -4,7 +4,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 /// x P(x^2) / Q(x^2) on [-8, 8], constant outside; within 3e-7 of tanh and never beyond +-1.
 __device__ inline float tanh_rational(float x) {
@@ -37,4 +37,4 @@ __device__ inline float through_activation(float d, float h) {
   return h > 0 ? d : 0.0f;
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -1,8 +1,8 @@
-// The CUDA twin of the contract in kernels/operations.h. Plain C++: compiled for the device's platform and, in the
-// tests, for the emulator's.
+// The contract in kernels/operations.h, by the operations beside.
 #include "kernels/make_backend.h"
 
 #include <set>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
@@ -11,7 +11,7 @@
 #include "kernels/range_timings.h"
 #include "kernels/shapes.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 class CudaBackend final : public Backend<float> {
@@ -28,7 +28,7 @@ class CudaBackend final : public Backend<float> {
             limits.multiprocessors};
   }
   std::string describe_recurrence(const Shape& shape, Nonlinearity nonlinearity) const override {
-    return REEL_CUDA_BUILD::describe_recurrence(context_, shape, nonlinearity);
+    return cuda::describe_recurrence(context_, shape, nonlinearity);
   }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
@@ -59,60 +59,63 @@ class CudaBackend final : public Backend<float> {
     if (capturing_) context_.platform.begin_capture();
   }
   void end_graph() override {
-    if (capturing_) context_.platform.end_capture(graph_name_);
-    capturing_ = false;
+    if (std::exchange(capturing_, false)) context_.platform.end_capture(graph_name_);
   }
+  void abandon_graph() noexcept override {
+    if (std::exchange(capturing_, false)) context_.platform.abandon_capture();
+  }
+  double replay_graph(const std::string& name, int runs) override { return context_.platform.replay(name, runs); }
 
-  void clear_index(const TokenIndex& index) override { REEL_CUDA_BUILD::clear_index(context_, index); }
+  void clear_index(const TokenIndex& index) override { cuda::clear_index(context_, index); }
   void select_rows(const SelectRows& args) override {
     check_arguments(args);
     const Range<float> range(*this, "select");
-    REEL_CUDA_BUILD::select_rows(context_, args);
+    cuda::select_rows(context_, args);
   }
   void index_tokens(const IndexTokens& args) override {
     check_arguments(args);
     const Range<float> range(*this, "index");
-    REEL_CUDA_BUILD::index_tokens(context_, args);
+    cuda::index_tokens(context_, args);
   }
   void project_tokens(const ProjectTokens<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "project");
-    REEL_CUDA_BUILD::project_tokens(context_, args);
+    cuda::project_tokens(context_, args);
   }
   void rnn_forward(const RnnForward<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "rnn_forward");
-    REEL_CUDA_BUILD::rnn_forward(context_, args);
+    cuda::rnn_forward(context_, args);
   }
   void head_forward(const HeadForward<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "head");
-    REEL_CUDA_BUILD::head_forward(context_, args);
+    cuda::head_forward(context_, args);
   }
   void head_backward(const HeadBackward<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "head");
-    REEL_CUDA_BUILD::head_backward(context_, args);
+    cuda::head_backward(context_, args);
   }
   void rnn_backward(const RnnBackward<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "rnn_backward");
-    REEL_CUDA_BUILD::rnn_backward(context_, args);
+    cuda::rnn_backward(context_, args);
   }
   void embedding_gradient(const EmbeddingGradient<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "embedding_gradient");
-    REEL_CUDA_BUILD::embedding_gradient(context_, args);
+    cuda::embedding_gradient(context_, args);
   }
   void clip_gradient(const ClipGradient<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "clip");
-    REEL_CUDA_BUILD::clip_gradient(context_, args);
+    cuda::clip_gradient(context_, args);
   }
   void optimizer_step(const OptimizerStep<float>& args) override {
     check_arguments(args);
     const Range<float> range(*this, "optimizer");
-    REEL_CUDA_BUILD::optimizer_step(context_, args);
+    cuda::optimizer_step(context_, args);
   }
 
  protected:
@@ -147,9 +150,12 @@ class CudaBackend final : public Backend<float> {
 };
 
 }  // namespace
+}  // namespace reel::cuda
+
+namespace reel {
 
 std::unique_ptr<Backend<float>> make_cuda_backend(const BackendOptions& options) {
-  return std::make_unique<CudaBackend>(options);
+  return std::make_unique<cuda::CudaBackend>(options);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel

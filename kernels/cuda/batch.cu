@@ -9,7 +9,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/philox.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 struct SelectArgs {
@@ -185,16 +185,20 @@ void index_tokens(CudaContext& context, const IndexTokens& args) {
                         .batch = static_cast<int>(B),
                         .steps = static_cast<int>(T)};
   launch(list_tokens_kernel, over(context, cells), kernel_args);
-  context.platform.sort_pairs(kernel_args.keys, kernel_args.sorted, kernel_args.positions, index.position.data(), cells,
-                              std::bit_width(static_cast<std::uint64_t>(V)));
+  context.platform.sort_pairs({.keys = kernel_args.keys,
+                               .sorted_keys = kernel_args.sorted,
+                               .values = kernel_args.positions,
+                               .sorted_values = index.position.data(),
+                               .count = cells,
+                               .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
   launch(forget_slots_kernel, over(context, static_cast<std::int64_t>(index.tokens.size())), kernel_args);
   if (cells >= V) {
     launch(index_vocabulary_kernel, over(context, std::max(cells, V + 1)), kernel_args);
     return;
   }
   launch(mark_begins_kernel, over(context, cells), kernel_args);
-  context.platform.inclusive_sum(kernel_args.keys, kernel_args.sums, cells);
+  context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = cells});
   launch(index_distinct_kernel, over(context, cells), kernel_args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -3,7 +3,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -80,4 +80,4 @@ void clip_gradient(CudaContext& context, const ClipGradient<float>& args) {
   launch(clip_scale_kernel, one, kernel_args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -8,15 +8,16 @@
 // lane 8r + o has unit o of batch row r: one result for every thread.
 #pragma once
 
-#include "kernels/cuda/platform.h"
-#include "kernels/cuda/ptx.cuh"
+#include <cuda_ptx.h>
 
-namespace reel::REEL_CUDA_BUILD {
+#include "kernels/cuda/device.h"
+
+namespace reel::cuda {
 
 template <int kHidden>
 struct ClusterMatrix {
-  static constexpr int kBlocks = kClusterBlocks;
-  static constexpr int kRows = 4;  // batch rows of a product
+  static constexpr int kBlocks = 8;  // largest cluster size that every cluster-capable device supports
+  static constexpr int kRows = 4;    // batch rows of a product
   static constexpr int kUnits = kHidden / kBlocks;
   static constexpr int kThreads = kUnits * kRows;
   static constexpr int kChunks = kHidden / 128;  // of 128 columns
@@ -86,4 +87,4 @@ struct ClusterMatrix {
   }
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

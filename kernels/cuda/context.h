@@ -1,47 +1,42 @@
 // What every CUDA operation gets besides its arguments.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/platform.h"
 #include "kernels/make_backend.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 /// Scratch memory of one operation at a time: taken piece by piece, given back all at once. It grows until it has seen
 /// the largest need and allocates nothing after; outgrown memory is kept, for graphs that may still use it.
 class Scratch {
  public:
-  explicit Scratch(Platform& platform) : platform_(platform) {}
-  ~Scratch() {
-    for (void* const memory : memories_) Platform::release(memory);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
   /// Called by each operation first, with all that it will take.
-  void reserve(std::size_t bytes);
+  void reserve(std::size_t bytes) {
+    used_ = 0;
+    if (memories_.empty() || bytes > memories_.back().size()) memories_.emplace_back(bytes);
+  }
   template <class T>
   T* take(std::int64_t count) {
-    T* const piece = reinterpret_cast<T*>(static_cast<std::byte*>(memory_) + used_);
-    used_ += rounded(static_cast<std::size_t>(count) * sizeof(T));
+    T* const piece = reinterpret_cast<T*>(static_cast<std::byte*>(memories_.back().data()) + used_);
+    used_ += need<T>(count);
     return piece;
   }
-  static std::size_t rounded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
   template <class T>
   static std::size_t need(std::int64_t count) {
-    return rounded(static_cast<std::size_t>(count) * sizeof(T));
+    return (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
   }
 
  private:
-  Platform& platform_;
-  std::vector<void*> memories_;
-  void* memory_ = nullptr;
-  std::size_t size_ = 0, used_ = 0;
+  std::vector<DeviceMemory> memories_;
+  std::size_t used_ = 0;
 };
 
 struct CudaContext {
@@ -52,8 +47,9 @@ struct CudaContext {
   Precision precision;
   Recurrence recurrence;
   Platform platform;
-  Scratch scratch{platform};
-  std::unique_ptr<Cudnn> cudnn;  // if asked for
+  Scratch scratch;
+  std::unique_ptr<Cudnn> cudnn;                                  // if asked for
+  mutable std::array<std::optional<int>, 2> cluster_capacities;  // of the kernels for H <= 384 and <= 512, once asked
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -17,7 +17,7 @@
 #include <tuple>
 #include <vector>
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 struct Functions {
@@ -68,20 +68,6 @@ class Descriptor {
   Function destroy_;
 };
 
-class DeviceMemory {
- public:
-  DeviceMemory(Platform& platform, std::size_t bytes) : memory_(platform.allocate(bytes)), size_(bytes) {}
-  ~DeviceMemory() { Platform::release(memory_); }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-  void* data() const { return memory_; }
-  std::size_t size() const { return size_; }
-
- private:
-  void* memory_;
-  std::size_t size_;
-};
-
 /// What cuDNN wants to know of one shape, and the memory it works in.
 struct Plan {
   explicit Plan(const Functions& f)
@@ -118,33 +104,15 @@ struct Cudnn::Parts {
   }
 
   cudnnRNNAlgo_t algorithm(std::int64_t hidden) const {
-    constexpr std::int64_t kSmallHidden = 384;
-    switch (recurrence) {
-      case Recurrence::kCudnnStandard:
-        return CUDNN_RNN_ALGO_STANDARD;
+    switch (cudnn_algorithm(recurrence, hidden)) {
       case Recurrence::kCudnnPersistStatic:
         return CUDNN_RNN_ALGO_PERSIST_STATIC;
       case Recurrence::kCudnnPersistDynamic:
         return CUDNN_RNN_ALGO_PERSIST_DYNAMIC;
       case Recurrence::kCudnnPersistSmallHidden:
         return CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H;
-      case Recurrence::kCudnn:
-      case Recurrence::kReel:
-        break;
-    }
-    return hidden <= kSmallHidden ? CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H : CUDNN_RNN_ALGO_STANDARD;
-  }
-
-  static const char* name_of(cudnnRNNAlgo_t algorithm) {
-    switch (algorithm) {
-      case CUDNN_RNN_ALGO_PERSIST_STATIC:
-        return "persist static";
-      case CUDNN_RNN_ALGO_PERSIST_DYNAMIC:
-        return "persist dynamic";
-      case CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H:
-        return "persist static, small H";
       default:
-        return "standard";
+        return CUDNN_RNN_ALGO_STANDARD;
     }
   }
 
@@ -154,7 +122,8 @@ struct Cudnn::Parts {
     f.GetLastErrorString(details.data(), details.size());
     std::string text = std::string("--recurrence cudnn: ") + what + ": " + f.GetErrorString(status);
     if (hidden > 0)
-      text += std::string(" (algorithm ") + name_of(algorithm(hidden)) + ", H " + std::to_string(hidden) + ")";
+      text += std::string(" (algorithm ") + name_of_cudnn_algorithm(cudnn_algorithm(recurrence, hidden)) + ", H " +
+              std::to_string(hidden) + ")";
     if (details[0] != '\0') text += std::string("; ") + details.data();
     for (char& c : text) {
       if (c == '\n') c = ' ';
@@ -196,9 +165,10 @@ struct Cudnn::Parts {
     check(f.GetRNNWeightSpaceSize(handle, plan->rnn, &weights), "cudnnGetRNNWeightSpaceSize", H);
     check(f.GetRNNTempSpaceSizes(handle, plan->rnn, CUDNN_FWD_MODE_TRAINING, plan->sequence, &work, &reserve),
           "cudnnGetRNNTempSpaceSizes", H);
-    plan->weights = std::make_unique<DeviceMemory>(platform, weights);
-    plan->work = std::make_unique<DeviceMemory>(platform, work);
-    plan->reserve = std::make_unique<DeviceMemory>(platform, reserve);
+    plan->weights = std::make_unique<DeviceMemory>(weights);
+    platform.clear(plan->weights->data(), weights);
+    plan->work = std::make_unique<DeviceMemory>(work);
+    plan->reserve = std::make_unique<DeviceMemory>(reserve);
     find_recurrent_matrix(*plan, H);
     return plan;
   }
@@ -224,8 +194,6 @@ Cudnn::Cudnn(Platform& platform, Recurrence recurrence, Precision precision)
     : parts_(std::make_unique<Parts>(platform, recurrence, precision)) {}
 Cudnn::~Cudnn() = default;
 
-std::string Cudnn::algorithm(std::int64_t hidden) const { return Parts::name_of(parts_->algorithm(hidden)); }
-
 void Cudnn::forward(const Shape& shape, Nonlinearity nonlinearity, const float* x, const float* w_hh, float* h) {
   const Plan& plan = parts_->plan(shape, nonlinearity);
   parts_->set_weights(plan, w_hh, shape.hidden);
@@ -248,11 +216,11 @@ void Cudnn::backward(const Shape& shape, Nonlinearity nonlinearity, const float*
       "cudnnRNNBackwardData", shape.hidden);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda
 
 #else
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 struct Cudnn::Parts {};
 
@@ -262,8 +230,7 @@ Cudnn::Cudnn(Platform&, Recurrence, Precision) {
 Cudnn::~Cudnn() = default;
 void Cudnn::forward(const Shape&, Nonlinearity, const float*, const float*, float*) {}
 void Cudnn::backward(const Shape&, Nonlinearity, const float*, const float*, const float*, float*, float*) {}
-std::string Cudnn::algorithm(std::int64_t) const { return ""; }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda
 
 #endif

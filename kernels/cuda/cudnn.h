@@ -10,9 +10,15 @@
 #include "kernels/cuda/device.h"
 #include "kernels/make_backend.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 class Platform;
+
+/// The algorithm of cuDNN that runs: what was asked for or, for kCudnn, small H up to 256, else standard. (PyTorch
+/// takes small H forward up to 384 and back up to 256; here both passes share what the forward pass keeps.)
+Recurrence cudnn_algorithm(Recurrence asked, std::int64_t hidden);
+/// "standard", "persist static", ...
+const char* name_of_cudnn_algorithm(Recurrence algorithm);
 
 /// h[t+1, b] = act(x[t, b] + W_hh . h[t, b]) over T full steps: padding is the caller's matter. All pointers are device
 /// memory, float32; Precision::kMixed lets cuDNN round products to fp16. Errors are thrown as Error, in one line that
@@ -32,12 +38,9 @@ class Cudnn {
   void backward(const Shape& shape, Nonlinearity nonlinearity, const float* w_hh, const float* h, const float* d_y,
                 float* dx, float* d_h0);
 
-  /// "standard", "persist static", ...: what runs at this H.
-  std::string algorithm(std::int64_t hidden) const;
-
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/context.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 __device__ inline std::int64_t global_thread() {
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -17,4 +17,4 @@ inline Launch over(CudaContext& context, std::int64_t elements) {
           .stream = context.platform.stream()};
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -11,7 +11,7 @@
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kChunk = 64;
@@ -191,4 +191,4 @@ void embedding_gradient(CudaContext& context, const EmbeddingGradient<float>& ar
       {.m = H, .n = E, .k = U, .a = d_projected, .b = rows, .c = args.d_w_ih.data(), .a_transposed = true});
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -7,7 +7,7 @@
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/philox.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kThreads = 128;
@@ -160,4 +160,4 @@ void head_backward(CudaContext& context, const HeadBackward<float>& args) {
   launch(head_stats_kernel, blocks(context, 1, 256), kernel_args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -6,7 +6,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/context.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 void clear_index(CudaContext& context, const TokenIndex& index);
 void select_rows(CudaContext& context, const SelectRows& args);
@@ -22,4 +22,4 @@ void embedding_gradient(CudaContext& context, const EmbeddingGradient<float>& ar
 void clip_gradient(CudaContext& context, const ClipGradient<float>& args);
 void optimizer_step(CudaContext& context, const OptimizerStep<float>& args);
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -5,7 +5,7 @@
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 struct StepArgs {
@@ -95,4 +95,4 @@ void optimizer_step(CudaContext& context, const OptimizerStep<float>& args) {
           args.state1.data(), args.state2.data(), s.vocabulary * s.embedding, size, static_cast<int>(s.embedding)});
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

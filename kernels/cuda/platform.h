@@ -1,5 +1,4 @@
-// The libraries under the CUDA backend, as far as it needs them: memory, a stream, matrix products, sorts and scans.
-// platform.cu is made of the CUDA runtime, cuBLAS and CUB; tests/emulator/platform.cpp of the CPU's.
+// The device under the CUDA backend: memory, a stream, graphs, events, and the libraries' algorithms on them.
 #pragma once
 
 #include <cstddef>
@@ -8,36 +7,23 @@
 #include <string>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cub.h"
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
-
-/// C [m, n] = A [m, k] . B [k, n] + beta C, row-major in float32; A and B may be given transposed, then they lie in
-/// memory as [k, m] and [n, k].
-struct Product {
-  std::int64_t m = 0, n = 0, k = 0;
-  const float* a = nullptr;
-  const float* b = nullptr;
-  float* c = nullptr;
-  bool a_transposed = false;
-  bool b_transposed = false;
-  float beta = 0;
-};
-
-/// The most blocks of a cluster that every device with clusters can run.
-constexpr int kClusterBlocks = 8;
+namespace reel::cuda {
 
 struct DeviceLimits {
   std::string name;    // "NVIDIA H200"
   int capability = 0;  // 90 for compute capability 9.0
   int multiprocessors = 0;
-  int clusters = 0;                  // of kClusterBlocks blocks, a multiprocessor each, that run at once; 0: has none
+  bool clusters = false;             // whether it has thread block clusters
   std::size_t shared_per_block = 0;  // bytes that a kernel may ask for
   std::size_t memory = 0;            // bytes
 };
 
-/// One device and one stream on it. Throws Error, in one line, where there is none or it fails; all but allocate() and
-/// synchronize() return at once.
+/// One device and one stream on it. Throws Error, in one line, where there is none or it fails; all but allocate(),
+/// release() and synchronize() return at once.
 class Platform {
  public:
   Platform();
@@ -49,18 +35,27 @@ class Platform {
   cudaStream_t stream() const;
   void synchronize();
 
-  void* allocate(std::size_t bytes);                // zeroed
-  void* allocate_uninitialised(std::size_t bytes);  // enqueues nothing
+  void* allocate(std::size_t bytes);                       // zeroed
+  static void* allocate_uninitialised(std::size_t bytes);  // enqueues nothing
+  /// Waits for the device first: cudaFree promises no more than that it may.
   static void release(void* memory) noexcept;
-  void copy(void* to, const void* from, std::size_t bytes);  // any direction
+  /// Enqueues zeros.
+  void clear(void* memory, std::size_t bytes);
+  /// Enqueues a copy in any direction. Pageable host memory must stay as it is until synchronize(): CUDA does not
+  /// promise to have staged it when the call returns.
+  void copy(void* to, const void* from, std::size_t bytes);
 
   /// Its memory is pinned, so that the copy runs beside the host.
   std::unique_ptr<Readback> make_readback(std::size_t bytes);
 
   /// Until end_capture() the stream collects what is enqueued; that starts it, as the graph `name`. The first capture
-  /// of a name builds the graph, later ones only exchange its arguments.
+  /// of a name builds the graph, later ones only exchange its arguments. abandon_capture() starts nothing.
   void begin_capture();
   void end_capture(const std::string& name);
+  void abandon_capture() noexcept;
+  /// Runs the graph `name` again, `runs` times, with the arguments of its last capture; seconds that the device took
+  /// for all of them, by events around.
+  double replay(const std::string& name, int runs);
 
   static void begin_range(const char* name);
   static void end_range();
@@ -71,18 +66,30 @@ class Platform {
   Moment mark();
   static double seconds_between(const Moment& begin, const Moment& end);
 
-  /// Fixed order of summation: the same bits for the same shapes.
-  void product(const Product& product);
-
-  /// Sorts pairs by the lowest `bits` bits of their keys, keeping the order of equal ones.
-  void sort_pairs(const std::int32_t* keys, std::int32_t* sorted_keys, const std::int32_t* values,
-                  std::int32_t* sorted_values, std::int64_t count, int bits);
-  /// sums[i] = values[0] + ... + values[i].
-  void inclusive_sum(const std::int32_t* values, std::int32_t* sums, std::int64_t count);
+  void product(const Product& args);
+  void sort_pairs(const SortPairs& args);
+  void inclusive_sum(const InclusiveSum& args);
 
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+/// Owns memory of the device, not initialised.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(std::size_t bytes) : memory_(Platform::allocate_uninitialised(bytes)), size_(bytes) {}
+  void* data() const { return memory_.get(); }
+  std::size_t size() const { return size_; }
+  /// The caller has to give it to Platform::release().
+  void* give_up() { return memory_.release(); }
+
+ private:
+  struct Release {
+    void operator()(void* memory) const noexcept { Platform::release(memory); }
+  };
+  std::unique_ptr<void, Release> memory_;
+  std::size_t size_;
+};
+
+}  // namespace reel::cuda

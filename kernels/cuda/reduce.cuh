@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 template <class Real>
 __device__ inline Real warp_sum(Real value) {
@@ -24,4 +24,4 @@ __device__ inline Real block_sum(Real value, Real* partial) {
   return sum;
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -9,7 +9,7 @@
 
 #include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 template <int kHidden>
 struct ResidentMatrix {
@@ -95,4 +95,4 @@ struct ResidentMatrix {
   }
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -4,7 +4,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
@@ -12,9 +12,9 @@ enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
 /// An estimate, nothing has been timed (README.md): a step of rnn_cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
 /// wins by half with one tile, which is 256 rows on 132 multiprocessors, and by a third with two.
-bool cluster_pays(const DeviceLimits& limits, const Shape& s) {
-  return limits.clusters > 0 && cluster_shared_bytes(s.hidden) <= limits.shared_per_block &&
-         cluster_tiles(limits, s.batch) <= 2;
+bool cluster_pays(const CudaContext& context, const Shape& s) {
+  const int capacity = cluster_capacity(context, s.hidden);
+  return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
 }
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
@@ -24,12 +24,31 @@ Strategy choose(const CudaContext& context, const Shape& s, Nonlinearity nonline
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, max_distinct(s)) * s.hidden;
   const DeviceLimits& limits = context.platform.limits();
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
-  if (s.hidden > kMaxResidentHidden) return cluster_pays(limits, s) ? Strategy::kCluster : Strategy::kStepwise;
+  if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? Strategy::kCluster : Strategy::kStepwise;
   if (context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh) return Strategy::kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
 }
 
 }  // namespace
+
+Recurrence cudnn_algorithm(Recurrence asked, std::int64_t hidden) {
+  constexpr std::int64_t kSmallHidden = 256;
+  if (asked != Recurrence::kCudnn) return asked;
+  return hidden <= kSmallHidden ? Recurrence::kCudnnPersistSmallHidden : Recurrence::kCudnnStandard;
+}
+
+const char* name_of_cudnn_algorithm(Recurrence algorithm) {
+  switch (algorithm) {
+    case Recurrence::kCudnnPersistStatic:
+      return "persist static";
+    case Recurrence::kCudnnPersistDynamic:
+      return "persist dynamic";
+    case Recurrence::kCudnnPersistSmallHidden:
+      return "persist static, small H";
+    default:
+      return "standard";
+  }
+}
 
 std::string describe_recurrence(const CudaContext& context, const Shape& shape, Nonlinearity nonlinearity) {
   switch (choose(context, shape, nonlinearity)) {
@@ -42,7 +61,7 @@ std::string describe_recurrence(const CudaContext& context, const Shape& shape, 
     case Strategy::kStepwise:
       return "float32, a product and a pointwise kernel each step";
     case Strategy::kCudnn:
-      return "cuDNN, " + context.cudnn->algorithm(shape.hidden);
+      return std::string("cuDNN, ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
   }
   return "";
 }
@@ -91,4 +110,4 @@ void rnn_backward(CudaContext& context, const RnnBackward<float>& args) {
                             .a_transposed = true});
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

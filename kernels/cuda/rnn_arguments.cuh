@@ -4,7 +4,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 struct RnnForwardArgs {
   const std::int32_t* row;      // [B, T]
@@ -48,4 +48,4 @@ struct RnnBackwardArgs {
         mean(args.pool == Pool::kMean) {}
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

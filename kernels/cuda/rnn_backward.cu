@@ -4,15 +4,16 @@
 // dz is double-buffered in shared memory, one barrier a step; h is fetched kAhead steps early by cp.async into slots
 // that only the fetching thread reads. Steps after a row's end get dz = 0, so that d_w_hh is one product over all
 // steps.
+#include <cuda_ptx.h>
+
 #include <algorithm>
 
 #include "kernels/cuda/activation.cuh"
-#include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/resident_matrix.cuh"
 #include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kAhead = 4;  // steps between fetching a state and using it
@@ -82,4 +83,4 @@ void rnn_backward_resident(CudaContext& context, const RnnBackward<float>& args)
   run<256>(context, args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

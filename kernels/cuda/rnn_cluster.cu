@@ -18,7 +18,7 @@
 #include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kAhead = 4;      // steps between fetching a value and using it
@@ -181,26 +181,43 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
   }
 }
 
-template <int kHidden, class Args>
-void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
-  const int clusters = std::min((args.batch + kRows - 1) / kRows, context.platform.limits().clusters);
-  launch(kernel,
-         {.grid = dim3(static_cast<unsigned>(clusters * kBlocks)),
+template <int kHidden>
+Launch launch_of(const CudaContext& context, int clusters) {
+  return {.grid = dim3(static_cast<unsigned>(clusters * kBlocks)),
           .block = dim3(ClusterMatrix<kHidden>::kThreads),
           .shared = sizeof(ClusterMemory<kHidden>),
           .stream = context.platform.stream(),
-          .cluster = kBlocks},
-         args);
+          .cluster = kBlocks};
+}
+
+template <int kHidden, class Args>
+void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
+  const int groups = (args.batch + kRows - 1) / kRows;
+  launch(kernel, launch_of<kHidden>(context, std::min(groups, cluster_capacity(context, kHidden))), args);
+}
+
+/// The fewest of all four kernels.
+template <int kHidden>
+int ask_capacity(const CudaContext& context) {
+  if (sizeof(ClusterMemory<kHidden>) > context.platform.limits().shared_per_block) return 0;
+  const Launch one = launch_of<kHidden>(context, 1);
+  return std::min({max_active_clusters(rnn_forward_cluster_kernel<kHidden, kTanh>, one),
+                   max_active_clusters(rnn_forward_cluster_kernel<kHidden, kRelu>, one),
+                   max_active_clusters(rnn_backward_cluster_kernel<kHidden, kTanh>, one),
+                   max_active_clusters(rnn_backward_cluster_kernel<kHidden, kRelu>, one)});
 }
 
 }  // namespace
 
-std::size_t cluster_shared_bytes(std::int64_t hidden) {
-  return hidden > 384 ? sizeof(ClusterMemory<512>) : sizeof(ClusterMemory<384>);
+int cluster_capacity(const CudaContext& context, std::int64_t hidden) {
+  if (!context.platform.limits().clusters) return 0;
+  std::optional<int>& known = context.cluster_capacities[hidden > 384 ? 1 : 0];
+  if (!known) known = hidden > 384 ? ask_capacity<512>(context) : ask_capacity<384>(context);
+  return *known;
 }
 
-std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch) {
-  const std::int64_t rows = std::int64_t{limits.clusters} * kMaxGroups * kRows;
+std::int64_t cluster_tiles(int capacity, std::int64_t batch) {
+  const std::int64_t rows = std::int64_t{capacity} * kMaxGroups * kRows;
   return (batch + rows - 1) / rows;
 }
 
@@ -226,4 +243,4 @@ void rnn_backward_cluster(CudaContext& context, const RnnBackward<float>& args) 
            kernel_args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

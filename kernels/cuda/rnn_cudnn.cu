@@ -2,7 +2,7 @@
 // every row runs all T steps, and what follows its end is put out of reach here.
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
@@ -94,4 +94,4 @@ void rnn_backward_cudnn(CudaContext& context, const RnnBackward<float>& args) {
   launch(empty_rows_kernel, blocks(context, B), {args.lengths.data(), args.d_pooled.data(), d_h0, static_cast<int>(H)});
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

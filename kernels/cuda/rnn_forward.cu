@@ -4,15 +4,16 @@
 // communication between blocks, one barrier a step, and a short row costs its own length only. The state is double-
 // buffered in shared memory. A thread that owns an output fetches that element of the projected row kAhead steps early,
 // by cp.async into a slot that it alone reads, so that its own wait suffices.
+#include <cuda_ptx.h>
+
 #include <algorithm>
 
 #include "kernels/cuda/activation.cuh"
-#include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/resident_matrix.cuh"
 #include "kernels/cuda/rnn_arguments.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kAhead = 4;  // steps between fetching an input and using it
@@ -113,4 +114,4 @@ void rnn_forward_resident(CudaContext& context, const RnnForward<float>& args) {
   run<256>(context, args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

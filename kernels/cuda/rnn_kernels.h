@@ -5,7 +5,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/context.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 /// rnn_forward.cu, rnn_backward.cu: one launch for all timesteps; W_hh stays in a block's registers (H <= 128), or half
 /// there and half in its shared memory (H <= 256). rnn_backward_resident leaves d_w_hh to the caller.
@@ -18,11 +18,12 @@ void rnn_backward_resident(CudaContext& context, const RnnBackward<float>& args)
 void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args);
 void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args);
 
-/// rnn_cluster.cu: one launch for all timesteps; the blocks of a cluster keep W_hh together. Only for devices with
-/// clusters. Each takes its share of the batch in tiles, cluster_tiles() of them at most.
+/// rnn_cluster.cu: one launch for all timesteps; the blocks of a cluster keep W_hh together. cluster_capacity() is how
+/// many clusters the device runs at once, as it says itself: 0 where it has none, or none of this size fits. Each takes
+/// its share of the batch in tiles, cluster_tiles() of them at most.
 constexpr std::int64_t kMaxClusterHidden = 512;
-std::size_t cluster_shared_bytes(std::int64_t hidden);
-std::int64_t cluster_tiles(const DeviceLimits& limits, std::int64_t batch);
+int cluster_capacity(const CudaContext& context, std::int64_t hidden);
+std::int64_t cluster_tiles(int capacity, std::int64_t batch);
 void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args);
 void rnn_backward_cluster(CudaContext& context, const RnnBackward<float>& args);
 
@@ -35,4 +36,4 @@ void rnn_backward_stepwise(CudaContext& context, const RnnBackward<float>& args)
 void rnn_forward_cudnn(CudaContext& context, const RnnForward<float>& args);
 void rnn_backward_cudnn(CudaContext& context, const RnnBackward<float>& args);
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -11,7 +11,7 @@
 #include "kernels/cuda/rnn_kernels.h"
 #include "kernels/cuda/tensor_core_matrix.cuh"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr int kAhead = 4;  // steps between fetching a value and using it
@@ -205,4 +205,4 @@ void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args) {
   run<256>(context, rnn_backward_mixed_kernel<256>, kernel_args);
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

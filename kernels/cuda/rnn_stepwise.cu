@@ -3,7 +3,7 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/rnn_kernels.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
@@ -119,4 +119,4 @@ void rnn_backward_stepwise(CudaContext& context, const RnnBackward<float>& args)
          {args.lengths.data(), args.d_pooled.data(), d_h, args.d_h0.data(), static_cast<int>(H), mean});
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

@@ -9,10 +9,11 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_ptx.h>
 
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/device.h"
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 __device__ inline std::uint32_t bits_of(__half x) { return __half_as_ushort(x); }
 __device__ inline std::uint32_t bits_of(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
@@ -96,4 +97,4 @@ struct TensorCoreMatrix {
   }
 };
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

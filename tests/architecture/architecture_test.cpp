@@ -47,6 +47,14 @@ TEST(Architecture, KernelsIncludeNothingFromHost) {
   }
 }
 
+TEST(Architecture, TheProductIncludesNothingFromTests) {
+  for (const char* folder : {"kernels", "host"}) {
+    for (const auto& [file, target] : includes_below(folder)) {
+      EXPECT_FALSE(target.find("tests/") != std::string::npos) << file << " includes " << target;
+    }
+  }
+}
+
 TEST(Architecture, CudaHeadersStayInKernelsCuda) {
   static const std::regex cuda(R"(^(cuda|cublas|cudnn|curand|nccl|thrust/|cub/|nvtx).*)");
   for (const char* folder : {"kernels", "host"}) {

@@ -1,13 +1,11 @@
 // The program from the outside: arguments, standard input and files in; exit code, output and files out.
-#include <sys/wait.h>
-
 #include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "host/files/safetensors.h"
 #include "host/model/checkpoint.h"
 #include "kernels/make_backend.h"
-#include "tests/support/support.h"
+#include "tests/cli/program.h"
 
 namespace reel {
 namespace {
@@ -15,48 +13,6 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Result {
-  int code = 0;
-  std::string out, err;
-};
-
-std::string program() {
-  const char* const moved = std::getenv("REEL_PROGRAM");
-  return moved != nullptr ? moved : REEL_PROGRAM;
-}
-
-class Program : public testing::Test {
- protected:
-  /// Runs `reel ARGUMENTS` in a shell, in the test's folder.
-  Result reel(const std::string& arguments, const std::string& input = "") {
-    folder_.write("in", input);
-    const std::string command =
-        "cd " + folder_.path().string() + " && " + program() + " " + arguments + " <in >out 2>err";
-    const int status = std::system(command.c_str());
-    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-            .out = contents(folder_ / "out"),
-            .err = contents(folder_ / "err")};
-  }
-
-  /// What a failed command says: one line that begins with the program's name.
-  void expect_failure(const std::string& arguments, int code, const std::string& part, const std::string& input = "") {
-    const Result result = reel(arguments, input);
-    EXPECT_EQ(result.code, code) << arguments << result.err;
-    EXPECT_THAT(result.err, StartsWith("reel: "));
-    EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
-    EXPECT_THAT(result.err, HasSubstr(part));
-  }
-
-  void train_small(const std::string& more) {
-    const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + more);
-    ASSERT_EQ(result.code, 0) << result.err;
-  }
-
-  static constexpr const char* kSmall =
-      " --batch-size 2 --embedding-dim 4 --hidden-size 5 --maxlen 12 --epochs 3 --threads 1 ";
-  TemporaryFolder folder_;
-};
 
 TEST_F(Program, HelpReadsLikeAManual) {
   const Result help = reel("--help");
@@ -190,7 +146,7 @@ TEST_F(Program, ResumeIsUninterruptedBitForBit) {
 
 TEST_F(Program, SigtermSavesAndSaysHowToGoOn) {
   // More than once, as timeout(1) sends it; not before the run has logged its first steps.
-  folder_.write("train.sh", program() + " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+  folder_.write("train.sh", program_ + " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
                                 " --epochs 100000 --evaluate end --log-every 100 --out run >/dev/null 2>err &\n"
                                 "until [ -s run/metrics.jsonl ] || ! kill -0 $!; do sleep 0.02; done\n"
                                 "for i in {1..50}; do kill -TERM $! 2>/dev/null; done\n"
@@ -254,7 +210,7 @@ TEST_F(Program, ADiskThatIsFullLosesNothing) {
   train_small("--out run --max-steps 3");
   const std::string before = contents(folder_ / "run" / "last" / "state.safetensors");
   folder_.write("train.sh",
-                "trap '' XFSZ; ulimit -f 1; " + program() + " train --resume run >/dev/null 2>err; echo $? >code");
+                "trap '' XFSZ; ulimit -f 1; " + program_ + " train --resume run >/dev/null 2>err; echo $? >code");
   ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
   EXPECT_EQ(contents(folder_ / "code"), "1\n");
   EXPECT_THAT(contents(folder_ / "err"), HasSubstr("cannot be written: File too large"));

@@ -1,47 +1,56 @@
 #!/usr/bin/env bash
-# What ptxas says of every kernel, on every architecture that Reel is compiled for: fails if one spills registers
-# or keeps an array in local memory.
+# What ptxas says of every kernel, on every architecture that Reel is compiled for: fails if one spills registers or keeps an
+# array in local memory, or if kernel_resources.tsv is not what ptxas says for sm_90 (with the nvcc that it names).
 #
 #   ptxas_report.sh           check
-#   ptxas_report.sh ARCH      a Markdown table of registers and shared memory, as in kernels/cuda/README.md
+#   ptxas_report.sh --write   write kernel_resources.tsv anew
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-architectures=(80 86 89 90 100 120)
-if [[ $# -gt 0 ]]; then architectures=("$1"); fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+table=$here/kernel_resources.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# report FILE ARCH: lines "kernel registers shared local_bytes"
+# report FILE ARCH: lines "symbol registers shared local_bytes name". The symbol is what follows the anonymous namespace in the
+# mangled name, which all compilers mangle alike.
 report() {
-  nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -arch="sm_$2" -cubin -Xptxas -v -o "$work/$2.cubin" "$1" \
-    >"$work/$2.log" 2>&1 || { cat "$work/$2.log" >&2; return 1; }
-  sed -E "s/entry function '([^']*)'/entry function \1/" "$work/$2.log" | c++filt | awk '
+  nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -I"$root/kernels/cuda/language" -arch="sm_$2" -cubin \
+    -Xptxas -v -o "$work/$2.cubin" "$1" >"$work/$2.log" 2>&1 || { cat "$work/$2.log" >&2; return 1; }
+  awk '
     /Compiling entry function/ {
-      name = $0; sub(/.*entry function (void )?/, "", name); sub(/ for .sm_.*/, "", name)
-      gsub(/\(anonymous namespace\)::|reel::cuda_device::|reel::/, "", name); sub(/\([A-Za-z]*Args\)/, "", name)
+      match($0, /\047[^\047]*\047/); mangled = substr($0, RSTART + 1, RLENGTH - 2)
+      rest = substr(mangled, length("_ZN4reel4cuda") + 1)
+      match(rest, /^[0-9]+/); symbol = substr(rest, RLENGTH + 1 + substr(rest, 1, RLENGTH))
     }
     /bytes stack frame/ { local = $1 + $5 + $9 }
     /Used [0-9]+ registers/ {
       shared = 0
       if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART, RLENGTH) + 0
-      match($0, /Used [0-9]+/); print name "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local
-    }'
+      match($0, /Used [0-9]+/); print symbol "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local "\t" mangled
+    }' "$work/$2.log" | c++filt | sed -E 's/\(anonymous namespace\)::|reel::cuda::|reel::|void //g; s/\([A-Za-z]*Args\)$//'
 }
 
 failures=0
-[[ $# -gt 0 ]] && printf '| kernel | registers | static shared memory, bytes |\n| --- | --- | --- |\n'
+printf '# symbol, registers, bytes of static shared memory, name; sm_90, nvcc %s\n' \
+  "$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')" >"$work/table"
+architectures=(80 86 89 90 100 120)
+if [[ ${1:-} == --write ]]; then architectures=(90); fi
 for file in "$root"/kernels/cuda/*.cu; do
-  [[ $(basename "$file") == platform.cu ]] && continue  # library calls; CUB has kernels of its own
+  [[ $(basename "$file") == cub.cu ]] && continue  # CUB has kernels of its own
   for architecture in "${architectures[@]}"; do
     report "$file" "$architecture" >"$work/kernels"
-    while IFS=$'\t' read -r name registers shared local_bytes; do
-      if [[ $# -gt 0 ]]; then
-        printf '| `%s` | %s | %s |\n' "$name" "$registers" "$shared"
-      elif [[ $local_bytes -gt 0 ]]; then
+    if [[ $architecture == 90 ]]; then sort "$work/kernels" | cut -f1,2,3,5 >>"$work/table"; fi
+    while IFS=$'\t' read -r _ _ _ local_bytes name; do
+      if [[ $local_bytes -gt 0 ]]; then
         echo "${file##*/}: $name: sm_$architecture: $local_bytes bytes spilled or in local memory, expected 0" >&2
         failures=$((failures + 1))
       fi
     done <"$work/kernels"
   done
 done
+if [[ ${1:-} == --write ]]; then cp "$work/table" "$table"; fi
+if [[ $(head -n 1 "$table") == "$(head -n 1 "$work/table")" ]] && ! diff "$table" "$work/table" >&2; then
+  echo "kernel_resources.tsv is not what ptxas says; tests/cuda/ptxas_report.sh --write makes it anew" >&2
+  failures=$((failures + 1))
+fi
 [[ $failures -eq 0 ]]

@@ -18,8 +18,8 @@ extern "C" const char* __tsan_default_options() { return "exitcode=0"; }
 namespace reel::emulator {
 namespace {
 
-using cuda_emulated::ClusterMistake;
-using cuda_emulated::Mistake;
+using cuda::ClusterMistake;
+using cuda::Mistake;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
@@ -33,7 +33,7 @@ Outcome reverse(Mistake mistake) {
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
   Outcome outcome;
   try {
-    cuda_emulated::reverse(mistake, in.data(), outcome.values.data());
+    cuda::reverse(mistake, in.data(), outcome.values.data());
   } catch (const Error& error) {
     outcome.error = error.what();
   }
@@ -52,7 +52,7 @@ Outcome pass_on(ClusterMistake mistake) {
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
   Outcome outcome{.values = std::vector<float>(256, -1)};
   try {
-    cuda_emulated::pass_on(mistake, in.data(), outcome.values.data());
+    cuda::pass_on(mistake, in.data(), outcome.values.data());
   } catch (const Error& error) {
     outcome.error = error.what();
   }

@@ -1,9 +1,14 @@
 #include "tests/emulator/sample_kernels.h"
 
-#include "kernels/cuda/ptx.cuh"
+#include <cuda_ptx.h>
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 namespace {
+
+template <class Args>
+void launch(void (*kernel)(Args), const emulator::LaunchConfig& config, const std::type_identity_t<Args>& args) {
+  emulator::launch(config, {reinterpret_cast<const void*>(kernel), &args, sizeof args}, [&] { kernel(args); });
+}
 
 struct ReverseArgs {
   const float* in;
@@ -180,4 +185,4 @@ void pass_on(ClusterMistake mistake, const float* in, float* out) {
   }
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

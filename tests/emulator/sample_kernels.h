@@ -1,7 +1,7 @@
 // Small kernels with mistakes, for emulator_test.cpp.
 #pragma once
 
-namespace reel::cuda_emulated {
+namespace reel::cuda {
 
 enum class Mistake {
   kNone,
@@ -40,4 +40,4 @@ enum class ClusterMistake {
 /// Two clusters of four blocks: out [2, 4, 32] are in [4, 32], passed on to the next block and to the one after it.
 void pass_on(ClusterMistake mistake, const float* in, float* out);
 
-}  // namespace reel::cuda_emulated
+}  // namespace reel::cuda

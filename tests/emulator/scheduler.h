@@ -49,6 +49,20 @@ struct KernelCall {
 /// was reported.
 void launch(const LaunchConfig& config, const KernelCall& call, const std::function<void()>& thread);
 
+/// How a kernel is called whose type is forgotten.
+struct KernelType {
+  std::size_t argument_size;
+  void (*call)(const void* kernel, const void* argument);
+};
+void register_kernel(const void* kernel, const KernelType& type);
+/// Null where there is no such kernel.
+const KernelType* find_kernel(const void* kernel);
+
+/// Says, in `text`, what is at an address that a kernel or the host may not touch; empty if it does not know. Called in
+/// a signal handler.
+using DescribeAddress = void (*)(const void* address, char* text, std::size_t size);
+void catch_bad_accesses(DescribeAddress describe);
+
 /// What may run a launch instead (the interpreter in tests/ptx/); false: it does not want this one.
 using Substitute = std::function<bool(const LaunchConfig&, const KernelCall&)>;
 Substitute& substitute();

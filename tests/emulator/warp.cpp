@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "tests/emulator/ptx.h"
+#include <cuda_ptx.h>
 
 namespace reel::emulator {
 

@@ -1,4 +1,5 @@
-// The devices that one body of tests runs on: CPU, the emulator of the CUDA kernels, and the GPU.
+// The devices that one body of tests runs on: the CPU and a CUDA device, which the program's link decides: the emulator
+// of the CUDA kernels, or a GPU.
 #pragma once
 
 #include <memory>
@@ -8,13 +9,13 @@
 
 #include "kernels/make_backend.h"
 #include "tests/kernels/tolerances.h"
+#include "tests/support/cuda_device.h"
 
 namespace reel::test {
 
 struct TestDevice {
-  enum class Kind { kCpu, kEmulator, kGpu };
   std::string name;  // "Cpu", "EmulatorMixed", "GpuCudnn"
-  Kind kind = Kind::kCpu;
+  DeviceKind kind = DeviceKind::kCpu;
   Precision precision = Precision::kFloat32;
   Tolerances tolerances = kFloat32;
   Recurrence recurrence = Recurrence::kReel;
@@ -24,11 +25,11 @@ struct TestDevice {
 };
 std::ostream& operator<<(std::ostream& out, const TestDevice& device);
 
+/// The CUDA device, as in "Emulator" + "Mixed".
+TestDevice cuda_device(const std::string& suffix = "", Precision precision = Precision::kFloat32,
+                       Recurrence recurrence = Recurrence::kReel);
 /// All of them, whether this machine has them or not: a test of one that is missing skips, by name.
 std::vector<TestDevice> all_devices();
-
-/// The ranges that began on the emulator while a profile was recorded, since the last call.
-std::vector<std::string> take_profiled_ranges();
 
 /// Why a device cannot be used here, or nothing.
 std::string why_not(const TestDevice& device);

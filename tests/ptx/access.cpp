@@ -1,5 +1,5 @@
 // What instructions do to registers and memory, and what a warp does together.
-#include "tests/emulator/ptx.h"
+#include <cuda_ptx.h>
 #include "tests/ptx/block_execution.h"
 
 namespace reel::ptx {

@@ -2,10 +2,8 @@
 // assembly, which the emulator replaces.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <link.h>
 
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -13,6 +11,7 @@
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
+#include "tests/emulator/kernel_names.h"
 #include "tests/emulator/scheduler.h"
 #include "tests/kernels/devices.h"
 #include "tests/kernels/problem.h"
@@ -27,36 +26,10 @@ using test::Problem;
 using test::Results;
 using test::TestDevice;
 
-/// The host's kernels by address, from this program's symbol table.
-std::map<std::uintptr_t, std::string> read_symbols() {
-  std::uintptr_t base = 0;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, std::size_t, void* result) {
-        *static_cast<std::uintptr_t*>(result) = info->dlpi_addr;
-        return 1;  // the first one is the program itself
-      },
-      &base);
-  const std::string command = "nm " + std::filesystem::read_symlink("/proc/self/exe").string();
-  std::map<std::uintptr_t, std::string> symbols;
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  char line[4096];
-  while (std::fgets(line, sizeof line, pipe) != nullptr) {
-    std::istringstream words(line);
-    std::uintptr_t address = 0;
-    char kind = 0;
-    std::string name;
-    if (words >> std::hex >> address >> kind >> name && name.find("_kernel") != std::string::npos) {
-      symbols[base + address] = name;
-    }
-  }
-  ::pclose(pipe);
-  return symbols;
-}
-
 /// All kernels that nvcc has compiled, and which of them have run.
 class PtxKernels {
  public:
-  PtxKernels() : symbols_(read_symbols()) {
+  PtxKernels() {
     for (const auto& entry : std::filesystem::directory_iterator(REEL_PTX_FOLDER)) {
       if (entry.path().extension() != ".ptx") continue;
       std::ostringstream text;
@@ -69,9 +42,9 @@ class PtxKernels {
   void replace(const std::string& except, std::uint64_t seed) {
     emulator::substitute() = [this, except, seed](const emulator::LaunchConfig& config,
                                                   const emulator::KernelCall& call) {
-      const std::string& symbol = symbols_.at(reinterpret_cast<std::uintptr_t>(call.kernel));
-      if (symbol.find(except) != std::string::npos) return false;
-      const Kernel& kernel = find(symbol);
+      const std::string name = emulator::kernel_name(call.kernel);
+      if (name.find(except) != std::string::npos) return false;
+      const Kernel& kernel = find(name);
       execute(kernel, {config.grid, config.block, config.shared, config.cluster, seed},
               {static_cast<const std::byte*>(call.argument), call.argument_size});
       executed_.insert(kernel.name);
@@ -93,26 +66,20 @@ class PtxKernels {
   }
 
  private:
-  /// Both compilers mangle what follows the anonymous namespace alike: "18rnn_forward_kernelILi64E...".
-  const Kernel& find(const std::string& symbol) const {
-    const std::string anonymous = "_GLOBAL__N_1";
-    const std::string suffix = symbol.substr(symbol.find(anonymous) + anonymous.size());
+  const Kernel& find(const std::string& name) const {
     for (const Module& module : modules_) {
-      if (const Kernel* const kernel = module.find(suffix)) return *kernel;
+      if (const Kernel* const kernel = module.find(name)) return *kernel;
     }
-    throw Error("no PTX of " + symbol);
+    throw Error("no PTX of " + name);
   }
 
-  std::map<std::uintptr_t, std::string> symbols_;
   std::vector<Module> modules_;
   std::set<std::string> executed_;
 };
 
-const TestDevice kFloat32Device{.name = "Emulator", .kind = TestDevice::Kind::kEmulator};
-const TestDevice kMixedDevice{
-    .name = "EmulatorMixed", .kind = TestDevice::Kind::kEmulator, .precision = Precision::kMixed};
-const TestDevice kCudnnDevice{
-    .name = "EmulatorCudnn", .kind = TestDevice::Kind::kEmulator, .recurrence = Recurrence::kCudnn};
+const TestDevice kFloat32Device = test::cuda_device();
+const TestDevice kMixedDevice = test::cuda_device("Mixed", Precision::kMixed);
+const TestDevice kCudnnDevice = test::cuda_device("Cudnn", Precision::kFloat32, Recurrence::kCudnn);
 
 Results run(const TestDevice& device, const Problem& problem) { return test::run_problem(*device.make(), problem); }
 
@@ -143,21 +110,26 @@ std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
   const ModelConfig config{.vocabulary = 50, .embedding = 6, .hidden = 20};
   const auto backend = device.make();
   Classifier<float> model(*backend, config, 7, 6);
-  initialise<float>(config, {.seed = 3}, model.parameters());
+  std::vector<float> weights(model.parameters().size());
+  initialise<float>(config, {.seed = 3}, weights);
+  backend->upload(std::span<const float>(weights), model.parameters());
   Optimizer<float> optimizer(*backend, default_settings(kind, Convention::kTorch), parameter_count(config));
   Dataset data{.steps = 6, .labels = {0, 1, 0, 1, 1, 0, 1}};
   for (std::int32_t i = 0; i < 42; ++i) data.ids.push_back(i * 17 % 50);
   for (std::int32_t length = 0; length < 7; ++length) data.lengths.push_back(length);
   const DeviceDataset on_device = to_device(*backend, data);
-  const std::vector<std::int32_t> rows = {6, 5, 4, 3, 2, 1, 0};
-  std::vector<BatchStats> stats(1);
+  const std::vector<std::int32_t> order = {6, 5, 4, 3, 2, 1, 0};
+  auto rows = backend->allocate<std::int32_t>(7);
+  backend->upload(std::span<const std::int32_t>(order), rows.span());
+  auto stats = backend->allocate<BatchStats>(1);
   for (std::uint64_t step = 0; step < 3; ++step) {
-    model.select(on_device, rows, {.padding = Padding::kPre, .word_dropout = 0.3f, .step = step});
+    model.select(on_device, rows.span(), {.padding = Padding::kPre, .word_dropout = 0.3f, .step = step});
     model.forward();
-    model.backward(stats);
-    optimizer.step(model, 0.01, {.norm = 0.1, .value = 0.05}, stats);
+    model.backward(stats.span());
+    optimizer.step(model, 0.01, {.norm = 0.1, .value = 0.05}, stats.span());
   }
-  return {model.parameters().begin(), model.parameters().end()};
+  backend->download(std::as_const(model).parameters(), std::span(weights));
+  return weights;
 }
 
 /// The head's exponential and logarithm are nvcc's own code there: it is compared with float64 below.

@@ -1,4 +1,4 @@
-// CUDA C++ as kernels/cuda/ uses it, for compilers that do not know it. Included by kernels/cuda/device.h.
+// CUDA C++ as kernels/cuda/ uses it, for compilers that do not know it: stands in for kernels/cuda/language/.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -33,10 +33,27 @@
       ::reel::emulator::shared_variable(&name##_key, sizeof(std::type_identity_t<type>)))
 #define REEL_DYNAMIC_SHARED(type, name) auto* name = static_cast<type*>(::reel::emulator::dynamic_shared())
 
-#define threadIdx (::reel::emulator::current->index)
-#define blockIdx (::reel::emulator::current->block->index)
-#define blockDim (::reel::emulator::current->block->size)
-#define gridDim (::reel::emulator::current->block->grid)
+namespace reel::emulator {
+
+/// A number of the running thread, read when it is used.
+template <std::uint32_t (*kRead)()>
+struct ThreadsOwn {
+  operator std::uint32_t() const { return kRead(); }
+};
+
+}  // namespace reel::emulator
+
+#define REEL_THREADS_OWN(name, from)                                      \
+  inline constexpr struct {                                               \
+    reel::emulator::ThreadsOwn<[] { return std::uint32_t{from.x}; }> x{}; \
+    reel::emulator::ThreadsOwn<[] { return std::uint32_t{from.y}; }> y{}; \
+    reel::emulator::ThreadsOwn<[] { return std::uint32_t{from.z}; }> z{}; \
+  } name
+REEL_THREADS_OWN(threadIdx, reel::emulator::current->index);
+REEL_THREADS_OWN(blockIdx, reel::emulator::current->block->index);
+REEL_THREADS_OWN(blockDim, reel::emulator::current->block->size);
+REEL_THREADS_OWN(gridDim, reel::emulator::current->block->grid);
+#undef REEL_THREADS_OWN
 
 namespace reel::emulator {
 
@@ -48,6 +65,20 @@ struct Shuffle {
 void exchange(void* const* ios, std::uint32_t mask);
 
 }  // namespace reel::emulator
+
+namespace reel::cuda {
+
+template <class Args>
+const void* kernel_handle(void (*kernel)(Args)) {
+  const auto call = [](const void* handle, const void* args) {
+    reinterpret_cast<void (*)(Args)>(const_cast<void*>(handle))(*static_cast<const Args*>(args));
+  };
+  const void* const handle = reinterpret_cast<const void*>(kernel);
+  emulator::register_kernel(handle, {sizeof(Args), call});
+  return handle;
+}
+
+}  // namespace reel::cuda
 
 inline void __syncthreads(reel::emulator::Site site = reel::emulator::Site::here()) {
   reel::emulator::block_barrier(site);

@@ -1,10 +1,10 @@
-// The twins of the functions in kernels/cuda/ptx.cuh.
+// The functions of kernels/cuda/language/cuda_ptx.h, for the emulator.
 #pragma once
+
+#include <cuda_language.h>
 
 #include <cstdint>
 #include <cstring>
-
-#include "tests/emulator/language.h"
 
 namespace reel::emulator {
 
@@ -52,7 +52,7 @@ constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 
 }  // namespace reel::emulator
 
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 inline void cp_async_4(void* shared, const void* global) { emulator::start_copy(shared, global, 4); }
 inline void cp_async_16(void* shared, const void* global) { emulator::start_copy(shared, global, 16); }
@@ -97,4 +97,4 @@ inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulato
 
 inline float tanh_approx(float x) { return std::tanh(x); }
 
-}  // namespace reel::REEL_CUDA_BUILD
+}  // namespace reel::cuda

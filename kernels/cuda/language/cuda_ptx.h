@@ -1,12 +1,12 @@
-// Every line of inline PTX, one small function each. The emulator's twins are in tests/emulator/ptx.h.
+// Every line of inline PTX, one small function each. Included as <cuda_ptx.h>, a name that the build resolves: here, or
+// to the emulator's header of that name in the tests.
 #pragma once
+
+#include <cuda_language.h>
 
 #include <cstdint>
 
-#include "kernels/cuda/device.h"
-
-#if defined(__CUDACC__)
-namespace reel::REEL_CUDA_BUILD {
+namespace reel::cuda {
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
@@ -93,7 +93,4 @@ __device__ __forceinline__ float tanh_approx(float x) {
   return y;
 }
 
-}  // namespace reel::REEL_CUDA_BUILD
-#else
-#include "tests/emulator/ptx.h"
-#endif
+}  // namespace reel::cuda

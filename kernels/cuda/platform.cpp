@@ -1,0 +1,279 @@
+#include "kernels/cuda/platform.h"
+
+#include <cuda_profiler_api.h>
+#include <nvtx3/nvToolsExt.h>
+
+#include <map>
+#include <vector>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/error.h"
+
+namespace reel {
+namespace {
+
+std::string version(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
+
+constexpr int kLowestCapability = 80;
+
+/// Why the runtime found no device.
+std::string reason(cudaError_t error) {
+  static_cast<void>(cudaGetLastError());
+  int driver = 0;
+  static_cast<void>(cudaDriverGetVersion(&driver));
+  if (error != cudaErrorInsufficientDriver) return cudaGetErrorString(error);
+  if (driver == 0) return "no NVIDIA driver";
+  return "the driver supports CUDA " + version(driver) + ", expected " + version(CUDART_VERSION) + " or newer";
+}
+
+}  // namespace
+
+CudaDevice query_cuda_device() {
+  int count = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) return {false, reason(error)};
+  if (count == 0) return {false, "no device"};
+  cudaDeviceProp device{};
+  if (const cudaError_t error = cudaGetDeviceProperties(&device, 0); error != cudaSuccess)
+    return {false, reason(error)};
+  const std::string text = std::string(device.name) + ", compute capability " + std::to_string(device.major) + "." +
+                           std::to_string(device.minor) + ", " + std::to_string(device.totalGlobalMem >> 30) + " GiB";
+  if (10 * device.major + device.minor < kLowestCapability) {
+    return {false, text + ", expected compute capability 8.0 or newer"};
+  }
+  return {true, text};
+}
+
+namespace cuda {
+
+void check_cuda(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());  // the runtime keeps it, and what looks there (CUB) would fail for it later
+  throw Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
+}
+
+namespace {
+
+struct Destroy {
+  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }
+  void operator()(cudaEvent_t event) const noexcept { cudaEventDestroy(event); }
+  void operator()(cudaGraph_t graph) const noexcept { cudaGraphDestroy(graph); }
+  void operator()(cudaGraphExec_t graph) const noexcept { cudaGraphExecDestroy(graph); }
+};
+struct FreePinned {
+  void operator()(void* memory) const noexcept { cudaFreeHost(memory); }
+};
+template <class Handle>
+using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy>;
+
+Owner<cudaStream_t> make_stream() {
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  return Owner<cudaStream_t>(stream);
+}
+
+Owner<cudaEvent_t> make_event(unsigned flags) {
+  cudaEvent_t event = nullptr;
+  check_cuda(cudaEventCreateWithFlags(&event, flags), "cudaEventCreate");
+  return Owner<cudaEvent_t>(event);
+}
+
+class PinnedReadback final : public Readback {
+ public:
+  PinnedReadback(cudaStream_t stream, std::size_t bytes) : stream_(stream) {
+    void* memory = nullptr;
+    check_cuda(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+    memory_.reset(memory);
+    arrived_ = make_event(cudaEventDisableTiming);
+  }
+  ~PinnedReadback() override { cudaEventSynchronize(arrived_.get()); }
+  PinnedReadback(const PinnedReadback&) = delete;
+  PinnedReadback& operator=(const PinnedReadback&) = delete;
+
+  void start(std::span<const std::byte> from) override {
+    size_ = from.size();
+    check_cuda(cudaMemcpyAsync(memory_.get(), from.data(), size_, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+    check_cuda(cudaEventRecord(arrived_.get(), stream_), "cudaEventRecord");
+  }
+  bool ready() override {
+    const cudaError_t status = cudaEventQuery(arrived_.get());
+    if (status == cudaErrorNotReady) {
+      static_cast<void>(cudaGetLastError());  // an answer, but the runtime keeps it as an error
+      return false;
+    }
+    check_cuda(status, "cudaEventQuery");
+    return true;
+  }
+  std::span<const std::byte> wait() override {
+    check_cuda(cudaEventSynchronize(arrived_.get()), "cudaEventSynchronize");
+    return {static_cast<const std::byte*>(memory_.get()), size_};
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::unique_ptr<void, FreePinned> memory_;
+  Owner<cudaEvent_t> arrived_;
+  std::size_t size_ = 0;
+};
+
+DeviceLimits query_limits() {
+  const CudaDevice device = query_cuda_device();
+  if (!device.usable) throw Error("--device cuda: " + device.text + "; --device cpu works without");
+  check_cuda(cudaSetDevice(0), "cudaSetDevice");
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  int clusters = 0;
+  check_cuda(cudaDeviceGetAttribute(&clusters, cudaDevAttrClusterLaunch, 0), "cudaDeviceGetAttribute");
+  return {.name = properties.name,
+          .capability = 10 * properties.major + properties.minor,
+          .multiprocessors = properties.multiProcessorCount,
+          .clusters = clusters != 0,
+          .shared_per_block = properties.sharedMemPerBlockOptin,
+          .memory = properties.totalGlobalMem};
+}
+
+/// Whether `executable` now has the arguments of `graph`; false where their topologies differ.
+bool update(cudaGraphExec_t executable, cudaGraph_t graph) {
+  cudaGraphExecUpdateResultInfo result{};
+  const cudaError_t status = cudaGraphExecUpdate(executable, graph, &result);
+  if (status == cudaErrorGraphExecUpdateFailure) {
+    static_cast<void>(cudaGetLastError());
+    return false;
+  }
+  check_cuda(status, "cudaGraphExecUpdate");
+  return true;
+}
+
+void* try_to_allocate(std::size_t size) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, size);
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    throw Error("CUDA: out of memory: " + std::to_string(size >> 20) + " MiB asked for, " + std::to_string(free >> 20) +
+                " of " + std::to_string(total >> 20) + " MiB free; try a smaller --batch-size");
+  }
+  check_cuda(status, "cudaMalloc");
+  return memory;
+}
+
+}  // namespace
+
+struct Platform::Parts {
+  Parts() = default;
+  ~Parts() { cudaStreamSynchronize(stream.get()); }  // graphs are not destroyed while they run
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  /// Runs an algorithm of CUB.
+  template <class Args>
+  void run_cub(cudaError_t (*algorithm)(void*, std::size_t&, const Args&, cudaStream_t), const Args& args) {
+    std::size_t size = 0;
+    check_cuda(algorithm(nullptr, size, args, stream.get()), "CUB");
+    if (cub_memories.empty() || size > cub_memories.back().size()) cub_memories.emplace_back(size);
+    check_cuda(algorithm(cub_memories.back().data(), size, args, stream.get()), "CUB");
+  }
+
+  DeviceLimits limits = query_limits();
+  Owner<cudaStream_t> stream = make_stream();
+  DeviceMemory cublas_workspace{Cublas::kWorkspaceBytes};
+  Cublas cublas{stream.get(), cublas_workspace.data()};
+  std::vector<DeviceMemory> cub_memories;  // outgrown ones too: graphs may still use them
+  std::map<std::string, Owner<cudaGraphExec_t>> graphs;
+};
+
+Platform::Platform() : parts_(std::make_unique<Parts>()) {}
+Platform::~Platform() = default;
+
+const DeviceLimits& Platform::limits() const { return parts_->limits; }
+cudaStream_t Platform::stream() const { return parts_->stream.get(); }
+void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+void* Platform::allocate_uninitialised(std::size_t bytes) { return try_to_allocate(bytes > 0 ? bytes : 1); }
+
+void* Platform::allocate(std::size_t bytes) {
+  DeviceMemory memory(bytes);
+  if (bytes > 0) clear(memory.data(), bytes);
+  return memory.give_up();
+}
+
+void Platform::clear(void* memory, std::size_t bytes) {
+  check_cuda(cudaMemsetAsync(memory, 0, bytes, stream()), "cudaMemsetAsync");
+}
+
+void Platform::release(void* memory) noexcept {
+  cudaDeviceSynchronize();
+  cudaFree(memory);
+}
+
+void Platform::copy(void* to, const void* from, std::size_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()), "cudaMemcpyAsync");
+}
+
+std::unique_ptr<Readback> Platform::make_readback(std::size_t bytes) {
+  return std::make_unique<PinnedReadback>(stream(), bytes);
+}
+
+void Platform::begin_capture() {
+  // Relaxed: memory may be allocated meanwhile.
+  check_cuda(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+}
+
+void Platform::end_capture(const std::string& name) {
+  cudaGraph_t captured = nullptr;
+  check_cuda(cudaStreamEndCapture(stream(), &captured), "cudaStreamEndCapture");
+  const Owner<cudaGraph_t> graph(captured);
+  Owner<cudaGraphExec_t>& executable = parts_->graphs[name];
+  if (executable && !update(executable.get(), graph.get())) {
+    synchronize();  // it may be running
+    executable.reset();
+  }
+  if (!executable) {
+    cudaGraphExec_t made = nullptr;
+    check_cuda(cudaGraphInstantiate(&made, graph.get(), 0), "cudaGraphInstantiate");
+    executable.reset(made);
+  }
+  check_cuda(cudaGraphLaunch(executable.get(), stream()), "cudaGraphLaunch");
+}
+
+void Platform::abandon_capture() noexcept {
+  cudaGraph_t captured = nullptr;
+  cudaStreamEndCapture(stream(), &captured);
+  const Owner<cudaGraph_t> graph(captured);
+  static_cast<void>(cudaGetLastError());
+}
+
+double Platform::replay(const std::string& name, int runs) {
+  const auto found = parts_->graphs.find(name);
+  if (found == parts_->graphs.end()) throw Error("CUDA: no graph '" + name + "' has been captured");
+  const Moment begin = mark();
+  for (int run = 0; run < runs; ++run) check_cuda(cudaGraphLaunch(found->second.get(), stream()), "cudaGraphLaunch");
+  return seconds_between(begin, mark());
+}
+
+void Platform::begin_range(const char* name) { nvtxRangePushA(name); }
+void Platform::end_range() { nvtxRangePop(); }
+void Platform::record_profile(bool on) {
+  check_cuda(on ? cudaProfilerStart() : cudaProfilerStop(), on ? "cudaProfilerStart" : "cudaProfilerStop");
+}
+
+Platform::Moment Platform::mark() {
+  Owner<cudaEvent_t> event = make_event(cudaEventDefault);
+  check_cuda(cudaEventRecord(event.get(), stream()), "cudaEventRecord");
+  return Moment(std::move(event));
+}
+
+double Platform::seconds_between(const Moment& begin, const Moment& end) {
+  const auto first = static_cast<cudaEvent_t>(begin.get()), last = static_cast<cudaEvent_t>(end.get());
+  check_cuda(cudaEventSynchronize(last), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, first, last), "cudaEventElapsedTime");
+  return milliseconds / 1000.0;
+}
+
+void Platform::product(const Product& args) { parts_->cublas.product(args); }
+void Platform::sort_pairs(const SortPairs& args) { parts_->run_cub(&cuda::sort_pairs, args); }
+void Platform::inclusive_sum(const InclusiveSum& args) { parts_->run_cub(&cuda::inclusive_sum, args); }
+
+}  // namespace cuda
+}  // namespace reel

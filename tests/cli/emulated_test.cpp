@@ -1,0 +1,103 @@
+// The program with the emulator for --device cuda, on the stand-in for the CUDA runtime: what a violation, a leak or an
+// error left behind would end.
+#include "host/model/checkpoint.h"
+#include "kernels/make_backend.h"
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+class EmulatedProgram : public Program {
+ protected:
+  EmulatedProgram() : Program(REEL_EMULATED_PROGRAM) {}
+  void SetUp() override {
+    if (!std::filesystem::exists(program_)) GTEST_SKIP() << "needs the CUDA toolkit's headers and x86-64";
+  }
+
+  /// Sixty reviews of a few words, by which a label can be told.
+  std::string data() {
+    std::string text = "text,label\n";
+    for (int i = 0; i < 60; ++i) {
+      for (int word = 0; word < 1 + i * 7 % 11; ++word) text += "w" + std::to_string((i * 31 + word * 17) % 40) + " ";
+      text += i % 2 == 0 ? "dull,0\n" : "warm,1\n";
+    }
+    return folder_.write("data.csv", text).string();
+  }
+  static constexpr const char* kFlags =
+      " --device cuda --batch-size 8 --embedding-dim 4 --hidden-size 6 --maxlen 12 --epochs 3 --log-every 2 ";
+
+  /// Trains into the folder `name`; the model's parameters.
+  std::vector<float> train(const std::string& name, const std::string& more = "", const std::string& environment = "") {
+    const Result result =
+        reel("train --data " + data() + kFlags + " --out " + name + " " + more, "", environment);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    return model(name);
+  }
+  std::vector<float> model(const std::string& name) {
+    return load_model(folder_ / name / "model.safetensors").parameters;
+  }
+};
+
+TEST_F(EmulatedProgram, TrainsTheSameWithAndWithoutGraphsWheneverWorkRuns) {
+  for (const std::string precision : {"float32", "mixed"}) {
+    const std::string flags = "--precision " + precision;
+    const std::vector<float> expected = train(precision, flags);
+    EXPECT_EQ(train(precision + "-no-graph", flags + " --no-graph"), expected);
+    EXPECT_EQ(train(precision + "-timed", flags + " --timings"), expected);
+    EXPECT_EQ(train(precision + "-profiled", flags + " --profile 2 --no-graph"), expected);
+    for (const int seed : {1, 2, 3}) {
+      const std::string environment = "REEL_RUNTIME_SEED=" + std::to_string(seed);
+      EXPECT_EQ(train(precision + std::to_string(seed), flags, environment), expected);
+      EXPECT_EQ(train(precision + std::to_string(seed) + "-no-graph", flags + " --no-graph", environment), expected);
+    }
+  }
+}
+
+TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
+  const std::vector<float> whole = train("whole");
+  train("part", "--max-steps 7");
+  const Result resumed = reel("train --resume part");
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(model("part"), whole);
+  const Result evaluation = reel("eval whole --device cuda --data " + data());
+  EXPECT_EQ(evaluation.code, 0) << evaluation.err;
+  EXPECT_THAT(evaluation.out, HasSubstr("accuracy"));
+  const Result prediction = reel("predict whole --device cuda 'w1 w2 warm'");
+  EXPECT_EQ(prediction.code, 0) << prediction.err;
+  EXPECT_THAT(prediction.out, HasSubstr("\"label\""));
+  const Result information = reel("info");
+  EXPECT_EQ(information.code, 0) << information.err;
+  EXPECT_THAT(information.out, HasSubstr("emulator, compute capability 9.0"));
+}
+
+TEST_F(EmulatedProgram, RunsOnEveryKindOfDevice) {
+  const std::vector<float> expected = train("9.0");
+  for (const std::string device : {"8.0", "8.6", "10.0", "12.0"}) {
+    EXPECT_EQ(train(device, "", "REEL_RUNTIME_DEVICE=" + device), expected) << device;
+  }
+  const auto expect_refusal = [&](const std::string& device, const std::string& reason) {
+    expect_one_line(reel("train --device cuda --data " + data(), "", "REEL_RUNTIME_DEVICE=" + device), 1, reason);
+    const Result automatic =
+        reel("train --batch-size 8 --hidden-size 6 --epochs 1 --data " + data(), "", "REEL_RUNTIME_DEVICE=" + device);
+    EXPECT_EQ(automatic.code, 0) << automatic.err;
+    EXPECT_THAT(automatic.out, HasSubstr("(CUDA device: none: ")) << "the CPU, and why";
+  };
+  expect_refusal("7.5", "expected compute capability 8.0 or newer");
+  expect_refusal("none", "no CUDA-capable device is detected");
+  expect_refusal("old-driver", "the driver supports CUDA 11.4, expected 13.0 or newer");
+  expect_refusal("no-driver", "no NVIDIA driver");
+}
+
+TEST_F(EmulatedProgram, AnAllocationThatFailsIsOneLine) {
+  for (const int n : {1, 2, 5, 10, 20, 40}) {
+    std::filesystem::remove_all(folder_ / "run");
+    const Result result = reel("train --data " + data() + kFlags + "--out run", "", "REEL_RUNTIME_FAIL=" + std::to_string(n));
+    expect_one_line(result, 1, "CUDA: ");
+  }
+}
+
+}  // namespace
+}  // namespace reel

@@ -1,0 +1,63 @@
+// The program from the outside, in a folder of its own.
+#pragma once
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+#include "tests/support/support.h"
+
+namespace reel {
+
+struct Result {
+  int code = 0;
+  std::string out, err;
+};
+
+class Program : public testing::Test {
+ protected:
+  explicit Program(std::string program = moved("REEL_PROGRAM", REEL_PROGRAM)) : program_(std::move(program)) {}
+
+  /// Runs `reel ARGUMENTS` in a shell, in the test's folder; `environment` as in "A=1 B=2".
+  Result reel(const std::string& arguments, const std::string& input = "", const std::string& environment = "") {
+    folder_.write("in", input);
+    const std::string command = "cd " + folder_.path().string() + " && " + environment + " " + program_ + " " +
+                                arguments + " <in >out 2>err";
+    const int status = std::system(command.c_str());
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .out = contents(folder_ / "out"),
+            .err = contents(folder_ / "err")};
+  }
+
+  /// What a failed command says: one line that begins with the program's name.
+  static void expect_one_line(const Result& result, int code, const std::string& part) {
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_THAT(result.err, testing::StartsWith("reel: "));
+    EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
+    EXPECT_THAT(result.err, testing::HasSubstr(part));
+  }
+  void expect_failure(const std::string& arguments, int code, const std::string& part, const std::string& input = "") {
+    SCOPED_TRACE(arguments);
+    expect_one_line(reel(arguments, input), code, part);
+  }
+
+  void train_small(const std::string& more) {
+    const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + more);
+    ASSERT_EQ(result.code, 0) << result.err;
+  }
+
+  /// The path that an environment variable names, for programs that were carried elsewhere, or else `built`.
+  static std::string moved(const char* variable, const char* built) {
+    const char* const path = std::getenv(variable);
+    return path != nullptr ? path : built;
+  }
+
+  static constexpr const char* kSmall =
+      " --batch-size 2 --embedding-dim 4 --hidden-size 5 --maxlen 12 --epochs 3 --threads 1 ";
+  std::string program_;
+  TemporaryFolder folder_;
+};
+
+}  // namespace reel

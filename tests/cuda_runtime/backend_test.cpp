@@ -1,0 +1,259 @@
+// The CUDA backend and training on the stand-in: devices of every kind, memory that runs out, work that is left behind.
+#include <filesystem>
+
+#include "host/train/trainer.h"
+#include "kernels/make_backend.h"
+#include "kernels/range.h"
+#include "tests/cuda_runtime/fixture.h"
+#include "tests/kernels/devices.h"
+#include "tests/kernels/problem.h"
+#include "tests/kernels/run_problem.h"
+#include "tests/support/support.h"
+
+namespace reel::runtime {
+namespace {
+
+using testing::HasSubstr;
+
+class RuntimeBackend : public RuntimeTest {
+ protected:
+  static void use(const Options& options) {
+    reset();
+    set_options(options);
+  }
+};
+
+TEST_F(RuntimeBackend, FindsTheDeviceOrSaysWhyNot) {
+  EXPECT_EQ(describe_cuda(), "emulator, compute capability 9.0, 16 GiB");
+  for (const auto& [major, minor] : {std::pair{8, 0}, {8, 6}, {10, 0}, {12, 0}}) {
+    use({.device = {.major = major, .minor = minor}});
+    EXPECT_EQ(describe_cuda(), fmt::format("emulator, compute capability {}.{}, 16 GiB", major, minor));
+    EXPECT_EQ(best_device(), DeviceKind::kCuda);
+  }
+  const auto expect_none = [](const Options& options, const char* reason) {
+    use(options);
+    EXPECT_THAT(describe_cuda(), HasSubstr(reason));
+    EXPECT_EQ(best_device(), DeviceKind::kCpu);
+    expect_error([] { make_backend({.device = DeviceKind::kCuda}); },
+                 {"--device cuda: ", reason, "--device cpu works"});
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "no error is left behind";
+  };
+  expect_none({.device = {.major = 7, .minor = 5}},
+              "compute capability 7.5, 16 GiB, expected compute capability 8.0 or newer");
+  expect_none({.device = {.driver = Driver::kTooOld}}, "the driver supports CUDA 11.4, expected 13.0 or newer");
+  expect_none({.device = {.driver = Driver::kMissing}}, "no NVIDIA driver");
+  expect_none({.device = {.count = 0}}, "no CUDA-capable device is detected");
+}
+
+struct Kind {
+  int major, minor;
+  const char *at_256, *at_300;  // how the recurrence runs
+};
+
+/// Each takes the kernels that fit it, and all of them compute the same.
+TEST_F(RuntimeBackend, ComputesOnEveryKindOfDevice) {
+  const char *const resident = "W_hh resident", *const cluster = "clusters", *const stepwise = "each step";
+  const Kind kinds[] = {{9, 0, resident, cluster},
+                        {8, 0, resident, stepwise},
+                        {8, 6, stepwise, stepwise},
+                        {10, 0, resident, cluster},
+                        {12, 0, stepwise, cluster}};
+  for (const std::int64_t hidden : {20, 256, 300}) {
+    const Shape shape{.vocabulary = 30, .embedding = 4, .hidden = hidden, .batch = 5, .steps = 6};
+    const test::Problem problem = test::make_problem(shape, Pool::kMean, Nonlinearity::kTanh);
+    const test::Results expected = test::run_problem(*make_cpu_backend<float>(1), problem);
+    for (const Kind& kind : kinds) {
+      for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+        SCOPED_TRACE(fmt::format("{}.{} H {}", kind.major, kind.minor, hidden));
+        use({.device = {.major = kind.major, .minor = kind.minor}});
+        const test::TestDevice device = test::cuda_device("", precision);
+        const auto backend = device.make();
+        if (precision == Precision::kFloat32 && hidden > 20) {
+          EXPECT_THAT(backend->describe_recurrence(shape, Nonlinearity::kTanh),
+                      HasSubstr(hidden == 256 ? kind.at_256 : kind.at_300));
+        }
+        const test::Results actual = test::run_problem(*backend, problem);
+        for (std::size_t i = 0; i < expected.logits.size(); ++i) {
+          EXPECT_NEAR(actual.logits[i], expected.logits[i], device.tolerances.forward);
+        }
+        EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+      }
+    }
+  }
+}
+
+/// Fewer clusters than batch rows need make each take more rows; none, and the recurrence goes step by step.
+TEST_F(RuntimeBackend, TakesAsManyClustersAsFit) {
+  const Shape shape{.vocabulary = 30, .embedding = 4, .hidden = 300, .batch = 20, .steps = 3};
+  const test::Problem problem = test::make_problem(shape, Pool::kLast, Nonlinearity::kRelu);
+  const auto run = [&](int clusters, const char* how) {
+    use({.device = {.multiprocessors = 132, .clusters = clusters}});
+    const auto backend = test::cuda_device().make();
+    EXPECT_THAT(backend->describe_recurrence(shape, Nonlinearity::kRelu), HasSubstr(how));
+    return test::run_problem(*backend, problem);
+  };
+  const test::Results many = run(15, "clusters"), one = run(1, "clusters"), none = run(0, "each step");
+  EXPECT_EQ(many.h, one.h);
+  EXPECT_EQ(many.dz, one.dz);
+  for (std::size_t i = 0; i < many.logits.size(); ++i) EXPECT_NEAR(many.logits[i], none.logits[i], 1e-5);
+}
+
+TEST_F(RuntimeBackend, SaysHowMuchMemoryThereWouldHaveToBe) {
+  use({.device = {.memory = std::size_t{100} << 20}});
+  const auto backend = test::cuda_device().make();
+  expect_error([&] { backend->allocate<float>(30 << 20); },
+               {"CUDA: out of memory: 120 MiB asked for, 68 of 100 MiB free; try a smaller --batch-size"});
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "what follows does not fail for it";
+}
+
+TEST_F(RuntimeBackend, UploadsFromWhatIsGoneAfterwards) {
+  const auto backend = test::cuda_device().make();
+  Buffer<float> buffer = backend->allocate<float>(kCount);
+  {
+    std::vector<float> host = all(3);
+    backend->upload(std::span<const float>(host), buffer.span());
+    host = all(4);
+  }
+  std::vector<float> values(kCount);
+  backend->download(std::as_const(buffer).span(), std::span(values));
+  EXPECT_EQ(values, all(3));
+}
+
+TEST_F(RuntimeBackend, BuffersAndReadbacksMayGoBeforeTheirWorkHasRun) {
+  const auto backend = test::cuda_device().make();
+  { backend->allocate<float>(kCount); }  // its zeros are on their way
+  Buffer<float> buffer = backend->allocate<float>(kCount);
+  const auto readback = backend->make_readback(kBytes);
+  readback->start(std::as_bytes(std::as_const(buffer).span()));
+  EXPECT_FALSE(readback->ready());
+}
+
+TEST_F(RuntimeBackend, AskingWhetherAReadbackIsReadyLeavesNoError) {
+  const auto backend = test::cuda_device().make();
+  Buffer<float> buffer = backend->allocate<float>(kCount);
+  const auto readback = backend->make_readback(kBytes);
+  readback->start(std::as_bytes(std::as_const(buffer).span()));
+  while (!readback->ready()) EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+  EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+  EXPECT_EQ(readback->wait()[0], std::byte{0});
+}
+
+TEST_F(RuntimeBackend, AGraphThatIsNotCollectedToItsEndIsAbandoned) {
+  const auto backend = test::cuda_device().make();
+  const Shape shape{.vocabulary = 9, .embedding = 4, .hidden = 5, .batch = 2, .steps = 3};
+  const test::Problem problem = test::make_problem(shape, Pool::kLast, Nonlinearity::kTanh);
+  const test::Results expected = test::run_problem(*backend, problem);
+  for (int run = 0; run < 3; ++run) {  // eagerly, built, updated
+    try {
+      GraphCapture<float> graph(*backend, "steps");
+      throw std::runtime_error("an operation failed");
+    } catch (const std::runtime_error&) {
+    }
+  }
+  EXPECT_EQ(test::run_problem(*backend, problem).h, expected.h);
+}
+
+/// A graph of another topology under the same name, while the one before may be running.
+TEST_F(RuntimeBackend, AGraphMayChange) {
+  const auto backend = test::cuda_device().make();
+  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
+  const TokenIndex index{.count = count.span(), .slot = slots.span()};
+  for (int run = 0; run < 4; ++run) {
+    GraphCapture<float> graph(*backend, "same name");
+    for (int i = 0; i < run; ++i) backend->clear_index(index);
+    graph.launch();
+  }
+  std::vector<std::int32_t> values(4);
+  backend->download(std::as_const(slots).span(), std::span(values));
+  EXPECT_EQ(values, std::vector<std::int32_t>(4, -1));
+}
+
+TEST_F(RuntimeBackend, ReplaysAGraphAndSaysHowLongItTook) {
+  const auto backend = test::cuda_device().make();
+  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
+  const TokenIndex index{.count = count.span(), .slot = slots.span()};
+  expect_error([&] { backend->replay_graph("clear", 3); }, {"no graph 'clear'"});
+  for (int run = 0; run < 2; ++run) {
+    GraphCapture<float> graph(*backend, "clear");
+    backend->clear_index(index);
+    graph.launch();
+  }
+  EXPECT_GT(backend->replay_graph("clear", 3), 0);
+}
+
+class RuntimeTraining : public RuntimeBackend {
+ protected:
+  static TrainConfig small_config() {
+    TrainConfig config;
+    config.preprocessing.maxlen = 12;
+    config.model = {.embedding = 4, .hidden = 6};
+    config.epochs = 2;
+    config.batch_size = 16;
+    config.log_every = 2;
+    return config;
+  }
+
+  RuntimeTraining() { config_.model.vocabulary = data_.vocabulary.size(); }
+
+  /// Trains; the losses of all windows.
+  std::vector<double> train(const BackendOptions& options) {
+    std::vector<double> losses;
+    const auto backend = make_backend(options);
+    std::filesystem::remove_all(folder_ / "run");
+    Trainer trainer(*backend, config_, data_, RunFolder::create(folder_ / "run"),
+                    {.step = [&](const StepReport& report) { losses.push_back(report.loss); },
+                     .epoch = [](const std::string&) {},
+                     .line = [](const std::string&) {}});
+    EXPECT_EQ(trainer.run(), Outcome::kFinished);
+    return losses;
+  }
+
+  TemporaryFolder folder_;
+  TrainConfig config_ = small_config();
+  TrainingData data_ = make_training_data(generate_corpus(100, 40), config_);
+};
+
+TEST_F(RuntimeTraining, IsTheSameWheneverWorkRuns) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+    use({});
+    const std::vector<double> expected = train({.device = DeviceKind::kCuda, .precision = precision});
+    EXPECT_EQ(expected.size(), 8u) << "steps 2, 4, 6 and 7, twice";
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+      for (const bool graphs : {true, false}) {
+        use({.seed = seed});
+        const BackendOptions options{.device = DeviceKind::kCuda, .precision = precision, .graphs = graphs};
+        EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs;
+      }
+    }
+  }
+}
+
+/// Each allocation in turn fails once, up to a run in which all succeed: one clear line, and nothing is left alive.
+TEST_F(RuntimeTraining, AnyAllocationMayFail) {
+  const BackendOptions kinds[] = {{.device = DeviceKind::kCuda},
+                                  {.device = DeviceKind::kCuda, .precision = Precision::kMixed, .graphs = false},
+                                  {.device = DeviceKind::kCuda, .recurrence = Recurrence::kCudnn}};
+  for (const BackendOptions& options : kinds) {
+    std::int64_t n = 1;
+    for (;; ++n) {
+      SCOPED_TRACE(n);
+      use({});
+      fail_allocation(n);
+      std::string message;
+      try {
+        train(options);
+      } catch (const Error& error) {
+        message = error.what();
+      }
+      EXPECT_THAT(alive(), testing::IsEmpty());
+      EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+      if (!allocation_failed()) break;
+      EXPECT_THAT(message, testing::MatchesRegex("(CUDA|--recurrence cudnn): [^\n]+"));
+    }
+    fail_allocation(0);
+    EXPECT_GT(n, 40) << "allocations of a run";
+  }
+}
+
+}  // namespace
+}  // namespace reel::runtime

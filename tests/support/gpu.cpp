@@ -1,0 +1,9 @@
+// Linked into programs whose CUDA device, if there is one, is a GPU.
+#include "tests/support/cuda_device.h"
+
+namespace reel::test {
+
+const bool kEmulated = false;
+std::vector<std::string> take_profiled_ranges() { return {}; }
+
+}  // namespace reel::test
