@@ -52,16 +52,16 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   }
 }
 
-int exit_code(Outcome outcome, const fs::path& folder) {
-  const std::string resume = fmt::format("reel train --resume {}", folder.string());
+int exit_code(Outcome outcome, const RunFolder& folder) {
+  const std::string resume = fmt::format("reel train --resume {}", folder.path().string());
   if (outcome == Outcome::kInterrupted) {
     fmt::print(stderr, "reel: interrupted and saved; go on with: {}\n", resume);
     return kSignal + InterruptGuard::signal();
   }
   if (outcome == Outcome::kDiverged) {
-    fmt::print(stderr,
-               "reel: training diverged; {} is as of the last finished epoch; try a lower --lr or a --clip-norm\n",
-               folder.string());
+    fmt::print(
+        stderr, "reel: training diverged; {}; try a lower --lr or a --clip-norm\n",
+        folder.has_checkpoint() ? folder.path().string() + " is as of its last checkpoint" : "nothing was saved");
     return kDivergedExit;
   }
   return kSuccess;
@@ -95,10 +95,13 @@ int train(TrainOptions options, const std::string& config_text) {
                   {.step = [&](const StepReport& report) { progress.show(report); },
                    .epoch = [&](const std::string& line) { progress.note(line); },
                    .line = [&](const std::string& line) { progress.line(line); }});
-  if (resuming) trainer.resume();
+  if (resuming) {
+    if (!folder->has_checkpoint()) progress.note("no checkpoint yet: from the beginning");
+    trainer.resume();
+  }
   const Outcome outcome = trainer.run();
   if (options.device.timings) fmt::print("{}", to_text(backend->timings()));
-  return exit_code(outcome, folder->path());
+  return exit_code(outcome, *folder);
 }
 
 }  // namespace

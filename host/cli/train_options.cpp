@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
 
 #include "host/cli/config_file.h"
 
@@ -13,9 +16,9 @@ const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset:
                                                               {"tutorial", Preset::kTutorial}};
 
 /// What may be said anew when a run is resumed.
-constexpr std::array kFreeOnResume = {"--resume",     "--data",      "--test-data", "--device",  "--precision",
-                                      "--recurrence", "--threads",   "--no-graph",  "--timings", "--profile",
-                                      "--max-steps",  "--log-every", "--quiet"};
+constexpr std::array kFreeOnResume = {"--resume",     "--data",      "--test-data",        "--device",  "--precision",
+                                      "--recurrence", "--threads",   "--no-graph",         "--timings", "--profile",
+                                      "--max-steps",  "--log-every", "--checkpoint-every", "--quiet"};
 
 constexpr std::int64_t kLarge = 1 << 30;
 
@@ -28,6 +31,20 @@ CLI::Validator positive() { return within<std::int64_t>(1, kLarge); }
 CLI::Validator not_negative() { return within<std::int64_t>(0, kLarge); }
 CLI::Validator not_negative_real() { return within(0.0, 1e30); }
 CLI::Validator share() { return within(0.0, 1.0); }
+
+/// "5m" or "0.5m": minutes; "100": steps; "0": never.
+CheckpointInterval parse_interval(const std::string& text) {
+  constexpr double kMostMinutes = 1e6;
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const std::string_view unit(end);
+  const bool minutes = unit == "m", whole = unit.empty() && number == std::floor(number);
+  if (text.empty() || !(minutes ? number > 0 && number <= kMostMinutes : whole && number >= 0 && number <= kLarge)) {
+    throw CLI::ValidationError("--checkpoint-every", fmt::format("'{}', expected minutes as in 5m, or steps", text));
+  }
+  if (minutes) return {.steps = 0, .minutes = number};
+  return {.steps = static_cast<std::int64_t>(number), .minutes = 0};
+}
 
 template <class T>
 CLI::Option* add(CLI::App& app, const char* name, T& target, const char* help) {
@@ -125,6 +142,11 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--profile", c.profile_steps,
       "Tell a profiler of the GPU (nsys, ncu) to record this many steps, after the first 20; see bench/profile.sh")
       ->check(not_negative());
+  app.add_option_function<std::string>(
+         "--checkpoint-every", [&c](const std::string& text) { c.checkpoint_every = parse_interval(text); },
+         "Minutes (5m) or steps (1000) from one checkpoint to the next within an epoch; 0 saves at its end only")
+      ->default_str("5m")
+      ->type_name("MINUTESm|STEPS");
   add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")->check(within(1, 100000));
 }
 

@@ -40,6 +40,8 @@ class Descriptor {
   std::size_t size_ = 0;
 };
 
+constexpr std::string_view kTemporarySuffix = ".XXXXXX";  // of which mkostemp makes a new name
+
 /// Makes a rename in `folder` survive a power cut. Some file systems cannot sync a folder; that is not an error.
 void sync_folder(const fs::path& folder) {
   const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -96,7 +98,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  std::string name = path_.string() + ".XXXXXX";
+  std::string name = path_.string().append(kTemporarySuffix);
   descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor_ < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
   temporary_ = name;
@@ -127,6 +129,17 @@ void AtomicFile::commit() {
   }
   ::close(std::exchange(descriptor_, -1));
   sync_folder(path_.parent_path());
+}
+
+void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
+  std::error_code error;
+  const std::string prefix = path.filename().string() + ".";
+  const std::size_t length = path.filename().string().size() + kTemporarySuffix.size();
+  for (fs::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".", error), end;
+       !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() == length && name.starts_with(prefix)) fs::remove(entry->path(), error);
+  }
 }
 
 void write_file(const fs::path& path, std::string_view text) {

@@ -44,6 +44,9 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void commit();
 
+  /// Removes the temporary files of writers of `path` whose processes were killed. Nobody may be writing it.
+  static void remove_abandoned(const std::filesystem::path& path) noexcept;
+
  private:
   std::filesystem::path path_, temporary_;
   int descriptor_ = -1;

@@ -11,6 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
@@ -89,11 +90,19 @@ void save_training_state(const fs::path& path, const TrainingState& state) {
   const auto view = [](const std::vector<float>& values) {
     return tensor_view(std::span(values), {static_cast<std::int64_t>(values.size())});
   };
+  std::vector<double> measured;
+  for (const BatchStats& step : state.measured) {
+    measured.insert(measured.end(), {step.loss_sum, step.correct, step.grad_norm});
+  }
   Metadata values = state.values;
   values[kFormatKey] = kFormat;
-  write_safetensors(
-      path, {{"parameters", view(state.parameters)}, {"state1", view(state.state1)}, {"state2", view(state.state2)}},
-      values);
+  write_safetensors(path,
+                    {{"parameters", view(state.parameters)},
+                     {"state1", view(state.state1)},
+                     {"state2", view(state.state2)},
+                     {"measured", tensor_view(std::span<const double>(measured),
+                                              {static_cast<std::int64_t>(state.measured.size()), kStatsOfStep})}},
+                    values);
 }
 
 TrainingState load_training_state(const fs::path& path) {
@@ -103,10 +112,16 @@ TrainingState load_training_state(const fs::path& path) {
     const auto values = file.get<float>(name, {-1});
     return std::vector<float>(values.begin(), values.end());
   };
-  return {.parameters = vector("parameters"),
-          .state1 = vector("state1"),
-          .state2 = vector("state2"),
-          .values = file.metadata()};
+  TrainingState state{.parameters = vector("parameters"),
+                      .state1 = vector("state1"),
+                      .state2 = vector("state2"),
+                      .values = file.metadata()};
+  if (!file.contains("measured")) return state;  // as 0.1.0 wrote it, between two lines of metrics.jsonl
+  const auto measured = file.get<double>("measured", {-1, kStatsOfStep});
+  for (std::size_t i = 0; i < measured.size(); i += kStatsOfStep) {
+    state.measured.push_back({.loss_sum = measured[i], .correct = measured[i + 1], .grad_norm = measured[i + 2]});
+  }
+  return state;
 }
 
 }  // namespace reel

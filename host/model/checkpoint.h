@@ -7,6 +7,7 @@
 #include <string>
 
 #include "host/model/parameters.h"
+#include "kernels/operations.h"
 
 namespace reel {
 
@@ -32,6 +33,7 @@ void load_weights(const std::filesystem::path& path, const ModelConfig& config, 
 /// Everything that a resumed run needs, in one file, so that it is replaced as a whole.
 struct TrainingState {
   std::vector<float> parameters, state1, state2;  // state2 may be empty
+  std::vector<BatchStats> measured;               // of steps that no line of metrics.jsonl has yet
   Metadata values;                                // cursor and counters, written by the trainer
 };
 void save_training_state(const std::filesystem::path& path, const TrainingState& state);

@@ -25,6 +25,12 @@ struct OptimizerConfig {
   double peak_rate() const;
 };
 
+/// When a run saves, beside the end of every epoch: every so many steps or, if that is 0, minutes; never, if both are.
+struct CheckpointInterval {
+  std::int64_t steps = 0;
+  double minutes = 5;
+};
+
 struct TrainConfig {
   Preset preset = Preset::kRecipe;
 
@@ -54,6 +60,7 @@ struct TrainConfig {
   std::uint64_t seed = 1;
 
   std::int64_t log_every = 50;
+  CheckpointInterval checkpoint_every;
   std::int64_t profile_steps = 0;  // for a profiler to record, after the first kStepsBeforeProfile
 };
 

@@ -7,7 +7,7 @@
 
 namespace reel {
 
-MeasuredSteps::MeasuredSteps(Backend<float>& backend, std::int64_t steps_per_window) {
+MeasuredSteps::MeasuredSteps(Backend<float>& backend, std::int64_t steps_per_window) : backend_(backend) {
   for (Slot& slot : slots_) {
     slot.stats = backend.allocate<BatchStats>(steps_per_window);
     slot.readback = backend.make_readback(slot.stats.size() * sizeof(BatchStats));
@@ -20,6 +20,22 @@ void MeasuredSteps::add(std::int64_t reviews, std::int64_t tokens) {
   ++now_->steps;
   now_->reviews += reviews;
   now_->tokens += tokens;
+}
+
+StepWindow MeasuredSteps::unfinished() {
+  StepWindow window{.reviews = now_->reviews, .tokens = now_->tokens};
+  window.stats.resize(static_cast<std::size_t>(now_->steps));
+  backend_.download(std::as_const(now_->stats).span(0, window.stats.size()), std::span(window.stats));
+  return window;
+}
+
+void MeasuredSteps::restore(const StepWindow& window) {
+  REEL_CHECK(now_->steps == 0 && window.stats.size() < now_->stats.size(), "a window of {} steps for {}",
+             window.stats.size(), now_->stats.size());
+  backend_.upload(std::span<const BatchStats>(window.stats), now_->stats.span(0, window.stats.size()));
+  now_->steps = static_cast<std::int64_t>(window.stats.size());
+  now_->reviews = window.reviews;
+  now_->tokens = window.tokens;
 }
 
 void MeasuredSteps::read(std::int64_t last_step) {

@@ -27,6 +27,10 @@ class MeasuredSteps {
   std::span<BatchStats> next();
   /// That step has been enqueued.
   void add(std::int64_t reviews, std::int64_t tokens);
+  /// The steps of the window that is being filled, for a checkpoint; waits for the device.
+  StepWindow unfinished();
+  /// Goes on with such a window, which must have room for another step.
+  void restore(const StepWindow& window);
   /// How many steps the window still takes.
   std::int64_t room() const { return static_cast<std::int64_t>(now_->stats.size()) - now_->steps; }
 
@@ -42,6 +46,7 @@ class MeasuredSteps {
     std::int64_t steps = 0, last_step = 0, reviews = 0, tokens = 0;
   };
 
+  Backend<float>& backend_;
   std::array<Slot, 2> slots_;
   Slot* now_ = &slots_[0];      // steps write here
   Slot* reading_ = &slots_[1];  // under way if it has steps

@@ -24,19 +24,27 @@ void RunFolder::check_unused(const fs::path& path) {
 RunFolder RunFolder::create(const fs::path& path) {
   check_unused(path);
   RunFolder folder(path);
-  std::error_code error;
-  fs::create_directories(folder.state().parent_path(), error);
-  if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+  folder.prepare();
   return folder;
 }
 
 RunFolder RunFolder::open(const fs::path& path) {
   RunFolder folder(path);
-  for (const fs::path& file : {folder.config(), folder.state()}) {
-    if (!fs::exists(file)) fail("{}: nothing to resume: no {}", path.string(), file.string());
-  }
+  if (!fs::exists(folder.config())) fail("{}: nothing to resume: no {}", path.string(), folder.config().string());
+  folder.prepare();
   return folder;
 }
+
+void RunFolder::prepare() const {
+  std::error_code error;
+  fs::create_directories(state().parent_path(), error);
+  if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
+  for (const fs::path& file : {config(), vocabulary(), model(), state(), summary(), metrics()}) {
+    AtomicFile::remove_abandoned(file);
+  }
+}
+
+bool RunFolder::has_checkpoint() const { return fs::exists(state()); }
 
 fs::path RunFolder::default_path() {
   const std::time_t now = std::time(nullptr);

@@ -26,10 +26,13 @@ class RunFolder {
   static void check_unused(const std::filesystem::path& path);
   /// Makes the folder. Throws Error when it already holds a run, or cannot be made.
   static RunFolder create(const std::filesystem::path& path);
-  /// Opens one to resume. Throws Error when there is nothing to resume.
+  /// Opens one to resume. Throws Error when there is no run.
   static RunFolder open(const std::filesystem::path& path);
   /// runs/DATE-TIME, made different from what exists.
   static std::filesystem::path default_path();
+
+  /// Whether it has got as far as a checkpoint; else a resumed run begins at the beginning.
+  bool has_checkpoint() const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
@@ -45,6 +48,8 @@ class RunFolder {
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  /// Makes the folders, and removes what a killed process was just writing.
+  void prepare() const;
 
   std::filesystem::path path_;
 };

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "host/text/shuffle.h"
 #include "host/train/interrupt.h"
@@ -11,11 +12,10 @@
 #include "kernels/range.h"
 
 namespace reel {
-namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
+double Trainer::now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
                  TrainEvents events)
@@ -32,7 +32,9 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
                 .total = config.epochs * steps_per_epoch()},
       device_data_(to_device(backend, data.train)),
       device_order_(backend.allocate<std::int32_t>(data.train.size())),
-      measured_(backend, config.log_every) {
+      measured_(backend, config.log_every),
+      writer_(folder_.state()),
+      saved_at_(now()) {
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
   if (!config.init_from.empty()) load_weights(config.init_from, config.model, weights);
@@ -52,11 +54,11 @@ Outcome Trainer::run() {
     if (stop != Stop::kEndOfEpoch) break;
     finish_epoch();
   }
+  if (stop == Stop::kInterrupted && !save_checkpoint()) stop = Stop::kDiverged;
+  writer_.finish();
   if (stop == Stop::kDiverged) return Outcome::kDiverged;
-  if (stop != Stop::kEndOfEpoch) {
-    save_state();
-    if (best_epoch_ == 0) save_best();  // something to evaluate
-  }
+  if (stop == Stop::kMaxSteps) save_state();
+  if (best_epoch_ == 0) save_best();  // something to evaluate
   if (stop == Stop::kInterrupted) return Outcome::kInterrupted;
   write_summary();
   return Outcome::kFinished;
@@ -65,13 +67,14 @@ Outcome Trainer::run() {
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const Range<float> range(backend_, "epoch");
   shuffle();
-  last_report_ = now();
+  last_report_ = now() - std::exchange(measured_seconds_, 0);
   while (step_ < epoch_end()) {
-    const bool limit = config_.max_steps > 0 && step_ >= config_.max_steps;
-    if (limit || InterruptGuard::signal() != 0) {
-      if (!flush_and_check_weights()) return Stop::kDiverged;
-      return limit ? Stop::kMaxSteps : Stop::kInterrupted;
+    if (config_.max_steps > 0 && step_ >= config_.max_steps) {
+      return flush_and_check_weights() ? Stop::kMaxSteps : Stop::kDiverged;
     }
+    if (InterruptGuard::signal() != 0) return Stop::kInterrupted;
+    writer_.check();
+    if (checkpoint_is_due() && !save_checkpoint()) return Stop::kDiverged;
     steps(backend_.has_graphs() ? steps_until_report() : 1);
     if (measured_.room() == 0) {
       if (!report(measured_.take(true))) return Stop::kDiverged;  // the window before
@@ -97,7 +100,8 @@ void Trainer::shuffle() {
 
 std::int64_t Trainer::steps_until_report() const {
   const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
-  return std::min(measured_.room(), end - step_);
+  const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - step_ % every : end;
+  return std::min({measured_.room(), to_checkpoint, end - step_});
 }
 
 void Trainer::steps(std::int64_t count) {

@@ -9,6 +9,7 @@
 
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
+#include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
 #include "host/train/evaluate.h"
 #include "host/train/measured_steps.h"
@@ -39,8 +40,9 @@ class Trainer {
   Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
           TrainEvents events);
 
-  /// Goes back to the run folder's last checkpoint: what follows is what the uninterrupted run would have done, bit for
-  /// bit. Throws Error when the checkpoint is of other data or another model.
+  /// Goes back to the run folder's last checkpoint, or to the beginning where there is none yet: what follows is what
+  /// the uninterrupted run would have done, bit for bit. Throws Error when the checkpoint is of other data or another
+  /// model.
   void resume();
 
   /// Trains to the end, or to the next signal, and writes the run folder's files.
@@ -49,6 +51,7 @@ class Trainer {
  private:
   enum class Stop { kEndOfEpoch, kMaxSteps, kInterrupted, kDiverged };
 
+  static double now();  // in seconds
   std::int64_t steps_per_epoch() const;
   std::int64_t epoch_end() const { return (epochs_done_ + 1) * steps_per_epoch(); }
 
@@ -69,6 +72,10 @@ class Trainer {
   void finish_epoch();
   Evaluation evaluate_split(const Dataset& dataset, const char* split);
   void save_best() const;
+  bool checkpoint_is_due() const;
+  /// Begins to save where the run stands; false when it has diverged, and nothing is saved.
+  bool save_checkpoint();
+  TrainingState state();
   void save_state();
   void write_summary();
 
@@ -86,7 +93,12 @@ class Trainer {
   Buffer<std::int32_t> device_order_;
 
   MeasuredSteps measured_;
-  double last_report_ = 0;  // when
+  double last_report_ = 0;       // when
+  double measured_seconds_ = 0;  // of the unfinished window, before the process began
+
+  CheckpointWriter writer_;
+  std::int64_t saved_step_ = 0;  // of the last checkpoint
+  double saved_at_ = 0;          // when
 
   // What a checkpoint holds beside weights and optimizer state.
   std::int64_t step_ = 0, epochs_done_ = 0, best_epoch_ = 0, epochs_without_gain_ = 0;

@@ -1,4 +1,8 @@
 // What a training run leaves in its folder, and how it goes on from there.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 #include "host/train/summary.h"
 #include "host/train/trainer.h"
 #include "host/train/training_state.h"
@@ -7,6 +11,7 @@
 namespace reel {
 
 void Trainer::resume() {
+  if (!folder_.has_checkpoint()) return folder_.forget_metrics_after(0);
   TrainingState state = load_training_state(folder_.state());
   const Cursor cursor = cursor_of(state.values, folder_.state().string());
   if (cursor.data_checksum != data_.checksum) {
@@ -23,7 +28,7 @@ void Trainer::resume() {
   restore(state.state1, optimizer_.state1(), "state1");
   restore(state.state2, optimizer_.state2(), "state2");
   optimizer_.set_steps_taken(cursor.step);
-  step_ = cursor.step;
+  step_ = saved_step_ = cursor.step;
   epochs_done_ = cursor.epochs_done;
   best_epoch_ = cursor.best_epoch;
   best_accuracy_ = cursor.best_accuracy;
@@ -31,6 +36,14 @@ void Trainer::resume() {
   epochs_without_gain_ = cursor.epochs_without_gain;
   epoch_seconds_ = cursor.epoch_seconds;
   folder_.forget_metrics_after(step_);
+  const StepWindow window{.last_step = step_,
+                          .reviews = cursor.measured_reviews,
+                          .tokens = cursor.measured_tokens,
+                          .stats = std::move(state.measured)};
+  measured_seconds_ = cursor.measured_seconds;
+  if (measured_.room() > static_cast<std::int64_t>(window.stats.size())) return measured_.restore(window);
+  last_report_ = now() - std::exchange(measured_seconds_, 0);  // --log-every is shorter than it was
+  report(window);
 }
 
 void Trainer::save_best() const {
@@ -39,7 +52,28 @@ void Trainer::save_best() const {
   save_model(folder_.model(), config_.model, weights, to_metadata(config_.preprocessing));
 }
 
-void Trainer::save_state() {
+bool Trainer::checkpoint_is_due() const {
+  if (step_ == saved_step_) return false;
+  const CheckpointInterval& every = config_.checkpoint_every;
+  if (every.steps > 0) return step_ % every.steps == 0;
+  return every.minutes > 0 && now() - saved_at_ >= 60 * every.minutes;
+}
+
+bool Trainer::save_checkpoint() {
+  if (!report(measured_.take(true))) return false;  // the window before this one
+  TrainingState saved = state();
+  const bool finite =
+      std::ranges::all_of(saved.parameters, [](float weight) { return std::isfinite(weight); }) &&
+      std::ranges::all_of(saved.measured, [](const BatchStats& s) { return std::isfinite(s.loss_sum + s.grad_norm); });
+  if (!finite) return flush_and_check_weights();  // says so
+  writer_.start(std::move(saved));
+  saved_step_ = step_;
+  saved_at_ = now();
+  return true;
+}
+
+/// Where the run stands, the unfinished window included.
+TrainingState Trainer::state() {
   TrainingState state;
   const auto download = [&](std::span<const float> from, std::vector<float>& to) {
     to.resize(from.size());
@@ -48,6 +82,8 @@ void Trainer::save_state() {
   download(model_.parameters(), state.parameters);
   download(optimizer_.state1(), state.state1);
   download(optimizer_.state2(), state.state2);
+  const StepWindow window = measured_.unfinished();
+  state.measured = window.stats;
   state.values = to_metadata(Cursor{.data_checksum = data_.checksum,
                                     .step = step_,
                                     .epochs_done = epochs_done_,
@@ -55,8 +91,18 @@ void Trainer::save_state() {
                                     .epochs_without_gain = epochs_without_gain_,
                                     .best_accuracy = best_accuracy_,
                                     .best_test = best_test_,
-                                    .epoch_seconds = epoch_seconds_});
-  save_training_state(folder_.state(), state);
+                                    .epoch_seconds = epoch_seconds_,
+                                    .measured_reviews = window.reviews,
+                                    .measured_tokens = window.tokens,
+                                    .measured_seconds = window.stats.empty() ? 0 : now() - last_report_});
+  return state;
+}
+
+void Trainer::save_state() {
+  writer_.start(state());
+  writer_.finish();
+  saved_step_ = step_;
+  saved_at_ = now();
 }
 
 void Trainer::write_summary() {

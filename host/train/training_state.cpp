@@ -20,7 +20,10 @@ Metadata to_metadata(const Cursor& c) {
                {"best_epoch", c.best_epoch},
                {"epochs_without_gain", c.epochs_without_gain},
                {"best_accuracy", c.best_accuracy},
-               {"epoch_seconds", c.epoch_seconds}};
+               {"epoch_seconds", c.epoch_seconds},
+               {"measured_reviews", c.measured_reviews},
+               {"measured_tokens", c.measured_tokens},
+               {"measured_seconds", c.measured_seconds}};
   if (const auto& e = c.best_test) {
     json["best_test"] = {{"tp", e->true_positive},  {"fp", e->false_positive}, {"tn", e->true_negative},
                          {"fn", e->false_negative}, {"loss", e->loss},         {"seconds", e->seconds},
@@ -40,7 +43,10 @@ Cursor cursor_of(const Metadata& metadata, const std::string& where) {
              .best_epoch = json.at("best_epoch"),
              .epochs_without_gain = json.at("epochs_without_gain"),
              .best_accuracy = json.at("best_accuracy"),
-             .epoch_seconds = json.at("epoch_seconds")};
+             .epoch_seconds = json.at("epoch_seconds"),
+             .measured_reviews = json.value("measured_reviews", std::int64_t{0}),
+             .measured_tokens = json.value("measured_tokens", std::int64_t{0}),
+             .measured_seconds = json.value("measured_seconds", 0.0)};
     if (json.contains("best_test")) {
       const Json& e = json["best_test"];
       c.best_test = Evaluation{.true_positive = e.at("tp"),

@@ -18,6 +18,9 @@ struct Cursor {
   double best_accuracy = -1;  // on the validation split
   std::optional<Evaluation> best_test;
   std::vector<double> epoch_seconds;
+  // Of the steps that no line of metrics.jsonl has yet.
+  std::int64_t measured_reviews = 0, measured_tokens = 0;
+  double measured_seconds = 0;
 };
 
 Metadata to_metadata(const Cursor& cursor);

@@ -21,16 +21,48 @@ TEST_F(Program, HelpReadsLikeAManual) {
     EXPECT_THAT(help.out, HasSubstr(command));
   }
   const Result train = reel("train --help");
-  for (const char* flag :
-       {"--data",         "--out",         "--preset",        "--config",           "--device",
-        "--threads",      "--seed",        "--vocab-size",    "--maxlen",           "--padding",
-        "--truncating",   "--mask",        "--embedding-dim", "--hidden-size",      "--pool",
-        "--nonlinearity", "--init",        "--epochs",        "--batch-size",       "--optimizer",
-        "--convention",   "--lr",          "--schedule",      "--warmup",           "--clip-norm",
-        "--clip-value",   "--dropout",     "--word-dropout",  "--validation-split", "--early-stopping",
-        "--max-steps",    "--shuffle",     "--init-from",     "--resume",           "--log-every",
-        "--quiet",        "--keras-exact", "--skip-top",      "--recurrence",       "--timings",
-        "--profile"}) {
+  for (const char* flag : {"--data",
+                           "--out",
+                           "--preset",
+                           "--config",
+                           "--device",
+                           "--threads",
+                           "--seed",
+                           "--vocab-size",
+                           "--maxlen",
+                           "--padding",
+                           "--truncating",
+                           "--mask",
+                           "--embedding-dim",
+                           "--hidden-size",
+                           "--pool",
+                           "--nonlinearity",
+                           "--init",
+                           "--epochs",
+                           "--batch-size",
+                           "--optimizer",
+                           "--convention",
+                           "--lr",
+                           "--schedule",
+                           "--warmup",
+                           "--clip-norm",
+                           "--clip-value",
+                           "--dropout",
+                           "--word-dropout",
+                           "--validation-split",
+                           "--early-stopping",
+                           "--max-steps",
+                           "--shuffle",
+                           "--init-from",
+                           "--resume",
+                           "--log-every",
+                           "--quiet",
+                           "--keras-exact",
+                           "--skip-top",
+                           "--recurrence",
+                           "--timings",
+                           "--profile",
+                           "--checkpoint-every"}) {
     EXPECT_THAT(train.out, HasSubstr(flag));
   }
   EXPECT_THAT(reel("--version").out, HasSubstr("0.1.0"));
@@ -44,6 +76,9 @@ TEST_F(Program, WrongArgumentsAreOneLineAndExit2) {
   expect_failure("train --mask maybe", 2, "--mask: 'maybe', expected on|off");
   expect_failure("train --epochs many", 2, "--epochs");
   expect_failure("train --no-such-flag", 2, "--no-such-flag");
+  for (const char* interval : {"5s", "-1", "2.5", "0m", "nanm", "m", "''"}) {
+    expect_failure("train --checkpoint-every " + std::string(interval), 2, "expected minutes as in 5m, or steps");
+  }
   expect_failure("train --early-stopping 2", 2, "expected --validation-split");
   expect_failure("predict", 2, "model is required");
 }

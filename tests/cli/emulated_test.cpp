@@ -30,8 +30,7 @@ class EmulatedProgram : public Program {
 
   /// Trains into the folder `name`; the model's parameters.
   std::vector<float> train(const std::string& name, const std::string& more = "", const std::string& environment = "") {
-    const Result result =
-        reel("train --data " + data() + kFlags + " --out " + name + " " + more, "", environment);
+    const Result result = reel("train --data " + data() + kFlags + " --out " + name + " " + more, "", environment);
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(result.err, "");
     return model(name);
@@ -59,9 +58,15 @@ TEST_F(EmulatedProgram, TrainsTheSameWithAndWithoutGraphsWheneverWorkRuns) {
 TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
   const std::vector<float> whole = train("whole");
   train("part", "--max-steps 7");
-  const Result resumed = reel("train --resume part");
-  EXPECT_EQ(resumed.code, 0) << resumed.err;
-  EXPECT_EQ(model("part"), whole);
+  const auto expect_resumes = [&](const std::string& name) {
+    const Result resumed = reel("train --resume " + name);
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_EQ(model(name), whole);
+  };
+  expect_resumes("part");
+  EXPECT_EQ(train("saved", "--checkpoint-every 3"), whole);
+  reel("train --data " + data() + kFlags + " --out killed --checkpoint-every 3", "", "timeout -s KILL 0.15");
+  expect_resumes("killed");
   const Result evaluation = reel("eval whole --device cuda --data " + data());
   EXPECT_EQ(evaluation.code, 0) << evaluation.err;
   EXPECT_THAT(evaluation.out, HasSubstr("accuracy"));
@@ -94,7 +99,8 @@ TEST_F(EmulatedProgram, RunsOnEveryKindOfDevice) {
 TEST_F(EmulatedProgram, AnAllocationThatFailsIsOneLine) {
   for (const int n : {1, 2, 5, 10, 20, 40}) {
     std::filesystem::remove_all(folder_ / "run");
-    const Result result = reel("train --data " + data() + kFlags + "--out run", "", "REEL_RUNTIME_FAIL=" + std::to_string(n));
+    const Result result =
+        reel("train --data " + data() + kFlags + "--out run", "", "REEL_RUNTIME_FAIL=" + std::to_string(n));
     expect_one_line(result, 1, "CUDA: ");
   }
 }

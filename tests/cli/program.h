@@ -23,8 +23,8 @@ class Program : public testing::Test {
   /// Runs `reel ARGUMENTS` in a shell, in the test's folder; `environment` as in "A=1 B=2".
   Result reel(const std::string& arguments, const std::string& input = "", const std::string& environment = "") {
     folder_.write("in", input);
-    const std::string command = "cd " + folder_.path().string() + " && " + environment + " " + program_ + " " +
-                                arguments + " <in >out 2>err";
+    const std::string command =
+        "cd " + folder_.path().string() + " && " + environment + " " + program_ + " " + arguments + " <in >out 2>err";
     const int status = std::system(command.c_str());
     return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
             .out = contents(folder_ / "out"),

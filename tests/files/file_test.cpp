@@ -46,6 +46,16 @@ TEST(File, KeepsTheOldFileUntilCommit) {
   EXPECT_EQ(files_in(folder), 1u);
 }
 
+TEST(File, WhatKilledWritersLeftBehindCanBeRemoved) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "kept");
+  for (const char* name : {"a.Xy01zZ", "a.000000", "a.seven77", "b.Xy01zZ", "a.five5"}) folder.write(name, "");
+  AtomicFile::remove_abandoned(folder / "a");
+  EXPECT_EQ(read_file(folder / "a"), "kept");
+  EXPECT_EQ(files_in(folder), 4u) << "a, and the last three";
+  AtomicFile::remove_abandoned(folder / "none" / "a");
+}
+
 TEST(File, AFullDiskIsAnErrorAndLosesNothing) {
   const TemporaryFolder folder;
   write_file(folder / "a", "old");

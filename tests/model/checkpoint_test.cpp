@@ -84,11 +84,19 @@ TEST(Checkpoint, RefusesWhatDoesNotFit) {
 
 TEST(Checkpoint, ReadsTheTrainingStateItWrote) {
   const TemporaryFolder folder;
-  save_training_state(folder / "s", {.parameters = {1, 2}, .state1 = {3, 4}, .values = {{"cursor", "{}"}}});
+  save_training_state(folder / "s", {.parameters = {1, 2},
+                                     .state1 = {3, 4},
+                                     .measured = {{.loss_sum = 0.1, .correct = 5, .grad_norm = 6}, {.loss_sum = 7}},
+                                     .values = {{"cursor", "{}"}}});
   const TrainingState state = load_training_state(folder / "s");
   EXPECT_EQ(state.parameters, std::vector<float>({1, 2}));
   EXPECT_EQ(state.state1, std::vector<float>({3, 4}));
   EXPECT_TRUE(state.state2.empty());
+  ASSERT_EQ(state.measured.size(), 2u);
+  EXPECT_EQ(state.measured[0].loss_sum, 0.1);
+  EXPECT_EQ(state.measured[0].correct, 5);
+  EXPECT_EQ(state.measured[0].grad_norm, 6);
+  EXPECT_EQ(state.measured[1].loss_sum, 7);
   EXPECT_EQ(state.values.at("cursor"), "{}");
 }
 

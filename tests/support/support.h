@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -57,6 +58,15 @@ inline std::filesystem::path test_files() {
 }
 
 inline std::filesystem::path fixture(const std::string& name) { return test_files() / "fixtures" / name; }
+
+/// Whether the tests shall take their time (`./run test --deep`): more seeds, more moments.
+inline bool deep() { return std::getenv("REEL_TEST_DEEP") != nullptr; }
+
+/// What a test that samples begins with: REEL_TEST_SEED, or 1.
+inline std::uint64_t test_seed() {
+  const char* const seed = std::getenv("REEL_TEST_SEED");
+  return seed != nullptr ? std::strtoull(seed, nullptr, 10) : 1;
+}
 
 /// Expects `action` to throw Error with one line that contains each of `parts`.
 template <class Action>

@@ -117,6 +117,63 @@ TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
   }
 }
 
+/// Metrics but for what tells time.
+std::vector<Json> without_times(std::vector<Json> metrics) {
+  for (Json& line : metrics) {
+    line.erase("seconds");
+    line.erase("tokens_per_second");
+  }
+  return metrics;
+}
+
+/// Ends at a report, as a process that is killed would; checkpoints fall within windows of three steps and on their
+/// ends.
+TEST_F(TrainerTest, ARunThatDiesGoesOnFromItsLastCheckpoint) {
+  train(small_config(), "whole");
+  for (const std::int64_t steps : {1, 2, 3, 4, 5}) {
+    for (int reports = 1; reports <= 6; ++reports) {
+      SCOPED_TRACE(fmt::format("a checkpoint every {} steps, ended by report {}", steps, reports));
+      TrainConfig config = small_config();
+      config.checkpoint_every = {.steps = steps};
+      int seen = 0;
+      on_step_ = [&] {
+        if (++seen == reports) throw std::runtime_error("killed");
+      };
+      std::filesystem::remove_all(folder_ / "run");
+      EXPECT_THROW(train(config, "run"), std::runtime_error);
+      on_step_ = {};
+      EXPECT_EQ(train(config, "run", true), Outcome::kFinished);
+      expect_same_weights("whole", "run");
+      EXPECT_EQ(without_times(metrics_of("run")), without_times(metrics_of("whole")));
+    }
+  }
+}
+
+TEST_F(TrainerTest, CheckpointsComeByTheClockToo) {
+  TrainConfig config = small_config();
+  config.checkpoint_every = {.minutes = 1e-9};
+  on_step_ = [] { throw std::runtime_error("killed"); };
+  EXPECT_THROW(train(config, "run"), std::runtime_error);
+  EXPECT_GT(Json::parse(state_of("run").values.at("cursor"))["step"], 0);
+  config.checkpoint_every = {.minutes = 60};
+  EXPECT_THROW(train(config, "none"), std::runtime_error);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none" / "last" / "state.safetensors"));
+}
+
+TEST_F(TrainerTest, AShorterLogEveryResumesToo) {
+  TrainConfig config = small_config();
+  config.log_every = 6;
+  train(config, "whole");
+  config.checkpoint_every = {.steps = 4};
+  on_step_ = [] { throw std::runtime_error("killed"); };
+  EXPECT_THROW(train(config, "run"), std::runtime_error);
+  on_step_ = {};
+  config.log_every = 2;
+  EXPECT_EQ(train(config, "run", true), Outcome::kFinished);
+  expect_same_weights("whole", "run");
+  EXPECT_EQ(metrics_of("run")[0]["step"], 4);
+}
+
 TEST_F(TrainerTest, ASignalSavesAndResumes) {
   train(small_config(), "whole");
   for (const int signal : {SIGINT, SIGTERM}) {
@@ -127,6 +184,7 @@ TEST_F(TrainerTest, ASignalSavesAndResumes) {
     EXPECT_LT(Json::parse(state_of(name).values.at("cursor"))["step"], 14);
     EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
     expect_same_weights("whole", name);
+    EXPECT_EQ(without_times(metrics_of(name)), without_times(metrics_of("whole")));
   }
 }
 
@@ -154,7 +212,7 @@ TEST_F(TrainerTest, ResumeRefusesOtherDataAndOtherModels) {
   state.values = {{"cursor", cursor.dump()}};
   save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
   expect_error([&] { train(small_config(), "run", true); }, {"trained on data with checksum sha256:other"});
-  expect_error([&] { train(small_config(), "none", true); }, {"none: nothing to resume"});
+  expect_error([&] { train(small_config(), "none", true); }, {"none: nothing to resume: no ", "config.toml"});
   expect_error([&] { train(small_config(), "run"); }, {"run: holds a run already; --resume"});
 }
 

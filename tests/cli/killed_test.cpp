@@ -1,0 +1,131 @@
+// Runs that are killed, at any moment: they go on as if nothing had happened.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "host/model/checkpoint.h"
+#include "kernels/philox.h"
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+/// Everything of a run that does not tell time.
+struct Trained {
+  std::vector<float> model, parameters, state1, state2;
+  std::vector<std::string> metrics;
+  bool operator==(const Trained&) const = default;
+};
+
+class KilledRun : public Program {
+ protected:
+  /// Trains into the folder `name`, or goes on with what is there; the command line of it.
+  std::string train(const std::string& name) {
+    if (std::filesystem::exists(folder_ / name / "config.toml")) return "train --resume " + name;
+    return "train --data " + data() + flags_ + " --out " + name;
+  }
+
+  std::string data() {
+    std::string text = "text,label\n";
+    for (int i = 0; i < 90; ++i) {
+      for (int word = 0; word < 1 + i * 7 % 11; ++word) text += "w" + std::to_string((i * 31 + word * 17) % 40) + " ";
+      text += i % 2 == 0 ? "dull,0\n" : "warm,1\n";
+    }
+    return folder_.write("data.csv", text).string();
+  }
+
+  Trained finished(const std::string& name) {
+    const Result result = reel(train(name));
+    EXPECT_EQ(result.code, 0) << result.err;
+    const TrainingState state = load_training_state(folder_ / name / "last" / "state.safetensors");
+    Trained run{.model = load_model(folder_ / name / "model.safetensors").parameters,
+            .parameters = state.parameters,
+            .state1 = state.state1,
+            .state2 = state.state2};
+    std::istringstream lines(contents(folder_ / name / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      json values = json::parse(line);
+      values.erase("seconds");
+      values.erase("tokens_per_second");
+      run.metrics.push_back(values.dump());
+    }
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / name)) {
+      EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::ContainsRegex("\\.[A-Za-z0-9]{6}$")))
+          << "a temporary file";
+    }
+    return run;
+  }
+
+  std::string flags_ = " --batch-size 8 --embedding-dim 4 --hidden-size 6 --maxlen 12 --threads 1 --epochs 2 --log-every 3"
+                       " --checkpoint-every 2";
+};
+
+TEST_F(KilledRun, AtAnyMomentGoesOn) {
+  flags_ += " --epochs 60";
+  const auto begin = std::chrono::steady_clock::now();
+  const Trained expected = finished("whole");
+  const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const int moments = deep() ? 300 : 30;
+  for (int i = 0; i < moments; ++i) {
+    const std::string name = "killed" + std::to_string(i);
+    const RandomKey key{.seed = test_seed(), .step = static_cast<std::uint64_t>(i)};
+    std::string when;
+    for (std::uint64_t kill = 0; kill <= random_bits(key, 99) % 3; ++kill) {  // once, twice, three times
+      const std::string seconds = fmt::format("{:.4f}", whole * random_uniform(key, kill));
+      when += seconds + " ";
+      reel(train(name), "", "timeout -s KILL " + seconds);
+    }
+    EXPECT_EQ(finished(name), expected) << "killed after " << when << "seconds of " << whole;
+    std::filesystem::remove_all(folder_ / name);
+  }
+}
+
+class KilledSave : public KilledRun {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
+  }
+  /// Of the calls that write files whose paths contain `file`, the n-th.
+  static std::string fault(const std::string& kind, const std::string& file, int n) {
+    return fmt::format("REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0",
+                       kind, file, n, REEL_FAILING_CALLS);
+  }
+};
+
+/// Each call of each save in turn is the process's last.
+TEST_F(KilledSave, AtEachOfItsCallsGoesOn) {
+  const Trained expected = finished("whole");
+  for (const char* file : {"state.safetensors", "model.safetensors", "config.toml"}) {
+    int n = 1;
+    for (;; ++n) {
+      SCOPED_TRACE(fmt::format("{}, call {}", file, n));
+      std::filesystem::remove_all(folder_ / "run");
+      const Result result = reel(train("run"), "", fault("kill", file, n));
+      if (result.code == 0) break;
+      EXPECT_EQ(result.code, 137) << result.err;
+      EXPECT_EQ(finished("run"), expected);
+    }
+    EXPECT_GE(n, 4) << "at least a write, a sync and a rename";
+  }
+}
+
+TEST_F(KilledSave, OnAFullDiskIsOneLineAndGoesOnLater) {
+  const Trained expected = finished("whole");
+  for (const char* file : {"state.safetensors", "model.safetensors"}) {
+    int n = 1;
+    for (;; ++n) {
+      SCOPED_TRACE(fmt::format("{}, call {}", file, n));
+      std::filesystem::remove_all(folder_ / "run");
+      const Result result = reel(train("run"), "", fault("full", file, n));
+      if (result.code == 0) break;
+      expect_one_line(result, 1, "No space left on device");
+      EXPECT_EQ(finished("run"), expected);
+    }
+    EXPECT_GE(n, 4);
+  }
+}
+
+}  // namespace
+}  // namespace reel
