@@ -1,144 +1,186 @@
 #!/usr/bin/env bash
-# Checks Reel on a machine with a GPU: tests, compute-sanitizer, timings, training. Runs from a bundle (./run bundle DATA);
-# needs nothing but the driver and, for the parts that use them, compute-sanitizer, cuobjdump and PyTorch with NumPy.
+# Checks and measures Reel on a machine with a GPU that is lent for half an hour. Runs from a bundle (./run bundle); needs the
+# driver and python3, and for the parts that use them compute-sanitizer, ncu, cuobjdump, PyTorch with NumPy.
 #
-#   gpu_check.sh RESULTS [PART...]    RESULTS is a folder; parts: facts tests steps training recurrence peers sanitizer sass,
-#                                     and, only if asked for, grid: the recurrence at every batch, length and width
+#   gpu_check.sh RESULTS first          facts, GPU tests, training steps, training on IMDB        at most 9 minutes
+#   gpu_check.sh RESULTS second         the recurrence beside every algorithm of cuDNN, PyTorch   at most 8
+#   gpu_check.sh RESULTS third          compute-sanitizer, Nsight Compute, machine code           at most 8
+#   gpu_check.sh RESULTS PART...        facts tests steps training recurrence peers sanitizer ncu sass; only if asked for, and
+#                                       for as long as it takes: grid, the recurrence at every batch, length and width
 #
-# Every part has a time limit and writes RESULTS/PART.log; a part that fails does not stop the others. At the end
-# RESULTS/gpu_check.json holds how each ended and everything that was measured, RESULTS/gpu_check.md the same as tables. The
-# exit code is the number of parts that failed.
+# A part is a row of processes (families), each with a time limit that also ends what ignores SIGTERM: one that hangs, crashes
+# or prints garbage costs itself alone. After each of them RESULTS/gpu_check.json, gpu_check.md and gpu_check_logs.tar.gz are
+# whole and valid; other parts that are in there already stay. What a tool does not support here is an outcome, no failure.
+# The exit code is the number of parts that failed.
 set -uo pipefail
 bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-results=$(mkdir -p "${1:?gpu_check.sh RESULTS [PART...]}" && cd "$1" && pwd)
+results=$(mkdir -p "${1:?gpu_check.sh RESULTS first|second|third|PART...}" && cd "$1" && pwd)
 shift
-parts=("$@")
-[[ ${#parts[@]} -gt 0 ]] || parts=(facts tests steps training recurrence peers sanitizer sass)
-# cuBLAS and cuDNN, where the loader does not know them: the toolkit's, or those that came with PyTorch.
-cudnn=$(python3 -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null)
-export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64${cudnn:+:$cudnn}
-export REEL_TEST_FILES=$bundle/tests REEL_PROGRAM=$bundle/bin/reel
+command -v python3 >/dev/null || { echo "gpu_check.sh: found no python3, expected it on the PATH" >&2; exit 99; }
+
+minutes=600
+case ${1:-} in
+  first) minutes=9 parts=(facts tests steps training) ;;
+  second) minutes=8 parts=(recurrence peers) ;;
+  third) minutes=8 parts=(sanitizer ncu sass) ;;
+  '') echo "gpu_check.sh: expected first, second, third or parts" >&2; exit 99 ;;
+  *) parts=("$@") ;;
+esac
+end=$((SECONDS + 60 * minutes - 10))  # the last report needs a few seconds too
+# At most, and from SIGTERM to SIGKILL; a rehearsal has no time to wait.
+longest=${REEL_CHECK_FAMILY_SECONDS:-600} grace=${REEL_CHECK_GRACE_SECONDS:-5}
+# No part takes the time of those after it.
+budget() { case $1 in facts) echo 90 ;; tests) echo 150 ;; steps) echo 110 ;; recurrence) echo 280 ;; sanitizer) echo 250 ;; ncu) echo 130 ;; *) echo 36000 ;; esac; }
+
+# cuBLAS and cuDNN, where the loader does not know them: the toolkit's, or those that came with PyTorch, whichever of
+# NVIDIA's packages they lie in.
+wheels=$(timeout -k 1 20 python3 -c '
+import glob, os, sys
+print(":".join(path for folder in sys.path for path in sorted(glob.glob(os.path.join(folder, "nvidia", "*", "lib")))))' 2>/dev/null)
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64${wheels:+:$wheels}
+export REEL_TEST_FILES=$bundle/tests REEL_PROGRAM=$bundle/bin/reel PYTHONUNBUFFERED=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-seconds_of() {
-  case $1 in facts | sass) echo 30 ;; tests | sanitizer | peers) echo 120 ;; training) echo 150 ;; grid) echo 3000 ;; *) echo 80 ;; esac
+report() { timeout -k 5 60 python3 "$bundle/bench/gpu_report.py" "$results" "$work" "$bundle/COMMIT"; }
+
+# family PART NAME SECONDS COMMAND...: PART.NAME.out is what it printed, and what counts; PART.NAME.log the rest.
+family() {
+  local part=$1 name=$2 seconds=$3 begin=$SECONDS code=skipped
+  shift 3
+  [[ $seconds -le $longest ]] || seconds=$longest
+  [[ $seconds -le $((deadline - SECONDS)) ]] || seconds=$((deadline - SECONDS))
+  if [[ $seconds -gt 0 ]]; then
+    timeout -k "$grace" "$seconds" "$@" >"$work/$part.$name.out" 2>"$work/$part.$name.log" </dev/null
+    code=$?
+  fi
+  printf '%s\t%s\t%s\t%s\n' "$part" "$name" "$code" $((SECONDS - begin)) >>"$work/outcomes"
+  printf '%s %s: %s, %s s\n' "$part" "$name" "$code" $((SECONDS - begin))
+  report
 }
 
 facts() {
-  nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,memory.total --format=csv
-  "$bundle/bin/reel" info --device cuda
+  family facts gpu 20 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,temperature.gpu,memory.total --format=csv
+  family facts reel 30 "$bundle/bin/reel" info --device cuda
+  family facts machine 60 bash -c 'uname -a; nproc; systemd-detect-virt; cat /proc/driver/nvidia/version; nvidia-smi -q | grep -iA3 virtualization
+    nvcc --version | tail -n 2; python3 -c "import torch; print(\"PyTorch\", torch.__version__, \"cuDNN\", torch.backends.cudnn.version())"; true'
+  family facts linked 20 bash -c 'for program in "$0"/bin/reel "$0"/bench/gpu_bench "$0"/tests/*_test; do echo "$program"; ldd "$program"; done' "$bundle"
+  # Which of CUDA's libraries the loader takes.
+  family facts loaded 60 bash -c 'LD_DEBUG=libs "$0/bin/reel" info --device cuda --recurrence cudnn 2>&1 | grep -E "calling init: .*lib(cuda|cublas|cudnn|nv)|^reel:"' "$bundle"
 }
 
 tests() {
-  local failed=0
-  "$bundle/tests/kernels_test" --gtest_brief=1 --gtest_filter='*Gpu*' || failed=1  # with the emulator beside
-  "$bundle/tests/model_test" --gtest_brief=1 --gtest_filter='*Gpu*' || failed=1
-  local program
-  for program in "$bundle"/tests/*_test; do
-    "$program" --gtest_brief=1 --gtest_filter='-*Gpu*:*Emulator*:RealData*' || failed=1
-  done
-  return $failed
-}
-
-time_kernels() {  # NAME FILTER SECONDS [FLAGS...]
-  "$bundle/bench/kernels_bench" --device=cuda "${@:4}" --benchmark_filter="$2" --benchmark_min_time="$3" \
-    --benchmark_repetitions=5 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
-    --benchmark_out="$results/$1.json" --benchmark_out_format=json
-}
-steps() { time_kernels steps '^(select|forward|backward|optimizer|training)' 0.1; }
-
-# Reel's recurrence and cuDNN's, every algorithm, taking turns.
-recurrence() { time_kernels recurrence '^recurrence' 0.02; }
-
-grid() {
-  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu --format=csv
-  time_kernels grid '^recurrence' 0.01 --grid
-}
-
-# Test accuracy of the recipe, both precisions, three seeds; the CPU's mean is 86.2 %.
-training() {
-  local precision seed failed=0
-  for seed in 1 2 3; do
-    for precision in float32 mixed; do
-      echo "precision $precision seed $seed"
-      local train=("$bundle/bin/reel" train --device cuda --precision "$precision" --seed "$seed" --data "$bundle/data")
-      if ! "${train[@]}" --out "$work/$precision-$seed"; then
-        failed=1
-        echo "without CUDA graphs:"
-        rm -rf "$work/$precision-$seed"
-        "${train[@]}" --no-graph --out "$work/$precision-$seed"
-      fi
-      cp "$work/$precision-$seed/summary.json" "$results/summary-$precision-$seed.json" || failed=1
+  local program device
+  for program in kernels model train; do
+    for device in Gpu GpuMixed GpuCudnn GpuCudnnStandard; do
+      family tests "$program-$device" 45 "$bundle/tests/${program}_test" --gtest_color=no --gtest_filter="*/$device:*/${device}_*"
     done
   done
-  return $failed
+}
+
+steps() {
+  local precision batch
+  for batch in 64 1024; do
+    for precision in float32 mixed; do
+      family steps "$precision-$batch" 40 "$bundle/bench/gpu_bench" step "precision=$precision" "batch=$batch"
+      family steps "window-$precision-$batch" 30 "$bundle/bench/gpu_bench" window "precision=$precision" "batch=$batch" samples=5
+    done
+  done
+}
+
+# The recipe to its end; where that fails, without graphs. The CPU's mean accuracy is 86.4 %.
+training() {
+  local seed precision
+  for seed in 1 2 3; do
+    for precision in float32 mixed; do
+      family training "$precision-$seed" 60 bash -c '
+        train=("$0/bin/reel" train --device cuda --precision "$1" --seed "$2" --data "$0/data" --quiet)
+        "${train[@]}" --out "$3/graphs" >&2 && cat "$3/graphs/summary.json" && exit
+        code=$?
+        echo "without CUDA graphs:" >&2
+        "${train[@]}" --no-graph --out "$3/no-graph" >&2 && cat "$3/no-graph/summary.json"
+        exit $code' "$bundle" "$precision" "$seed" "$(mktemp -d -p "$work")"
+    done
+  done
+}
+
+# recurrences PART SHAPE: Reel beside each algorithm, in both precisions. SHAPE is words for gpu_bench.
+recurrences() {
+  local part=$1 peer precision
+  shift
+  for precision in float32 mixed; do
+    for peer in cudnn-persist-small-h cudnn-standard cudnn-persist-static cudnn-persist-dynamic; do
+      family "$part" "$(tr '=' '-' <<<"$peer-$precision-$*" | tr ' ' '-')" 30 \
+        "$bundle/bench/gpu_bench" recurrence "peer=$peer" "precision=$precision" samples=15 "$@"
+    done
+  done
+}
+
+recurrence() {
+  recurrences recurrence batch=64 rows=full
+  recurrences recurrence batch=1024 rows=full
+  recurrences recurrence batch=64
+  recurrences recurrence batch=1024
+  recurrences recurrence batch=64 hidden=512
+  recurrences recurrence batch=64 hidden=256
+  recurrences recurrence batch=64 hidden=1024
+}
+
+grid() {
+  local steps hidden batch rows
+  for steps in 200 50 1000; do
+    for hidden in 128 64 100 256 320 512 1024; do
+      for batch in 64 1024 1 8 32 40 128 256 4096; do
+        for rows in ragged full; do recurrences grid "batch=$batch" "hidden=$hidden" "steps=$steps" "rows=$rows"; done
+      done
+    done
+  done
+}
+
+peers() {
+  local batch
+  for batch in 64 1024; do
+    family peers "$batch" 150 python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch"
+  done
 }
 
 # Small shapes: the tools slow kernels down a hundredfold.
 sanitizer() {
-  local tool failed=0
-  for tool in memcheck racecheck initcheck synccheck; do
-    echo "== $tool"
-    compute-sanitizer --tool "$tool" --error-exitcode 9 "$bundle/tests/kernels_test" --gtest_brief=1 \
-      --gtest_filter='*AgreeWithFloat64/Gpu*:-*B64*:*B131*:*B13T31*' || failed=1
-  done
-  return $failed
-}
-
-peers() {
-  python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --out "$results/peers.json"
-}
-
-# Which instructions the recurrence is made of: FFMA or HMMA in the loop, no local memory.
-sass() {
-  cuobjdump -sass "$bundle/bin/reel" >"$work/sass" || return 1
-  awk '/Function :/ { name = $3 } / (FFMA|HMMA|LDL|STL|LDGSTS|BAR)/ {
-         match($0, /(FFMA|HMMA|LDL|STL|LDGSTS|BAR)/); count[name " " substr($0, RSTART, RLENGTH)]++ }
-       END { for (key in count) if (key ~ /rnn_/) print key, count[key] }' "$work/sass" | sort
-}
-
-# A JSON file's content, or null.
-content() { if [[ -s $1 ]]; then cat "$1"; else echo null; fi; }
-
-write_json() {
-  local summary
-  {
-    printf '{"commit":"%s","parts":[%s]' "$(cat "$bundle/COMMIT")" "$outcomes"
-    for name in steps recurrence peers grid; do printf ',\n"%s":%s' "$name" "$(content "$results/$name.json")"; done
-    printf ',\n"training":{"":null'
-    for summary in "$results"/summary-*.json; do
-      [[ -e $summary ]] && printf ',\n"%s":%s' "$(basename "$summary" .json)" "$(content "$summary")"
+  local tool device
+  for tool in memcheck racecheck; do
+    for device in Gpu GpuMixed; do
+      family sanitizer "$tool-$device" 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$bundle/tests/kernels_test" --gtest_color=no \
+        --gtest_filter="*AgreeWithFloat64/${device}_*:-*B64*:*B131*:*B13T31*"
     done
-    printf '}}\n'
-  } >"$results/gpu_check.json"
+  done
 }
 
-write_tables() {
-  printf '| part | outcome | seconds |\n| --- | --- | --- |\n%s\n' "$table"
-  printf '| timed | median, us |\n| --- | --- |\n'
-  cat "$results"/{steps,recurrence,grid}.log 2>/dev/null | sed -nE 's/^(.*)\/real_time_median +([0-9.]+) us .*/| \1 | \2 |/p'
-  grep -h 'us a step' "$results/peers.log" 2>/dev/null | sed -E 's/^(.*[^ ]) +([0-9.]+) us a step.*/| PyTorch \1 | \2 |/'
-  printf '\n| trained | |\n| --- | --- |\n'
-  awk '/^precision/ { run = $0 } /^test accuracy/ { print "| " run " | " $0 " |" }' "$results/training.log" 2>/dev/null
+ncu() {
+  local precision
+  for precision in float32 mixed; do
+    family ncu "$precision" 60 "$bundle/bench/profile.sh" ncu "$work/ncu-$precision" --data "$bundle/data" --precision "$precision"
+  done
 }
 
-failures=0 outcomes='' table=''
+# What the recurrence is made of: FFMA or HMMA in the loop, no local memory (LDL, STL).
+sass() {
+  family sass reel 60 bash -c 'set -o pipefail
+    cuobjdump -sass "$0/bin/reel" | awk "
+      /Function :/ { name = \$3 }
+      match(\$0, /(FFMA|HMMA|LDL|STL|LDGSTS|BAR|SHFL|LDS)/) { ++count[name \"\\t\" substr(\$0, RSTART, RLENGTH)] }
+      END { for (key in count) if (key ~ /rnn_/) print key \"\\t\" count[key] }" | sort' "$bundle"
+}
+
+deadline=$end
+report
 for part in "${parts[@]}"; do
-  begin=$(date +%s)
-  export -f "$part" time_kernels
-  export bundle results work
-  timeout "$(seconds_of "$part")" bash -c "set -o pipefail; $part" >"$results/$part.log" 2>&1
-  code=$?
-  case $code in 0) outcome=passed ;; 124) outcome="ran out of time" ;; *) outcome="failed ($code)" ;; esac
-  [[ $code -eq 0 ]] || failures=$((failures + 1))
-  [[ $code -ne 124 || ! -e $results/$part.json ]] || mv "$results/$part.json" "$results/$part.partial"
-  seconds=$(($(date +%s) - begin))
-  outcomes+="${outcomes:+,}{\"part\":\"$part\",\"outcome\":\"$outcome\",\"seconds\":$seconds}"
-  table+="| $part | $outcome | $seconds |"$'\n'
-  write_json
-  tail -n 5 "$results/$part.log"
+  deadline=$((SECONDS + $(budget "$part")))
+  [[ $deadline -le $end ]] || deadline=$end
+  "$part"
 done
-write_tables >"$results/gpu_check.md"
 cat "$results/gpu_check.md"
-exit $failures
+failures=$(python3 -c '
+import json, sys
+print(sum(part["outcome"] == "failed" for name, part in json.load(open(sys.argv[1]))["parts"].items() if name in sys.argv[2:]))' \
+  "$results/gpu_check.json" "${parts[@]}")
+exit "${failures:-99}"

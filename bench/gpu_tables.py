@@ -1,84 +1,188 @@
-"""Tables of what gpu_check.sh measured."""
+"""Tables of what gpu_check.sh found (gpu_report.py), for gpu_check.md and for bench/README.md."""
 import math
-import re
 from statistics import median
 
 from tables import table, verdict
 
 
-def medians_of(part, pattern):
-    """Median microseconds of what Google Benchmark timed, by the groups of the pattern."""
+def families(result, part):
+    return ((result or {}).get("parts", {}).get(part) or {}).get("families", {})
+
+
+def rows(result, *parts):
+    """The rows of all families, also of those that did not come to their end."""
+    return [row for part in parts for family in families(result, part).values() for row in family.get("rows", [])]
+
+
+def percentile(samples, share):
+    ordered = sorted(samples)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def steps(result):
+    """Microseconds, median, of a part of the training step by name, precision and batch."""
+    return {(row["what"], row["precision"], row["batch"]): median(row["us"])
+            for row in rows(result, "steps") if row.get("us")}
+
+
+def recurrence_times(result, *parts):
+    """Samples in microseconds, by shape, way, precision and variant; Reel's from the run with the peer beside."""
     found = {}
-    for row in (part or {}).get("benchmarks", []):
-        name = re.fullmatch(pattern + "/real_time", row.get("run_name", ""))
-        if name and row.get("aggregate_name") == "median" and not row.get("error_occurred"):
-            found[name.groups()] = row["real_time"]
+    for family in (family for part in parts for family in families(result, part).values()):
+        timed = [row for row in family.get("rows", []) if row.get("us") and row["what"].startswith("recurrence_")]
+        for row in timed:
+            shape = (row["batch"], row["hidden"], row["steps"], row["rows"])
+            key = (shape, row["what"].removeprefix("recurrence_"), row["precision"])
+            peers = [other for other in timed if other["what"] == row["what"] and other["variant"] != "reel"]
+            if row["variant"] == "reel" and peers:
+                found.setdefault(key, {})[peers[0]["variant"]] = (row["us"], peers[0]["us"])
+    return found
+
+
+def ratios(result):
+    """Of PyTorch's time to Reel's, by kind, precision and batch: all rounds."""
+    found = {}
+    for row in rows(result, "peers"):
+        if "ratio" in row:
+            found.setdefault((row["kind"], row["precision"], row["batch"]), []).append(row["ratio"])
+    return found
+
+
+def trainings(result):
+    """By precision: summaries of the runs that came to their end."""
+    found = {}
+    for name, family in families(result, "training").items():
+        if "summary" in family:
+            found.setdefault(name.split("-")[0], []).append(family["summary"])
     return found
 
 
 def goals(result):
-    """The goals for one H200 beside what a result of gpu_check.sh says of them."""
-    result = result or {}
-    reel = medians_of(result.get("steps"), r"training_step/(\w+)/B:(\d+)")
-    recurrence = medians_of(result.get("recurrence"), r"recurrence_(\w+)/([\w-]+)/B:(\d+)/H:128/full")
-    torch = {(peer["kind"], peer["batch"]): median(peer["ratios"])
-             for peer in (result.get("peers") or {}).get("results", [])
-             if peer["precision"] == "float32" and "ratios" in peer}
-    reached = [run["train_seconds"] for name, run in (result.get("training") or {}).items()
-               if run and "mixed" in name and run["test_accuracy"] >= 0.85]
+    """The goals for one H200 beside what was measured."""
+    step, torch = steps(result), {key: median(values) for key, values in ratios(result).items()}
+    times = recurrence_times(result, "recurrence")
+    reached = [run["train_seconds"] for run in trainings(result).get("mixed", []) if run["test_accuracy"] >= 0.85]
 
-    def step(batch):
-        return min((us for (_, b), us in reel.items() if b == batch), default=None)
-
-    def against_cudnn(batch):
-        times = {variant: us + recurrence[("backward", variant, batch)] for (way, variant, b), us in recurrence.items()
-                 if way == "forward" and b == batch and ("backward", variant, batch) in recurrence}
-        peers = [us for variant, us in times.items() if variant.startswith("cudnn") and not variant.endswith("mixed")]
-        return min(peers) / times["float32"] if peers and "float32" in times else None
+    def against_cudnn(batch, precision):
+        """Both ways together, beside the fastest algorithm."""
+        shape = (batch, 128, 200, "full")
+        forward, backward = (times.get((shape, way, precision), {}) for way in ("forward", "backward"))
+        sums = [(median(forward[peer][1]) + median(backward[peer][1]), median(forward[peer][0]) + median(backward[peer][0]))
+                for peer in forward if peer in backward]
+        return min(sums)[0] / min(sums)[1] if sums else None
 
     def epoch(batch):
-        time = step(batch)
-        return time and time * math.ceil(25000 / int(batch)) / 1e3
+        time = step.get(("training_step", "mixed", batch))
+        return time and time * math.ceil(25000 / batch) / 1e3
 
-    wanted = [("a training step, batch 64: at most 73 us", step("64"), 73, "{:.0f} us"),
-              ("a training step, batch 1024: at most 88 us", step("1024"), 88, "{:.0f} us"),
-              ("an epoch, batch 64: at most 28 ms", epoch("64"), 28, "{:.1f} ms"),
-              ("an epoch, batch 1024: at most 2.2 ms", epoch("1024"), 2.2, "{:.1f} ms"),
-              ("the recurrence and its way back against cuDNN, batch 64: at least 6 times faster",
-               against_cudnn("64"), -6, "{:.1f}"),
-              ("the same, batch 1024: at least 8 times faster", against_cudnn("1024"), -8, "{:.1f}"),
-              ("a step against PyTorch's CUDA graph, batch 64: at least 5 times faster",
-               torch.get(("graph", 64)), -5, "{:.1f}"),
-              ("a step against PyTorch eager, batch 64: at least 10 times faster",
-               torch.get(("eager", 64)), -10, "{:.1f}"),
-              ("a step against PyTorch's CUDA graph, batch 1024: at least 6 times faster",
-               torch.get(("graph", 1024)), -6, "{:.1f}"),
-              ("training to 85 %: less than 0.5 s", min(reached, default=None), 0.5, "{:.2f} s")]
-    rows = []
+    wanted = [(f"a training step, batch {batch}, {precision}: at most {most} us",
+               step.get(("training_step", precision, batch)), most, "{:.0f} us")
+              for batch, precision, most in ((64, "float32", 135), (64, "mixed", 100), (1024, "float32", 480),
+                                             (1024, "mixed", 210))]
+    wanted += [("an epoch, batch 64, mixed: at most 40 ms", epoch(64), 40, "{:.1f} ms"),
+               ("an epoch, batch 1024, mixed: at most 5.5 ms", epoch(1024), 5.5, "{:.1f} ms")]
+    wanted += [(f"the recurrence and its way back against cuDNN, batch {batch}, {precision}: at least {least} times faster",
+                against_cudnn(batch, precision), -least, "{:.1f}")
+               for batch in (64, 1024) for precision, least in (("float32", 4), ("mixed", 6))]
+    wanted += [("a step against PyTorch's CUDA graph, batch 64: at least 5 times faster",
+                torch.get(("graph", "float32", 64)), -5, "{:.1f}"),
+               ("a step against PyTorch eager, batch 64: at least 10 times faster",
+                torch.get(("eager", "float32", 64)), -10, "{:.1f}"),
+               ("training to 85 %, mixed: less than 0.5 s", min(reached, default=None), 0.5, "{:.2f} s")]
+    lines = []
     for text, value, limit, shown in wanted:
         if value is None:
-            rows.append([text, "not measured", ""])
+            lines.append([text, "not measured", ""])
         else:
-            holds = value <= limit if limit > 0 else value >= -limit
-            rows.append([text, shown.format(value), verdict(holds)])
-    return table(["goal, on one H200", "measured", "holds"], rows)
+            lines.append([text, shown.format(value), verdict(value <= limit if limit > 0 else value >= -limit)])
+    return table(["goal, on one H200", "measured", "holds"], lines)
 
 
 def recurrences(result):
     """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out."""
-    medians = {}
-    for part in ("recurrence", "grid"):
-        for (operation, variant, shape), time in medians_of(result.get(part), r"recurrence_(\w+)/([\w-]+)/(.*)").items():
-            medians.setdefault((shape, operation), {})[variant] = time
-    rows = []
-    for (shape, operation), times in medians.items():
-        for precision, suffix in (("float32", ""), ("mixed", "-mixed")):
-            peers = {name: time for name, time in times.items()
-                     if name.startswith("cudnn") and name.endswith("-mixed") == (suffix != "")}
-            if precision in times and peers:
-                best = min(peers, key=peers.get)
-                rows.append([f"{operation}, {shape.replace('/', ' ')}", precision, f"{times[precision]:.1f}",
-                             f"{peers[best]:.1f} ({best.removesuffix('-mixed').removeprefix('cudnn-')})",
-                             f"{peers[best] / times[precision]:.1f}"])
-    return table(["recurrence", "precision", "us", "cuDNN, us (algorithm)", "times Reel's"], rows) + (
-        f"\n\n`./run bench gpu`, commit {result['commit'][:7]}.")
+    lines = []
+    for (shape, way, precision), peers in recurrence_times(result, "recurrence", "grid").items():
+        best = min(peers, key=lambda peer: median(peers[peer][1]))
+        reel, cudnn = peers[best]
+        ratio = median(theirs / ours for ours, theirs in zip(reel, cudnn))
+        batch, hidden, length, kind = shape
+        lines.append([f"{way}, B {batch}, H {hidden}, T {length}, {kind} rows", precision, f"{median(reel):.1f}",
+                      f"{median(cudnn):.1f} ({best.removeprefix('cudnn-')})", f"{ratio:.1f}"])
+    return table(["recurrence", "precision", "us", "cuDNN, us (algorithm)", "times Reel's"], lines)
+
+
+def steps_table(result):
+    lines = [[row["what"].replace("_", " "), row["batch"], row["precision"], f"{median(row['us']):.1f}",
+              f"{percentile(row['us'], 0.1):.1f}", f"{percentile(row['us'], 0.9):.1f}"]
+             for row in rows(result, "steps") if row.get("us") and row["what"] != "window"]
+    return table(["part of a step", "batch", "precision", "us", "p10", "p90"], lines)
+
+
+def windows_table(result):
+    """Whether the host's work on a window of steps runs beside the device's, or one waits for the other."""
+    lines = [[row["batch"], row["precision"], *(f"{median(row[key]):.1f}" for key in
+                                               ("us", "host_collect_us", "host_start_us", "step_us"))]
+             for row in rows(result, "steps") if row["what"] == "window"]
+    return table(["batch", "precision", "device, us a step", "host collects", "host starts", "both beside each other"],
+                 lines)
+
+
+def training_table(result):
+    lines = []
+    for precision, runs in trainings(result).items():
+        accuracies = [100 * run["test_accuracy"] for run in runs]
+        lines.append([precision, len(runs), " ".join(f"{a:.1f}" for a in accuracies), f"{sum(accuracies) / len(runs):.1f} %",
+                      f"{median(run['train_seconds'] for run in runs):.2f}"])
+    return table(["precision", "runs", "test accuracy, %", "mean", "seconds"], lines)
+
+
+def peers_table(result):
+    lines = [[batch, precision, kind, f"{median(values):.1f}", len(values)]
+             for (kind, precision, batch), values in ratios(result).items()]
+    lines += [[row["batch"], row["precision"], row["kind"], "refused: " + row["refused"], ""]
+              for row in rows(result, "peers") if "refused" in row]
+    return table(["batch", "PyTorch's precision", "kind", "times Reel's", "rounds"], lines)
+
+
+def tests_table(result):
+    lines = [[name, len(family.get("passed", [])), len(family.get("skipped", [])),
+              " ".join(family.get("failed", []) + [f"{test} (did not end)" for test in family.get("unfinished", [])])]
+             for name, family in families(result, "tests").items()]
+    return table(["tests", "passed", "skipped", "failed"], lines)
+
+
+def sections(result):
+    """What was measured: title and table, of the parts that ran."""
+    makers = (("Tests", "tests", tests_table), ("Training steps", "steps", steps_table),
+              ("Host and device", "steps", windows_table), ("Training", "training", training_table),
+              ("Recurrence", "recurrence", recurrences), ("PyTorch", "peers", peers_table))
+    return [(title, make(result)) for title, part, make in makers if part in result["parts"]]
+
+
+def device(result):
+    lines = families(result, "facts").get("gpu", {}).get("text", [])
+    return lines[-1] if lines else "an unknown device"
+
+
+def report(result):
+    """For bench/README.md."""
+    text = "\n\n".join(f"### {title}\n\n{made}" for title, made in sections(result))
+    return f"{text}\n\n`gpu_check.sh`, commit {result['commit'][:7]}, {device(result)}."
+
+
+def summary(result):
+    """gpu_check.md."""
+    parts = result["parts"]
+    outcomes = [[part, name, family["outcome"], family["seconds"]] for part in parts
+                for name, family in families(result, part).items()]
+    texts = [f"gpu_check.sh at commit {result['commit']}, {device(result)}",
+             table(["part", "outcome", "seconds"], [[n, p["outcome"], p["seconds"]] for n, p in parts.items()])]
+    unusual = [line for line in outcomes if line[2] != "passed"]
+    if unusual:
+        texts.append(table(["part", "family", "outcome", "seconds"], unusual))
+    texts += [f"## {title}\n\n{made}" for title, made in sections(result)]
+    for part in ("facts", "ncu", "sass"):
+        said = "\n".join(line for family in families(result, part).values() for line in family.get("text", [])[:60])
+        if said:
+            texts.append(f"## {part}\n\n```\n{said}\n```")
+    return "\n\n".join(texts) + "\n"

@@ -1,10 +1,8 @@
-// Times operations and training steps, as Google Benchmark does; V 10,000, E 128, T 200, lengths as in IMDB.
+// Times operations and training steps on the CPU, as Google Benchmark does (a GPU: gpu_bench.cpp); V 10,000, E 128, T
+// 200, lengths as in IMDB.
 //
-//   kernels_bench                  the CPU with one thread and with all, batch 64
-//   kernels_bench --device=cuda    the GPU: Reel in both precisions and cuDNN with every algorithm; the recurrence on
-//                                  buffers in turn, which do not fit into its cache, and only where it agrees with the
-//                                  CPU. --grid: of every batch, number of steps and width
-//   kernels_bench --scaling        training steps on the CPU by batch, steps, width, vocabulary and threads
+//   kernels_bench                  with one thread and with all, batch 64
+//   kernels_bench --scaling        training steps by batch, steps, width, vocabulary and threads
 //   kernels_bench --data=FOLDER    reading this prepared folder
 // and Google Benchmark's own flags. items_per_second: tokens; FLOP: multiply-adds count twice.
 #include <benchmark/benchmark.h>
@@ -30,7 +28,7 @@ namespace {
 
 constexpr Shape kRecipe{.vocabulary = 10000, .embedding = 128, .hidden = 128, .batch = 64, .steps = 200};
 
-/// One that fails is reported, as where an algorithm of cuDNN refuses a width; the others go on.
+/// One that fails is reported; the others go on.
 void add(const std::string& name, const auto& function) {
   const auto run = [=](benchmark::State& state) {
     try {
@@ -42,44 +40,33 @@ void add(const std::string& name, const auto& function) {
   benchmark::RegisterBenchmark(name.c_str(), run)->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
 
-/// Work, on copies in turn, is enqueued several times (on a GPU, as one graph) before the clock waits for it, as
-/// training does.
+/// Work is done several times before the clock is read.
 template <class Work>
-void time_work(benchmark::State& state, Backend<float>& backend, std::vector<Work>& copies, void (Work::*part)()) {
-  const bool gpu = backend.has_graphs();
-  const std::int64_t tokens_at_once = gpu ? 2'000'000 : 200'000, most_runs = gpu ? 100 : 20;
-  const std::int64_t runs = std::clamp(tokens_at_once / (copies[0].tokens() + 1), std::int64_t{1}, most_runs);
-  const auto run_all = [&] {
-    backend.begin_graph("runs");
-    for (std::int64_t run = 0; run < runs; ++run) (copies[static_cast<std::size_t>(run) % copies.size()].*part)();
-    backend.end_graph();
-    backend.synchronize();
-  };
-  if (gpu) run_all();
-  while (state.KeepRunningBatch(runs)) run_all();
-  state.SetItemsProcessed(state.iterations() * copies[0].tokens());
+void time_work(benchmark::State& state, Work& work, void (Work::*part)()) {
+  const std::int64_t runs = std::clamp(std::int64_t{200'000} / (work.tokens() + 1), std::int64_t{1}, std::int64_t{20});
+  while (state.KeepRunningBatch(runs)) {
+    for (std::int64_t run = 0; run < runs; ++run) (work.*part)();
+  }
+  state.SetItemsProcessed(state.iterations() * work.tokens());
 }
 
 void add_training(const std::string& name, const BackendOptions& options, const Shape& shape,
                   void (Training::*part)() = &Training::step) {
   add(name, [=](benchmark::State& state) {
     const auto backend = make_backend(options);
-    std::vector<Training> training;
-    training.emplace_back(*backend, shape);
-    time_work(state, *backend, training, part);
+    Training training(*backend, shape);
+    time_work(state, training, part);
   });
 }
 
-/// Throws unless a device computes the recurrence of a few rows of this shape as the CPU does.
-void check_accuracy(Backend<float>& backend, const BackendOptions& options, Shape shape, bool ragged) {
+/// Throws unless mixed precision computes the recurrence of a few rows of this shape as float32 does.
+void check_accuracy(Backend<float>& backend, Shape shape, bool ragged) {
   constexpr std::int64_t kRows = 8;
-  constexpr double kFloat32 = 1e-4, kMixed = 5e-2;
+  constexpr double kMixed = 5e-2;
   shape.batch = std::min(shape.batch, kRows);
   const auto cpu = make_backend({});
   const double difference = relative_difference(Operations(backend, shape, ragged), Operations(*cpu, shape, ragged));
-  if (!(difference <= (options.precision == Precision::kMixed ? kMixed : kFloat32))) {
-    fail("refused: the recurrence differs from the CPU's by {:.1e}", difference);
-  }
+  if (!(difference <= kMixed)) fail("refused: the recurrence differs from float32's by {:.1e}", difference);
 }
 
 void add_training_parts(const std::string& variant, const BackendOptions& options, const Shape& shape) {
@@ -97,16 +84,11 @@ void add_operation(const std::string& name, const BackendOptions& options, const
   const std::string steps = shape.steps == kRecipe.steps ? "" : "/T:" + std::to_string(shape.steps);
   const std::string place = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden);
   add(name + place + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
-    constexpr std::int64_t kCache = std::int64_t{120} << 20;  // twice that of the largest GPU
     const auto backend = make_backend(options);
-    const bool gpu = options.device == DeviceKind::kCuda;
-    if (gpu || options.precision == Precision::kMixed) check_accuracy(*backend, options, shape, ragged);
-    std::vector<Operations> copies;
-    do {
-      copies.emplace_back(*backend, shape, ragged);
-    } while (gpu && static_cast<std::int64_t>(copies.size()) * copies[0].recurrence_bytes() < kCache);
-    time_work(state, *backend, copies, operation);
-    const std::int64_t tokens = distinct ? copies[0].distinct_tokens() : copies[0].tokens();
+    if (options.precision == Precision::kMixed) check_accuracy(*backend, shape, ragged);
+    Operations operations(*backend, shape, ragged);
+    time_work(state, operations, operation);
+    const std::int64_t tokens = distinct ? operations.distinct_tokens() : operations.tokens();
     const auto flop = static_cast<double>(state.iterations() * tokens * flop_per_token);
     state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsRate);
   });
@@ -161,60 +143,6 @@ void add_loading(const std::string& folder) {
   });
 }
 
-const BackendOptions kCudaFloat32{.device = DeviceKind::kCuda};
-const BackendOptions kCudaMixed{.device = DeviceKind::kCuda, .precision = Precision::kMixed};
-
-/// Reel's recurrence and cuDNN's, every algorithm, in both precisions.
-void add_recurrences(const Shape& shape, bool ragged) {
-  const std::pair<const char*, Recurrence> algorithms[] = {
-      {"cudnn-standard", Recurrence::kCudnnStandard},
-      {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
-      {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
-      {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}};
-  add_recurrence("float32", kCudaFloat32, shape, ragged);
-  add_recurrence("mixed", kCudaMixed, shape, ragged);
-  for (const auto& [name, recurrence] : algorithms) {
-    BackendOptions options = kCudaFloat32;
-    options.recurrence = recurrence;
-    add_recurrence(name, options, shape, ragged);
-    options.precision = Precision::kMixed;
-    add_recurrence(std::string(name) + "-mixed", options, shape, ragged);
-  }
-}
-
-/// The grid on which kernels for recurrent layers are compared.
-void add_grid() {
-  for (const std::int64_t steps : {200, 50, 1000}) {
-    for (const std::int64_t hidden : {128, 64, 100, 256, 320, 512, 1024}) {
-      for (const std::int64_t batch : {64, 1024, 1, 8, 32, 40, 128, 256, 4096}) {
-        Shape shape = kRecipe;
-        shape.batch = batch;
-        shape.steps = steps;
-        shape.hidden = hidden;
-        for (const bool ragged : {true, false}) add_recurrences(shape, ragged);
-      }
-    }
-  }
-}
-
-void add_cuda() {
-  const auto sized = [](std::int64_t batch, std::int64_t hidden) {
-    Shape shape = kRecipe;
-    shape.batch = batch;
-    shape.hidden = hidden;
-    return shape;
-  };
-  for (const std::int64_t batch : {64, 1024, 1, 8, 256, 4096}) {
-    add_training_parts("float32", kCudaFloat32, sized(batch, 128));
-    add_training_parts("mixed", kCudaMixed, sized(batch, 128));
-  }
-  for (const std::int64_t batch : {64, 1024}) add_recurrences(sized(batch, 128), false);
-  for (const Shape& shape :
-       {sized(64, 128), sized(1024, 128), sized(64, 256), sized(64, 512), sized(64, 1024), sized(1024, 1024)}) {
-    add_recurrences(shape, true);
-  }
-}
-
 /// Takes the flag out of the arguments: what stands after it, or nothing where it is missing.
 std::optional<std::string> take_flag(int& argc, char** argv, std::string_view flag) {
   const std::span<char*> flags(argv, static_cast<std::size_t>(argc));
@@ -232,14 +160,7 @@ std::optional<std::string> take_flag(int& argc, char** argv, std::string_view fl
 int main(int argc, char** argv) {
   using namespace reel::bench;
   try {
-    if (take_flag(argc, argv, "--device=cuda")) {
-      static_cast<void>(reel::make_backend({.device = reel::DeviceKind::kCuda}));  // or why there is none
-      if (take_flag(argc, argv, "--grid")) {
-        add_grid();
-      } else {
-        add_cuda();
-      }
-    } else if (take_flag(argc, argv, "--scaling")) {
+    if (take_flag(argc, argv, "--scaling")) {
       add_scaling();
     } else if (const auto data = take_flag(argc, argv, "--data=")) {
       add_loading(*data);

@@ -85,7 +85,7 @@ case $tool in
     ;;
   ncu)
     # shellcheck disable=SC2046
-    ncu --profile-from-start off --kernel-name-base function --kernel-name 'regex:rnn_(forward|backward)' --launch-count 4 \
+    ncu --profile-from-start off --clock-control none --kernel-name-base function --kernel-name 'regex:rnn_(forward|backward)' --launch-count 4 \
       --metrics "$(IFS=, && echo "${metrics[*]}")" --section SpeedOfLight --section Occupancy --section WarpStateStats \
       --section ComputeWorkloadAnalysis --force-overwrite --export "$out" "${train[@]}" $(steps 2) >"$work/log" 2>&1 && code=0 || code=$?
     if grep -q ERR_NVGPUCTRPERM "$work/log"; then die "the driver refuses its counters (ERR_NVGPUCTRPERM): see docker/README.md"; fi

@@ -219,7 +219,7 @@ def main():
     gpu = load("gpu_check")
     parts["gpu goals"] = gpu_tables.goals(gpu)
     if gpu:
-        parts["gpu"] = gpu_tables.recurrences(gpu)
+        parts["gpu"] = gpu_tables.report(gpu)
     if scaling:
         if not check:
             scaling_plot(scaling, measure.RESULTS / "scaling_cpu.svg")

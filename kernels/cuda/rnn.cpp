@@ -57,7 +57,8 @@ std::string describe_recurrence(const CudaContext& context, const Shape& shape, 
     case Strategy::kTensorCores:
       return "tensor cores, one launch for all steps, W_hh resident";
     case Strategy::kCluster:
-      return "float32, one launch for all steps, W_hh resident in clusters of blocks";
+      return "float32, one launch for all steps, W_hh resident in clusters of blocks, " +
+             std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
     case Strategy::kStepwise:
       return "float32, a product and a pointwise kernel each step";
     case Strategy::kCudnn:

@@ -7,47 +7,71 @@ sys.path.insert(0, sys.argv.pop(1))
 import gpu_tables  # noqa: E402
 
 
-def timed(name, microseconds):
-    return {"run_name": name + "/real_time", "aggregate_name": "median", "real_time": microseconds}
+def timed(what, variant, precision, batch, *us):
+    return {"what": what, "variant": variant, "precision": precision, "batch": batch, "hidden": 128, "steps": 200,
+            "rows": "full", "us": list(us)}
 
 
-def recurrence(variant, forward, backward):
-    return [timed(f"recurrence_{way}/{variant}/B:64/H:128/full", us)
-            for way, us in (("forward", forward), ("backward", backward))]
+def beside(peer, precision, reel, cudnn):
+    """A family of the recurrence at batch 64: (forward, backward) of both."""
+    return {"rows": [timed(f"recurrence_{way}", variant, precision, 64, us) for variant, times in (("reel", reel), (peer, cudnn))
+                     for way, us in zip(("forward", "backward"), times)]}
 
 
 RESULT = {
     "commit": "0123456789",
-    "steps": {"benchmarks": [timed("training_step/float32/B:64", 70), timed("training_step/mixed/B:64", 80),
-                             timed("training_step/mixed/B:1024", 90)]},
-    "recurrence": {"benchmarks": [
-        *recurrence("float32", 30, 20), *recurrence("cudnn-standard", 100, 250), *recurrence("cudnn-persist", 200, 125),
-        *recurrence("mixed", 10, 10), *recurrence("cudnn-standard-mixed", 25, 20),
-        timed("recurrence_forward/cudnn-small/B:64/H:128/full", 1) | {"error_occurred": True}]},
-    "peers": {"results": [{"precision": "float32", "kind": "graph", "batch": 64, "ratios": [4.0, 5.5, 9.0]},
-                          {"precision": "float32", "kind": "eager", "batch": 64, "refused": "other losses than Reel's"}]},
-    "training": {"": None, "summary-mixed-1": {"test_accuracy": 0.84, "train_seconds": 0.1},
-                 "summary-mixed-2": {"test_accuracy": 0.86, "train_seconds": 0.6}}}
+    "parts": {
+        "steps": {"outcome": "passed", "seconds": 3, "families": {
+            "float32-64": {"rows": [timed("training_step", "reel", "float32", 64, 130, 100, 150)]},
+            "mixed-64": {"rows": [timed("training_step", "reel", "mixed", 64, 101)]},
+            "mixed-1024": {"rows": [timed("training_step", "reel", "mixed", 1024, 200)]},
+            "window": {"rows": [timed("window", "reel", "mixed", 64, 100) | {
+                "host_collect_us": [60], "host_start_us": [2], "step_us": [101]}]}}},
+        "recurrence": {"outcome": "failed", "seconds": 9, "families": {
+            "a": beside("cudnn-standard", "float32", (30, 20), (100, 250)),
+            "b": beside("cudnn-persist-static", "float32", (30, 20), (200, 125)),
+            "c": beside("cudnn-standard", "mixed", (10, 10), (55, 70)),
+            "d": {"rows": [timed("recurrence_forward", "reel", "float32", 64, 30)], "outcome": "crashed (signal 11)"}}},
+        "peers": {"outcome": "passed", "seconds": 9, "families": {"64": {"rows": [
+            {"torch": "2.11", "device": "GPU"},
+            *[{"batch": 64, "precision": "float32", "kind": "graph", "ratio": r} for r in (4.0, 5.5, 9.0)],
+            {"batch": 64, "precision": "float32", "kind": "eager", "refused": "other losses than Reel's"}]}}},
+        "training": {"outcome": "passed", "seconds": 9, "families": {
+            "mixed-1": {"summary": {"test_accuracy": 0.84, "train_seconds": 0.1}},
+            "mixed-2": {"summary": {"test_accuracy": 0.86, "train_seconds": 0.6}},
+            "float32-1": {"outcome": "ran out of time"}}},
+        "tests": {"outcome": "failed", "seconds": 9, "families": {
+            "kernels-Gpu": {"passed": ["A.B", "A.C"], "failed": ["A.D"], "skipped": [], "unfinished": ["A.E"],
+                            "outcome": "ran out of time", "seconds": 45}}}}}
 
 
 class GpuTables(unittest.TestCase):
     def test_goals(self):
         verdicts = [[cell.strip() for cell in line.split("|")[2:4]] for line in gpu_tables.goals(RESULT).split("\n")[2:]]
         self.assertEqual(verdicts, [
-            ["70 us", "yes"], ["90 us", "**no**"], ["27.4 ms", "yes"], ["2.2 ms", "**no**"],
+            ["130 us", "yes"], ["101 us", "**no**"], ["not measured", ""], ["200 us", "yes"],
+            ["39.5 ms", "yes"], ["5.0 ms", "yes"],
             ["6.5", "yes"],  # the fastest algorithm both ways: 200 + 125 against 30 + 20
-            ["not measured", ""], ["5.5", "yes"],
-            ["not measured", ""],  # refused
-            ["not measured", ""], ["0.60 s", "**no**"]])
+            ["6.2", "yes"], ["not measured", ""], ["not measured", ""],
+            ["5.5", "yes"], ["not measured", ""],  # refused
+            ["0.60 s", "**no**"]])
 
     def test_nothing_measured(self):
-        self.assertEqual(gpu_tables.goals(None).count("not measured"), 10)
+        self.assertEqual(gpu_tables.goals(None).count("not measured"), 13)
 
-    def test_recurrences(self):
-        self.assertIn("| forward, B:64 H:128 full | float32 | 30.0 | 100.0 (standard) | 3.3 |",
-                      gpu_tables.recurrences(RESULT))
-        self.assertIn("| backward, B:64 H:128 full | mixed | 10.0 | 20.0 (standard) | 2.0 |",
-                      gpu_tables.recurrences(RESULT))
+    def test_tables(self):
+        text = gpu_tables.summary({**RESULT, "parts": {n: {"seconds": 1, **p} for n, p in {
+            name: {**part, "families": {f: {"outcome": "passed", "seconds": 1, **v} for f, v in part["families"].items()}}
+            for name, part in RESULT["parts"].items()}.items()}})
+        for line in ("| forward, B 64, H 128, T 200, full rows | float32 | 30.0 | 100.0 (standard) | 3.3 |",
+                     "| backward, B 64, H 128, T 200, full rows | float32 | 20.0 | 125.0 (persist-static) | 6.2 |",
+                     "| training step | 64 | float32 | 130.0 | 100.0 | 150.0 |",
+                     "| 64 | mixed | 100.0 | 60.0 | 2.0 | 101.0 |",
+                     "| mixed | 2 | 84.0 86.0 | 85.0 % | 0.35 |",
+                     "| kernels-Gpu | 2 | 0 | A.D A.E (did not end) |",
+                     "| 64 | float32 | eager | refused: other losses than Reel's |  |",
+                     "| recurrence | d | crashed (signal 11) | 1 |"):
+            self.assertIn(line, text)
 
 
 unittest.main()

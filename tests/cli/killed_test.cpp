@@ -41,9 +41,9 @@ class KilledRun : public Program {
     EXPECT_EQ(result.code, 0) << result.err;
     const TrainingState state = load_training_state(folder_ / name / "last" / "state.safetensors");
     Trained run{.model = load_model(folder_ / name / "model.safetensors").parameters,
-            .parameters = state.parameters,
-            .state1 = state.state1,
-            .state2 = state.state2};
+                .parameters = state.parameters,
+                .state1 = state.state1,
+                .state2 = state.state2};
     std::istringstream lines(contents(folder_ / name / "metrics.jsonl"));
     for (std::string line; std::getline(lines, line);) {
       json values = json::parse(line);
@@ -58,8 +58,9 @@ class KilledRun : public Program {
     return run;
   }
 
-  std::string flags_ = " --batch-size 8 --embedding-dim 4 --hidden-size 6 --maxlen 12 --threads 1 --epochs 2 --log-every 3"
-                       " --checkpoint-every 2";
+  std::string flags_ =
+      " --batch-size 8 --embedding-dim 4 --hidden-size 6 --maxlen 12 --threads 1 --epochs 2 --log-every 3"
+      " --checkpoint-every 2";
 };
 
 TEST_F(KilledRun, AtAnyMomentGoesOn) {
@@ -89,8 +90,9 @@ class KilledSave : public KilledRun {
   }
   /// Of the calls that write files whose paths contain `file`, the n-th.
   static std::string fault(const std::string& kind, const std::string& file, int n) {
-    return fmt::format("REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0",
-                       kind, file, n, REEL_FAILING_CALLS);
+    return fmt::format(
+        "REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0", kind,
+        file, n, REEL_FAILING_CALLS);
   }
 };
 

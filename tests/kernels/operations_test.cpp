@@ -6,11 +6,13 @@
 
 #include "hwy/targets.h"
 #include "kernels/make_backend.h"
+#include "kernels/philox.h"
 #include "tests/kernels/devices.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/reference.h"
 #include "tests/kernels/run_problem.h"
 #include "tests/kernels/tolerances.h"
+#include "tests/support/support.h"
 
 namespace reel::test {
 namespace {
@@ -133,7 +135,7 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
     return cuda_device("", precision, recurrence).make()->describe_recurrence(shape, Nonlinearity::kTanh);
   };
   const std::string resident = "float32, one launch for all steps, W_hh resident";
-  const std::string cluster = resident + " in clusters of blocks";
+  const std::string cluster = resident + " in clusters of blocks, 2 at once";
   const std::string stepwise = "float32, a product and a pointwise kernel each step";
   EXPECT_EQ(describe(256, 1000), resident);
   EXPECT_EQ(describe(257, 64), cluster);
@@ -167,6 +169,29 @@ std::string name_of(const Case& c) {
   return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
                      c.pool == Pool::kMean ? "Mean" : "Last", c.nonlinearity == kRelu ? "Relu" : "Tanh",
                      c.dropout > 0 ? "Dropout" : "");
+}
+
+/// Whatever the order of threads, warps and blocks. `--deep`: every kernel in ten orders; else a sample by
+/// REEL_TEST_SEED.
+TEST(Schedules, GiveTheSameBitsOnTheEmulator) {
+  if (!kEmulated) GTEST_SKIP() << "only the emulator's order can be chosen";
+  constexpr std::uint64_t kOrders = 10, kSample = 6;
+  std::vector<std::tuple<TestDevice, const Case*, std::uint64_t>> runs;
+  for (const TestDevice& device : {cuda_device(), cuda_device("Mixed", Precision::kMixed)}) {
+    for (const Case& c : kCases) {
+      for (std::uint64_t order = 1; order <= kOrders; ++order) runs.emplace_back(device, &c, order);
+    }
+  }
+  for (std::uint64_t i = 0; i < (deep() ? runs.size() : kSample); ++i) {
+    const auto& [device, c, order] = runs[deep() ? i : random_bits({.seed = test_seed()}, i) % runs.size()];
+    SCOPED_TRACE(fmt::format("{} {} order {}", device.name, name_of(*c), order));
+    const Problem problem = make_problem(c->shape, c->pool, c->nonlinearity, c->dropout);
+    set_schedule(0);
+    const Results expected = run_problem(*device.make(), problem);
+    set_schedule(order);
+    expect_same_bits(run_problem(*device.make(), problem), expected);
+    set_schedule(0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Operations, testing::ValuesIn(kCases),

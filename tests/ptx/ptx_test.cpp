@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -161,6 +162,24 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
     EXPECT_EQ(actual, expected) << "optimizer " << static_cast<int>(kind);
   }
   EXPECT_THAT(kernels.missing("head"), testing::IsEmpty()) << "never executed";
+}
+
+/// Shared arrays are read as float4 and by ldmatrix, 16 bytes at once: an array that is declared with less alignment
+/// would have it by chance.
+TEST(Ptx, SharedArraysAreAlignedForVectors) {
+  static const std::regex declaration(R"(\.shared \.align (\d+) .*?(\w+)(\[\d*\])?;)");
+  int arrays = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(REEL_PTX_FOLDER)) {
+    if (entry.path().extension() != ".ptx") continue;
+    std::ifstream file(entry.path());
+    std::smatch match;
+    for (std::string line; std::getline(file, line);) {
+      if (!std::regex_search(line, match, declaration)) continue;
+      ++arrays;
+      EXPECT_GE(std::stoi(match[1]), 16) << entry.path().filename() << ": " << match[2];
+    }
+  }
+  EXPECT_GT(arrays, 20);
 }
 
 TEST(Ptx, OfEveryKernelAgreesWithFloat64) {

@@ -4,6 +4,7 @@
 namespace reel::test {
 
 const bool kEmulated = false;
+void set_schedule(std::uint64_t) {}
 std::vector<std::string> take_profiled_ranges() { return {}; }
 
 }  // namespace reel::test

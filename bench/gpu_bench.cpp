@@ -1,0 +1,280 @@
+// Times one family of work on a CUDA device; each row is printed as a line of JSON as soon as it is measured.
+//
+//   gpu_bench step precision=float32 batch=64          a training step and its parts
+//   gpu_bench recurrence peer=cudnn-standard ...       Reel's recurrence and its way back, beside one algorithm of cuDNN;
+//                                                      peer=none: Reel's alone
+//   gpu_bench window precision=float32 batch=64        what the host does for a window of steps while the device computes
+//
+// Others, with their defaults: hidden=128 steps=200 vocabulary=10000 embedding=128 rows=ragged|full samples=30
+// runs=100, of a graph at most; cache_mb=120, twice the cache of the largest GPU.
+//
+// The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that do
+// not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by sample.
+// A recurrence is timed only where it computes what the CPU does.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bench/operations.h"
+#include "bench/training.h"
+#include "kernels/check.h"
+#include "kernels/make_backend.h"
+#include "kernels/range.h"
+
+namespace reel::bench {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// The command line's NAME=VALUE.
+class Settings {
+ public:
+  Settings(int argc, char** argv) {
+    for (int i = 2; i < argc; ++i) {
+      const std::string text = argv[i];
+      const std::size_t equals = text.find('=');
+      const std::string name = text.substr(0, equals);
+      if (equals == std::string::npos || !values_.contains(name)) fail("'{}', expected NAME=VALUE as in batch=64", text);
+      values_[name] = text.substr(equals + 1);
+    }
+  }
+
+  const std::string& text(const std::string& name) const { return values_.at(name); }
+  std::int64_t number(const std::string& name) const {
+    const std::string& value = text(name);
+    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos || value.size() > 9 || std::stoll(value) == 0) {
+      fail("{}={}, expected a number from 1", name, value);
+    }
+    return std::stoll(value);
+  }
+  Precision precision() const {
+    if (text("precision") == "float32") return Precision::kFloat32;
+    if (text("precision") == "mixed") return Precision::kMixed;
+    fail("precision={}, expected float32 or mixed", text("precision"));
+  }
+  Shape shape() const {
+    return {.vocabulary = number("vocabulary"),
+            .embedding = number("embedding"),
+            .hidden = number("hidden"),
+            .batch = number("batch"),
+            .steps = number("steps")};
+  }
+  bool ragged() const { return text("rows") == "ragged"; }
+
+ private:
+  std::map<std::string, std::string> values_ = {
+      {"precision", "float32"}, {"batch", "64"},    {"hidden", "128"},  {"steps", "200"},  {"vocabulary", "10000"},
+      {"embedding", "128"},     {"rows", "ragged"}, {"samples", "30"}, {"peer", "none"},
+      {"cache_mb", "120"}, {"runs", "100"}};
+};
+
+/// One row of the results; `measured` is more JSON.
+void print_row(const Settings& settings, const std::string& what, const std::string& variant,
+               const std::string& measured) {
+  const Shape s = settings.shape();
+  fmt::print("{{\"what\":\"{}\",\"variant\":\"{}\",\"precision\":\"{}\",\"batch\":{},\"hidden\":{},\"steps\":{},\"rows\":\"{}\",{}}}\n",
+             what, variant, settings.text("precision"), s.batch, s.hidden, s.steps, settings.text("rows"), measured);
+  std::fflush(stdout);
+}
+
+/// In one line, and without what JSON would have to escape.
+std::string plain(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' '; }, ' ');
+  return text;
+}
+
+/// Work that is a graph, warm, and can be timed again and again.
+class TimedWork {
+ public:
+  /// `run(i)` enqueues the i-th run; `runs` of them are one graph.
+  TimedWork(Backend<float>& backend, std::string name, std::int64_t runs, const std::function<void(std::int64_t)>& run)
+      : backend_(backend), name_(std::move(name)), runs_(runs) {
+    for (int time = 0; time < 2; ++time) {  // at first without a graph: kernels are loaded then
+      GraphCapture<float> graph(backend_, name_);
+      for (std::int64_t i = 0; i < runs_; ++i) run(i);
+      graph.launch();
+      backend_.synchronize();
+    }
+    constexpr double kWarm = 0.05, kSample = 0.005;  // seconds
+    double once = backend_.replay_graph(name_, 1);
+    for (double spent = once; spent < kWarm; spent += once) once = backend_.replay_graph(name_, 1);
+    replays_ = static_cast<int>(std::clamp(kSample / std::max(once, 1e-9), 1.0, 1000.0));
+  }
+
+  /// Microseconds a run.
+  void sample() {
+    const double seconds = backend_.replay_graph(name_, replays_);
+    samples_.push_back(1e6 * seconds / (replays_ * static_cast<double>(runs_)));
+  }
+  std::string samples() const { return fmt::format("\"us\":[{:.3f}]", fmt::join(samples_, ",")); }
+
+ private:
+  Backend<float>& backend_;
+  std::string name_;
+  std::int64_t runs_;
+  int replays_ = 1;
+  std::vector<double> samples_;
+};
+
+/// As many runs as are a few milliseconds.
+std::int64_t runs_of(const Settings& settings, std::int64_t tokens) {
+  return std::clamp<std::int64_t>(2'000'000 / (tokens + 1), 1, settings.number("runs"));
+}
+
+void time_step(const Settings& settings) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = settings.precision()});
+  Training training(*backend, settings.shape());
+  const std::pair<const char*, void (Training::*)()> parts[] = {{"training_step", &Training::step},
+                                                                {"select", &Training::select},
+                                                                {"forward", &Training::forward},
+                                                                {"backward", &Training::backward},
+                                                                {"optimizer_step", &Training::optimizer_step}};
+  for (const auto& [name, part] : parts) {
+    TimedWork work(*backend, name, runs_of(settings, training.tokens()), [&](std::int64_t) { (training.*part)(); });
+    for (std::int64_t i = 0; i < settings.number("samples"); ++i) work.sample();
+    print_row(settings, name, "reel", work.samples());
+  }
+}
+
+/// The recurrence of one backend, on copies in turn.
+class Recurrence {
+ public:
+  Recurrence(const Settings& settings, reel::Recurrence whose, std::string variant)
+      : variant_(std::move(variant)),
+        backend_(make_backend(
+            {.device = DeviceKind::kCuda, .precision = settings.precision(), .recurrence = whose})) {
+    check_accuracy(settings);
+    copies_.emplace_back(*backend_, settings.shape(), settings.ragged());
+    const std::int64_t runs = runs_of(settings, copies_[0].tokens()), bytes = copies_[0].recurrence_bytes();
+    const std::int64_t cache = settings.number("cache_mb") << 20;
+    while (std::ssize(copies_) < std::min(runs, cache / bytes + 1)) {
+      copies_.emplace_back(*backend_, settings.shape(), settings.ragged());
+    }
+    const auto copy = [this](std::int64_t run) -> Operations& {
+      return copies_[static_cast<std::size_t>(run) % copies_.size()];
+    };
+    forward_ = std::make_unique<TimedWork>(*backend_, "forward", runs,
+                                           [&](std::int64_t run) { copy(run).recurrence_forward(); });
+    backward_ = std::make_unique<TimedWork>(*backend_, "backward", runs,
+                                            [&](std::int64_t run) { copy(run).recurrence_backward(); });
+  }
+
+  void sample() {
+    forward_->sample();
+    backward_->sample();
+  }
+  void print(const Settings& settings) const {
+    const std::string difference = fmt::format(",\"difference\":{:.2e}", difference_);
+    print_row(settings, "recurrence_forward", variant_, forward_->samples() + difference);
+    print_row(settings, "recurrence_backward", variant_, backward_->samples() + difference);
+  }
+
+ private:
+  /// A few rows, as the CPU computes them.
+  void check_accuracy(const Settings& settings) {
+    constexpr std::int64_t kRows = 8;
+    constexpr double kFloat32 = 1e-4, kMixed = 5e-2;
+    Shape shape = settings.shape();
+    shape.batch = std::min(shape.batch, kRows);
+    const auto cpu = make_backend({});
+    difference_ = relative_difference(Operations(*backend_, shape, settings.ragged()),
+                                      Operations(*cpu, shape, settings.ragged()));
+    if (!(difference_ <= (settings.precision() == Precision::kMixed ? kMixed : kFloat32))) {
+      fail("refused: the recurrence differs from the CPU's by {:.1e}", difference_);
+    }
+  }
+
+  std::string variant_;
+  std::unique_ptr<Backend<float>> backend_;
+  double difference_ = 0;
+  std::vector<Operations> copies_;
+  std::unique_ptr<TimedWork> forward_, backward_;
+};
+
+/// Reel first: what it measured is there if the peer crashes.
+void time_recurrence(const Settings& settings) {
+  const std::map<std::string, reel::Recurrence> peers = {
+      {"none", reel::Recurrence::kReel},
+      {"cudnn-standard", reel::Recurrence::kCudnnStandard},
+      {"cudnn-persist-static", reel::Recurrence::kCudnnPersistStatic},
+      {"cudnn-persist-dynamic", reel::Recurrence::kCudnnPersistDynamic},
+      {"cudnn-persist-small-h", reel::Recurrence::kCudnnPersistSmallHidden}};
+  const std::string& name = settings.text("peer");
+  const auto found = peers.find(name);
+  if (found == peers.end()) fail("peer={}, expected none, cudnn-standard, cudnn-persist-static, ...", name);
+  Recurrence reel(settings, reel::Recurrence::kReel, "reel");
+  std::unique_ptr<Recurrence> peer;
+  try {
+    if (name != "none") peer = std::make_unique<Recurrence>(settings, found->second, name);
+  } catch (const Error& error) {  // cuDNN refuses some widths
+    print_row(settings, "recurrence", name, fmt::format("\"error\":\"{}\"", plain(error.what())));
+  }
+  for (std::int64_t i = 0; i < settings.number("samples"); ++i) {
+    reel.sample();
+    if (peer) peer->sample();
+  }
+  reel.print(settings);
+  if (peer) peer->print(settings);
+}
+
+/// The host collects one window of steps after the other, each while the one before runs, as training does. If a step
+/// then takes the larger of the device's time and the host's, neither waits for the other; if it takes their sum,
+/// exchanging a graph's arguments or starting it waits until it has run.
+void time_window(const Settings& settings) {
+  const std::int64_t steps = std::min<std::int64_t>(50, settings.number("runs"));
+  constexpr int kWindows = 8;
+  const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = settings.precision()});
+  Training training(*backend, settings.shape());
+  TimedWork device(*backend, "window", steps, [&](std::int64_t) { training.step(); });
+  std::vector<double> collect, start, step;
+  for (std::int64_t i = 0; i < settings.number("samples"); ++i) {
+    device.sample();
+    double collecting = 0, starting = 0;
+    const double begin = now();
+    for (int window = 0; window < kWindows; ++window) {
+      const double from = now();
+      GraphCapture<float> graph(*backend, "window");
+      for (std::int64_t s = 0; s < steps; ++s) training.step();
+      const double collected = now();
+      graph.launch();
+      collecting += collected - from;
+      starting += now() - collected;
+    }
+    backend->synchronize();
+    const double microseconds = 1e6 / static_cast<double>(kWindows * steps);
+    step.push_back(microseconds * (now() - begin));
+    collect.push_back(microseconds * collecting);
+    start.push_back(microseconds * starting);
+  }
+  print_row(settings, "window", "reel",
+            fmt::format("{},\"host_collect_us\":[{:.3f}],\"host_start_us\":[{:.3f}],\"step_us\":[{:.3f}]",
+                        device.samples(), fmt::join(collect, ","), fmt::join(start, ","), fmt::join(step, ",")));
+}
+
+int run(int argc, char** argv) {
+  const std::map<std::string, void (*)(const Settings&)> families = {
+      {"step", time_step}, {"recurrence", time_recurrence}, {"window", time_window}};
+  const auto family = families.find(argc > 1 ? argv[1] : "");
+  if (family == families.end()) fail("expected step, recurrence or window");
+  family->second(Settings(argc, argv));
+  return 0;
+}
+
+}  // namespace
+}  // namespace reel::bench
+
+int main(int argc, char** argv) {
+  try {
+    return reel::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpu_bench: %s\n", error.what());
+    return 1;
+  }
+}
