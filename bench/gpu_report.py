@@ -83,10 +83,10 @@ def tests_of(text):
     found = {"passed": [], "failed": [], "skipped": [], "unfinished": []}
     running = None
     for line in text.splitlines():
-        match = re.match(r"\[ (RUN     |      OK|  FAILED |  SKIPPED) \] ([^ ,]+)", line)
+        match = re.match(r"\[ +(RUN|OK|FAILED|SKIPPED) +\] ([^ ,]+)", line)
         if not match:
             continue
-        state, name = match[1].strip(), match[2]
+        state, name = match.groups()
         if state == "RUN":
             running = name
         elif name == running:

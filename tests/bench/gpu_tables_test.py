@@ -4,6 +4,7 @@ import sys
 import unittest
 
 sys.path.insert(0, sys.argv.pop(1))
+import gpu_report  # noqa: E402
 import gpu_tables  # noqa: E402
 
 
@@ -43,6 +44,37 @@ RESULT = {
         "tests": {"outcome": "failed", "seconds": 9, "families": {
             "kernels-Gpu": {"passed": ["A.B", "A.C"], "failed": ["A.D"], "skipped": [], "unfinished": ["A.E"],
                             "outcome": "ran out of time", "seconds": 45}}}}}
+
+
+# As GoogleTest prints it; the last test hung.
+GOOGLE_TEST = """\
+[==========] Running 4 tests from 1 test suite.
+[ RUN      ] Shapes/A.B/Gpu_V1
+[       OK ] Shapes/A.B/Gpu_V1 (12 ms)
+[ RUN      ] Shapes/A.B/Gpu_V2
+operations_test.cpp:20: Failure
+[  FAILED  ] Shapes/A.B/Gpu_V2, where GetParam() = (Gpu, V2) (3 ms)
+[ RUN      ] Shapes/A.B/Gpu_V3
+devices.h:60: Skipped
+[  SKIPPED ] Shapes/A.B/Gpu_V3 (0 ms)
+[ RUN      ] Shapes/A.B/Gpu_V4
+"""
+
+
+class GpuReport(unittest.TestCase):
+    def test_tests(self):
+        self.assertEqual(gpu_report.tests_of(GOOGLE_TEST), {
+            "passed": ["Shapes/A.B/Gpu_V1"], "failed": ["Shapes/A.B/Gpu_V2"], "skipped": ["Shapes/A.B/Gpu_V3"],
+            "unfinished": ["Shapes/A.B/Gpu_V4"]})
+        self.assertEqual(gpu_report.tests_of(GOOGLE_TEST + "[  FAILED  ] 1 test, listed below:\n"
+                                             "[  FAILED  ] Shapes/A.B/Gpu_V2\n")["failed"], ["Shapes/A.B/Gpu_V2"])
+
+    def test_outcomes(self):
+        self.assertEqual(gpu_report.outcome_of("0", "", "tests"), "passed")
+        self.assertEqual(gpu_report.outcome_of("124", "", "tests"), "ran out of time")
+        self.assertEqual(gpu_report.outcome_of("139", "", "steps"), "crashed (signal 11)")
+        self.assertEqual(gpu_report.outcome_of("1", "Error: Device not supported", "sanitizer"), "not supported here")
+        self.assertEqual(gpu_report.outcome_of("1", "Error: Device not supported", "tests"), "failed (1)")
 
 
 class GpuTables(unittest.TestCase):
