@@ -1,16 +1,18 @@
 // Times one family of work on a CUDA device; each row is printed as a line of JSON as soon as it is measured.
 //
 //   gpu_bench step precision=float32 batch=64          a training step and its parts
-//   gpu_bench recurrence peer=cudnn-standard ...       Reel's recurrence and its way back, beside one algorithm of cuDNN;
+//   gpu_bench recurrence peer=cudnn-standard ...       Reel's recurrence and its way back, beside one algorithm of
+//   cuDNN;
 //                                                      peer=none: Reel's alone
-//   gpu_bench window precision=float32 batch=64        what the host does for a window of steps while the device computes
+//   gpu_bench window precision=float32 batch=64        what the host does for a window of steps while the device
+//   computes
 //
 // Others, with their defaults: hidden=128 steps=200 vocabulary=10000 embedding=128 rows=ragged|full samples=30
 // runs=100, of a graph at most; cache_mb=120, twice the cache of the largest GPU.
 //
-// The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that do
-// not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by sample.
-// A recurrence is timed only where it computes what the CPU does.
+// The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that
+// do not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by
+// sample. A recurrence is timed only where it computes what the CPU does.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -41,7 +43,8 @@ class Settings {
       const std::string text = argv[i];
       const std::size_t equals = text.find('=');
       const std::string name = text.substr(0, equals);
-      if (equals == std::string::npos || !values_.contains(name)) fail("'{}', expected NAME=VALUE as in batch=64", text);
+      if (equals == std::string::npos || !values_.contains(name))
+        fail("'{}', expected NAME=VALUE as in batch=64", text);
       values_[name] = text.substr(equals + 1);
     }
   }
@@ -49,7 +52,8 @@ class Settings {
   const std::string& text(const std::string& name) const { return values_.at(name); }
   std::int64_t number(const std::string& name) const {
     const std::string& value = text(name);
-    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos || value.size() > 9 || std::stoll(value) == 0) {
+    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos || value.size() > 9 ||
+        std::stoll(value) == 0) {
       fail("{}={}, expected a number from 1", name, value);
     }
     return std::stoll(value);
@@ -69,24 +73,27 @@ class Settings {
   bool ragged() const { return text("rows") == "ragged"; }
 
  private:
-  std::map<std::string, std::string> values_ = {
-      {"precision", "float32"}, {"batch", "64"},    {"hidden", "128"},  {"steps", "200"},  {"vocabulary", "10000"},
-      {"embedding", "128"},     {"rows", "ragged"}, {"samples", "30"}, {"peer", "none"},
-      {"cache_mb", "120"}, {"runs", "100"}};
+  std::map<std::string, std::string> values_ = {{"precision", "float32"}, {"batch", "64"},         {"hidden", "128"},
+                                                {"steps", "200"},         {"vocabulary", "10000"}, {"embedding", "128"},
+                                                {"rows", "ragged"},       {"samples", "30"},       {"peer", "none"},
+                                                {"cache_mb", "120"},      {"runs", "100"}};
 };
 
 /// One row of the results; `measured` is more JSON.
 void print_row(const Settings& settings, const std::string& what, const std::string& variant,
                const std::string& measured) {
   const Shape s = settings.shape();
-  fmt::print("{{\"what\":\"{}\",\"variant\":\"{}\",\"precision\":\"{}\",\"batch\":{},\"hidden\":{},\"steps\":{},\"rows\":\"{}\",{}}}\n",
-             what, variant, settings.text("precision"), s.batch, s.hidden, s.steps, settings.text("rows"), measured);
+  fmt::print(
+      "{{\"what\":\"{}\",\"variant\":\"{}\",\"precision\":\"{}\",\"batch\":{},\"hidden\":{},\"steps\":{},\"rows\":\"{}"
+      "\",{}}}\n",
+      what, variant, settings.text("precision"), s.batch, s.hidden, s.steps, settings.text("rows"), measured);
   std::fflush(stdout);
 }
 
 /// In one line, and without what JSON would have to escape.
 std::string plain(std::string text) {
-  std::ranges::replace_if(text, [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' '; }, ' ');
+  std::ranges::replace_if(
+      text, [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' '; }, ' ');
   return text;
 }
 
@@ -148,8 +155,7 @@ class Recurrence {
  public:
   Recurrence(const Settings& settings, reel::Recurrence whose, std::string variant)
       : variant_(std::move(variant)),
-        backend_(make_backend(
-            {.device = DeviceKind::kCuda, .precision = settings.precision(), .recurrence = whose})) {
+        backend_(make_backend({.device = DeviceKind::kCuda, .precision = settings.precision(), .recurrence = whose})) {
     check_accuracy(settings);
     copies_.emplace_back(*backend_, settings.shape(), settings.ragged());
     const std::int64_t runs = runs_of(settings, copies_[0].tokens()), bytes = copies_[0].recurrence_bytes();

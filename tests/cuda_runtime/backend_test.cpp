@@ -1,5 +1,7 @@
 // The CUDA backend and training on the stand-in: devices of every kind, memory that runs out, work that is left behind.
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "host/train/trainer.h"
 #include "kernels/make_backend.h"
@@ -17,6 +19,11 @@ using testing::HasSubstr;
 
 class RuntimeBackend : public RuntimeTest {
  protected:
+  /// Work that touches what it may not is seen when it runs, perhaps after the test.
+  void TearDown() override {
+    cudaDeviceSynchronize();
+    EXPECT_EQ(kernel_error(), "");
+  }
   static void use(const Options& options) {
     reset();
     set_options(options);
@@ -168,6 +175,19 @@ TEST_F(RuntimeBackend, AGraphMayChange) {
   EXPECT_EQ(values, std::vector<std::int32_t>(4, -1));
 }
 
+TEST_F(RuntimeBackend, MayGoWhileItsGraphRuns) {
+  auto backend = test::cuda_device().make();
+  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
+  for (int run = 0; run < 2; ++run) {
+    GraphCapture<float> graph(*backend, "clear");
+    backend->clear_index({.count = count.span(), .slot = slots.span()});
+    graph.launch();
+  }
+  const Violations violations;
+  backend.reset();
+  EXPECT_THAT(violations.found(), testing::IsEmpty());
+}
+
 TEST_F(RuntimeBackend, ReplaysAGraphAndSaysHowLongItTook) {
   const auto backend = test::cuda_device().make();
   Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
@@ -195,17 +215,34 @@ class RuntimeTraining : public RuntimeBackend {
 
   RuntimeTraining() { config_.model.vocabulary = data_.vocabulary.size(); }
 
-  /// Trains; the losses of all windows.
-  std::vector<double> train(const BackendOptions& options) {
+  /// Trains; the losses of all windows. With `dies_at`, the process ends when that many have been reported.
+  std::vector<double> train(const BackendOptions& options, std::size_t dies_at = 0, bool resume = false) {
     std::vector<double> losses;
     const auto backend = make_backend(options);
-    std::filesystem::remove_all(folder_ / "run");
-    Trainer trainer(*backend, config_, data_, RunFolder::create(folder_ / "run"),
-                    {.step = [&](const StepReport& report) { losses.push_back(report.loss); },
+    if (!resume) std::filesystem::remove_all(folder_ / "run");
+    const RunFolder run = resume ? RunFolder::open(folder_ / "run") : RunFolder::create(folder_ / "run");
+    if (!resume) folder_.write("run/config.toml", "");
+    Trainer trainer(*backend, config_, data_, run,
+                    {.step =
+                         [&](const StepReport& report) {
+                           losses.push_back(report.loss);
+                           if (losses.size() == dies_at) throw std::runtime_error("killed");
+                         },
                      .epoch = [](const std::string&) {},
                      .line = [](const std::string&) {}});
+    if (resume) trainer.resume();
     EXPECT_EQ(trainer.run(), Outcome::kFinished);
     return losses;
+  }
+  /// Steps and losses of metrics.jsonl.
+  std::vector<std::pair<int, double>> metrics() {
+    std::istringstream lines(contents(folder_ / "run" / "metrics.jsonl"));
+    std::vector<std::pair<int, double>> result;
+    for (std::string line; std::getline(lines, line);) {
+      const nlohmann::json values = nlohmann::json::parse(line);
+      result.emplace_back(values["step"], values["loss"]);
+    }
+    return result;
   }
 
   TemporaryFolder folder_;
@@ -224,6 +261,25 @@ TEST_F(RuntimeTraining, IsTheSameWheneverWorkRuns) {
         use({.seed = seed});
         const BackendOptions options{.device = DeviceKind::kCuda, .precision = precision, .graphs = graphs};
         EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs;
+      }
+    }
+  }
+}
+
+/// A checkpoint falls into a window while the one before is still read back; what it says is in metrics.jsonl once.
+TEST_F(RuntimeTraining, ThatDiesGoesOnFromItsCheckpoint) {
+  for (const bool graphs : {true, false}) {
+    const BackendOptions options{.device = DeviceKind::kCuda, .graphs = graphs};
+    config_.checkpoint_every = {};
+    train(options);
+    const auto expected = metrics();
+    for (const std::int64_t steps : {1, 2, 3, 5}) {
+      for (std::size_t reports = 1; reports <= 7; ++reports) {
+        SCOPED_TRACE(fmt::format("graphs {} checkpoint every {} steps, ended by report {}", graphs, steps, reports));
+        config_.checkpoint_every = {.steps = steps};
+        EXPECT_THROW(train(options, reports), std::runtime_error);
+        train(options, 0, true);
+        EXPECT_EQ(metrics(), expected);
       }
     }
   }

@@ -12,6 +12,15 @@ using RuntimeMemoryDeath = RuntimeMemory;
 TEST_F(RuntimeMemoryDeath, TheHostCannotTouchTheDevices) {
   float* const memory = make_device_memory();
   EXPECT_DEATH(memory[1] = 1, "the host touches .*: byte 4 of device memory, 32 bytes");
+  read(memory, make_stream());
+  EXPECT_DEATH(memory[1] = 1, "the host touches") << "nor after work has run";
+}
+
+TEST_F(RuntimeMemoryDeath, TheHostCannotTouchFreedPinnedMemory) {
+  float* const pinned = make_pinned_memory();
+  pinned[0] = 1;
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+  EXPECT_DEATH(pinned[0] = 1, "the host touches .*: byte 0 of pinned memory, 32 bytes, freed");
 }
 
 TEST_F(RuntimeMemory, FreshMemoryIsNotZero) {
