@@ -51,8 +51,10 @@ family() {
   [[ $seconds -le $longest ]] || seconds=$longest
   [[ $seconds -le $((deadline - SECONDS)) ]] || seconds=$((deadline - SECONDS))
   if [[ $seconds -gt 0 ]]; then
-    timeout -k "$grace" "$seconds" "$@" >"$work/$part.$name.out" 2>"$work/$part.$name.log" </dev/null
+    timeout -k "$grace" "$seconds" "$@" >"$work/$part.$name.out" 2>"$work/$part.$name.log" </dev/null &
+    wait $!
     code=$?
+    kill -KILL -- -$! 2>/dev/null  # whatever it left behind, which would hold the GPU: timeout leads a group of its own
   fi
   printf '%s\t%s\t%s\t%s\n' "$part" "$name" "$code" $((SECONDS - begin)) >>"$work/outcomes"
   printf '%s %s: %s, %s s\n' "$part" "$name" "$code" $((SECONDS - begin))

@@ -63,6 +63,13 @@ ROW = ('{"what":"training_step","variant":"reel","precision":"mixed","batch":64,
        '"us":[1.5],"kind":"eager"}')
 
 
+def read(path):
+    try:
+        return path.read_text(errors="replace").replace("\0", " ")
+    except OSError:  # it has ended
+        return ""
+
+
 class Rehearsal(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -101,6 +108,10 @@ class Rehearsal(unittest.TestCase):
         command = f'echo $$ >{number}; exec {self.root / "bench/gpu_check.sh"} {self.results} {" ".join(parts)}'
         return subprocess.run(["bash", "-c", command], env=environment, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, timeout=300).returncode
+
+    def tearDown(self):
+        left = [line for path in Path("/proc").glob("[0-9]*/cmdline") if str(self.root) in (line := read(path))]
+        self.assertEqual(left, [], "a hung process would hold the GPU while the next ones are measured")
 
     def result(self):
         """gpu_check.json, with the two others valid too."""

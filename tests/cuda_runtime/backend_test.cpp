@@ -273,8 +273,8 @@ TEST_F(RuntimeTraining, ThatDiesGoesOnFromItsCheckpoint) {
     config_.checkpoint_every = {};
     train(options);
     const auto expected = metrics();
-    for (const std::int64_t steps : {1, 2, 3, 5}) {
-      for (std::size_t reports = 1; reports <= 7; ++reports) {
+    for (const std::int64_t steps : {1, 3, 5}) {
+      for (const std::size_t reports : {1, 3, 6}) {
         SCOPED_TRACE(fmt::format("graphs {} checkpoint every {} steps, ended by report {}", graphs, steps, reports));
         config_.checkpoint_every = {.steps = steps};
         EXPECT_THROW(train(options, reports), std::runtime_error);
