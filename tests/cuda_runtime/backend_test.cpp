@@ -274,7 +274,7 @@ TEST_F(RuntimeTraining, ThatDiesGoesOnFromItsCheckpoint) {
     train(options);
     const auto expected = metrics();
     for (const std::int64_t steps : {1, 3, 5}) {
-      for (const std::size_t reports : {1, 3, 6}) {
+      for (const std::size_t reports : {1U, 3U, 6U}) {
         SCOPED_TRACE(fmt::format("graphs {} checkpoint every {} steps, ended by report {}", graphs, steps, reports));
         config_.checkpoint_every = {.steps = steps};
         EXPECT_THROW(train(options, reports), std::runtime_error);

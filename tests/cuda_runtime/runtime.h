@@ -2,7 +2,7 @@
 // emulator runs the kernels. What CUDA leaves undefined is found and reported here; what CUDA does late is done as late
 // as the order of a stream allows; what CUDA refuses is refused.
 //
-// Rules, each with a test in runtime_test.cpp:
+// Rules, each with a test in a file beside it:
 // - the last error is kept until somebody asks for it (cudaErrorNotReady too); a failed kernel's is never forgotten;
 // - copies, memsets and kernels run when something waits for them, and not before (with a seed: at random moments); the
 //   host's side of a copy is read and written then; an event answers "not ready" first;
