@@ -1,12 +1,7 @@
-// The CUDA backend and training on the stand-in: devices of every kind, memory that runs out, work that is left behind.
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
-#include "host/train/trainer.h"
+// The CUDA backend on the stand-in: devices of every kind, memory that runs out, work that is left behind.
 #include "kernels/make_backend.h"
 #include "kernels/range.h"
-#include "tests/cuda_runtime/fixture.h"
+#include "tests/cuda_runtime/backend_fixture.h"
 #include "tests/kernels/devices.h"
 #include "tests/kernels/problem.h"
 #include "tests/kernels/run_problem.h"
@@ -16,19 +11,6 @@ namespace reel::runtime {
 namespace {
 
 using testing::HasSubstr;
-
-class RuntimeBackend : public RuntimeTest {
- protected:
-  /// Work that touches what it may not is seen when it runs, perhaps after the test.
-  void TearDown() override {
-    cudaDeviceSynchronize();
-    EXPECT_EQ(kernel_error(), "");
-  }
-  static void use(const Options& options) {
-    reset();
-    set_options(options);
-  }
-};
 
 TEST_F(RuntimeBackend, FindsTheDeviceOrSaysWhyNot) {
   EXPECT_EQ(describe_cuda(), "emulator, compute capability 9.0, 16 GiB");
@@ -199,117 +181,6 @@ TEST_F(RuntimeBackend, ReplaysAGraphAndSaysHowLongItTook) {
     graph.launch();
   }
   EXPECT_GT(backend->replay_graph("clear", 3), 0);
-}
-
-class RuntimeTraining : public RuntimeBackend {
- protected:
-  static TrainConfig small_config() {
-    TrainConfig config;
-    config.preprocessing.maxlen = 12;
-    config.model = {.embedding = 4, .hidden = 6};
-    config.epochs = 2;
-    config.batch_size = 16;
-    config.log_every = 2;
-    return config;
-  }
-
-  RuntimeTraining() { config_.model.vocabulary = data_.vocabulary.size(); }
-
-  /// Trains; the losses of all windows. With `dies_at`, the process ends when that many have been reported.
-  std::vector<double> train(const BackendOptions& options, std::size_t dies_at = 0, bool resume = false) {
-    std::vector<double> losses;
-    const auto backend = make_backend(options);
-    if (!resume) std::filesystem::remove_all(folder_ / "run");
-    const RunFolder run = resume ? RunFolder::open(folder_ / "run") : RunFolder::create(folder_ / "run");
-    if (!resume) folder_.write("run/config.toml", "");
-    Trainer trainer(*backend, config_, data_, run,
-                    {.step =
-                         [&](const StepReport& report) {
-                           losses.push_back(report.loss);
-                           if (losses.size() == dies_at) throw std::runtime_error("killed");
-                         },
-                     .epoch = [](const std::string&) {},
-                     .line = [](const std::string&) {}});
-    if (resume) trainer.resume();
-    EXPECT_EQ(trainer.run(), Outcome::kFinished);
-    return losses;
-  }
-  /// Steps and losses of metrics.jsonl.
-  std::vector<std::pair<int, double>> metrics() {
-    std::istringstream lines(contents(folder_ / "run" / "metrics.jsonl"));
-    std::vector<std::pair<int, double>> result;
-    for (std::string line; std::getline(lines, line);) {
-      const nlohmann::json values = nlohmann::json::parse(line);
-      result.emplace_back(values["step"], values["loss"]);
-    }
-    return result;
-  }
-
-  TemporaryFolder folder_;
-  TrainConfig config_ = small_config();
-  TrainingData data_ = make_training_data(generate_corpus(100, 40), config_);
-};
-
-TEST_F(RuntimeTraining, IsTheSameWheneverWorkRuns) {
-  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
-    use({});
-    const std::vector<double> expected = train({.device = DeviceKind::kCuda, .precision = precision});
-    EXPECT_EQ(expected.size(), 8u) << "steps 2, 4, 6 and 7, twice";
-    for (std::uint64_t i = 0; i < (deep() ? 100u : 4u); ++i) {
-      const std::uint64_t seed = test_seed() * 1000 + i;
-      for (const bool graphs : {true, false}) {
-        use({.seed = seed});
-        const BackendOptions options{.device = DeviceKind::kCuda, .precision = precision, .graphs = graphs};
-        EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs;
-      }
-    }
-  }
-}
-
-/// A checkpoint falls into a window while the one before is still read back; what it says is in metrics.jsonl once.
-TEST_F(RuntimeTraining, ThatDiesGoesOnFromItsCheckpoint) {
-  for (const bool graphs : {true, false}) {
-    const BackendOptions options{.device = DeviceKind::kCuda, .graphs = graphs};
-    config_.checkpoint_every = {};
-    train(options);
-    const auto expected = metrics();
-    for (const std::int64_t steps : {1, 3, 5}) {
-      for (const std::size_t reports : {1U, 3U, 6U}) {
-        SCOPED_TRACE(fmt::format("graphs {} checkpoint every {} steps, ended by report {}", graphs, steps, reports));
-        config_.checkpoint_every = {.steps = steps};
-        EXPECT_THROW(train(options, reports), std::runtime_error);
-        train(options, 0, true);
-        EXPECT_EQ(metrics(), expected);
-      }
-    }
-  }
-}
-
-/// Each allocation in turn fails once, up to a run in which all succeed: one clear line, and nothing is left alive.
-TEST_F(RuntimeTraining, AnyAllocationMayFail) {
-  const BackendOptions kinds[] = {{.device = DeviceKind::kCuda},
-                                  {.device = DeviceKind::kCuda, .precision = Precision::kMixed, .graphs = false},
-                                  {.device = DeviceKind::kCuda, .recurrence = Recurrence::kCudnn}};
-  for (const BackendOptions& options : kinds) {
-    std::int64_t n = 1;
-    for (;; ++n) {
-      SCOPED_TRACE(n);
-      use({});
-      fail_allocation(n);
-      std::string message;
-      try {
-        train(options);
-      } catch (const Error& error) {
-        message = error.what();
-      }
-      EXPECT_THAT(alive(), testing::IsEmpty());
-      EXPECT_EQ(cudaGetLastError(), cudaSuccess);
-      if (!allocation_failed()) break;
-      EXPECT_THAT(message, testing::MatchesRegex("(CUDA|--recurrence cudnn): [^\n]+"));
-    }
-    fail_allocation(0);
-    EXPECT_GT(n, 40) << "allocations of a run";
-  }
 }
 
 }  // namespace

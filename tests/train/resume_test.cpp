@@ -1,0 +1,141 @@
+// Checkpoints, and training that goes on from them.
+#include <csignal>
+
+#include "tests/kernels/devices.h"
+#include "tests/train/trainer_fixture.h"
+
+namespace reel {
+namespace {
+
+TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
+  train(small_config(), "whole");
+  for (const std::int64_t step : {4, 7, 11}) {  // within an epoch, at its end, within the next
+    const std::string name = "stopped" + std::to_string(step);
+    TrainConfig config = small_config();
+    config.max_steps = step;
+    EXPECT_EQ(train(config, name), Outcome::kFinished);
+    const Json summary = Json::parse(contents(folder_ / name / "summary.json"));
+    EXPECT_EQ(summary["epoch_seconds"].size(), static_cast<std::size_t>(step + 6) / 7) << "epochs begun";
+    EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
+    expect_same_weights("whole", name);
+    EXPECT_EQ(metrics_of(name).back()["loss"], metrics_of("whole").back()["loss"]);
+  }
+}
+
+/// Ends at a report, as a process that is killed would; checkpoints fall within windows of three steps and on their
+/// ends.
+TEST_F(TrainerTest, ARunThatDiesGoesOnFromItsLastCheckpoint) {
+  train(small_config(), "whole");
+  for (const std::int64_t steps : {1, 2, 3, 4, 5}) {
+    for (int reports = 1; reports <= 6; ++reports) {
+      SCOPED_TRACE(fmt::format("a checkpoint every {} steps, ended by report {}", steps, reports));
+      TrainConfig config = small_config();
+      config.checkpoint_every = {.steps = steps};
+      int seen = 0;
+      on_step_ = [&] {
+        if (++seen == reports) throw std::runtime_error("killed");
+      };
+      std::filesystem::remove_all(folder_ / "run");
+      EXPECT_THROW(train(config, "run"), std::runtime_error);
+      on_step_ = {};
+      EXPECT_EQ(train(config, "run", true), Outcome::kFinished);
+      expect_same_weights("whole", "run");
+      EXPECT_EQ(without_times(metrics_of("run")), without_times(metrics_of("whole")));
+    }
+  }
+}
+
+TEST_F(TrainerTest, CheckpointsComeByTheClockToo) {
+  TrainConfig config = small_config();
+  config.checkpoint_every = {.minutes = 1e-9};
+  on_step_ = [] { throw std::runtime_error("killed"); };
+  EXPECT_THROW(train(config, "run"), std::runtime_error);
+  EXPECT_GT(Json::parse(state_of("run").values.at("cursor"))["step"], 0);
+  config.checkpoint_every = {.minutes = 60};
+  EXPECT_THROW(train(config, "none"), std::runtime_error);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none" / "last" / "state.safetensors"));
+}
+
+TEST_F(TrainerTest, AShorterLogEveryResumesToo) {
+  TrainConfig config = small_config();
+  config.log_every = 6;
+  train(config, "whole");
+  config.checkpoint_every = {.steps = 4};
+  on_step_ = [] { throw std::runtime_error("killed"); };
+  EXPECT_THROW(train(config, "run"), std::runtime_error);
+  on_step_ = {};
+  config.log_every = 2;
+  EXPECT_EQ(train(config, "run", true), Outcome::kFinished);
+  expect_same_weights("whole", "run");
+  EXPECT_EQ(metrics_of("run")[0]["step"], 4);
+}
+
+TEST_F(TrainerTest, ASignalSavesAndResumes) {
+  train(small_config(), "whole");
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string name = "signal" + std::to_string(signal);
+    on_step_ = [&] { std::raise(signal); };
+    EXPECT_EQ(train(small_config(), name), Outcome::kInterrupted);
+    on_step_ = {};
+    EXPECT_LT(Json::parse(state_of(name).values.at("cursor"))["step"], 14);
+    EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
+    expect_same_weights("whole", name);
+    EXPECT_EQ(without_times(metrics_of(name)), without_times(metrics_of("whole")));
+  }
+}
+
+TEST_F(TrainerTest, OptimizersWithOneStateResumeToo) {
+  TrainConfig config = small_config();
+  config.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.1, .momentum = 0.9};
+  config.validation_split = 0.2;
+  train(config, "whole");
+  TrainConfig stopped = config;
+  stopped.max_steps = 4;
+  train(stopped, "stopped");
+  train(config, "stopped", true);
+  expect_same_weights("whole", "stopped");
+}
+
+TEST_F(TrainerTest, ResumeRefusesOtherDataAndOtherModels) {
+  TrainConfig config = small_config();
+  config.max_steps = 2;
+  train(config, "run");
+  config.model.hidden = 9;
+  expect_error([&] { train(config, "run", true); }, {"state.safetensors: parameters has", "expected"});
+  TrainingState state = state_of("run");
+  Json cursor = Json::parse(state.values["cursor"]);
+  cursor["data_checksum"] = "sha256:other";
+  state.values = {{"cursor", cursor.dump()}};
+  save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
+  expect_error([&] { train(small_config(), "run", true); }, {"trained on data with checksum sha256:other"});
+  expect_error([&] { train(small_config(), "none", true); }, {"none: nothing to resume: no ", "config.toml"});
+  expect_error([&] { train(small_config(), "run"); }, {"run: holds a run already; --resume"});
+}
+
+class TrainerDevices : public TrainerTest, public testing::WithParamInterface<test::TestDevice> {};
+
+TEST_P(TrainerDevices, ACheckpointOfOneDeviceResumesOnAnother) {
+  REEL_REQUIRE_DEVICE(GetParam());
+  train(small_config(), "whole");
+  TrainConfig part = small_config();
+  part.max_steps = 4;
+  auto here = std::move(backend_), there = GetParam().make();
+  const auto resumed = [&](const std::string& name, auto& first, auto& second) {
+    backend_ = std::move(first);
+    EXPECT_EQ(train(part, name), Outcome::kFinished);
+    first = std::move(backend_);
+    backend_ = std::move(second);
+    EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
+    second = std::move(backend_);
+    return metrics_of(name).back()["loss"].get<double>();
+  };
+  const double expected = metrics_of("whole").back()["loss"];
+  EXPECT_NEAR(resumed("there_first", there, here), expected, 10 * GetParam().tolerances.gradient * expected);
+  EXPECT_NEAR(resumed("here_first", here, there), expected, 10 * GetParam().tolerances.gradient * expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, TrainerDevices, testing::ValuesIn(test::all_devices()),
+                         [](const auto& tested) { return tested.param.name; });
+
+}  // namespace
+}  // namespace reel
