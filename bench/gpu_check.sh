@@ -26,6 +26,10 @@ case ${1:-} in
   '') echo "gpu_check.sh: expected first, second, third or parts" >&2; exit 99 ;;
   *) parts=("$@") ;;
 esac
+for part in "${parts[@]}"; do
+  [[ " facts tests steps training recurrence peers sanitizer ncu sass grid " == *" $part "* ]] ||
+    { echo "gpu_check.sh: '$part', expected first, second, third or parts" >&2; exit 99; }
+done
 end=$((SECONDS + 60 * minutes - 10))  # the last report needs a few seconds too
 # At most, and from SIGTERM to SIGKILL; a rehearsal has no time to wait.
 longest=${REEL_CHECK_FAMILY_SECONDS:-600} grace=${REEL_CHECK_GRACE_SECONDS:-5}
@@ -37,10 +41,14 @@ budget() { case $1 in facts) echo 90 ;; tests) echo 150 ;; steps) echo 110 ;; re
 wheels=$(timeout -k 1 20 python3 -c '
 import glob, os, sys
 print(":".join(path for folder in sys.path for path in sorted(glob.glob(os.path.join(folder, "nvidia", "*", "lib")))))' 2>/dev/null)
-export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64${wheels:+:$wheels}
+# Those of PyTorch first: it refuses a cuDNN of another version.
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${wheels:+$wheels:}/usr/local/cuda/lib64
 export REEL_TEST_FILES=$bundle/tests REEL_PROGRAM=$bundle/bin/reel PYTHONUNBUFFERED=1
+rm -f "$results"/.gpu_check*  # of a report that was killed
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+group=  # of processes, that of the family that runs
+trap '[[ -z $group ]] || kill -KILL -- "-$group" 2>/dev/null; exit 143' TERM INT HUP
 
 report() { timeout -k 5 60 python3 "$bundle/bench/gpu_report.py" "$results" "$work" "$bundle/COMMIT"; }
 
@@ -52,13 +60,15 @@ family() {
   [[ $seconds -le $((deadline - SECONDS)) ]] || seconds=$((deadline - SECONDS))
   if [[ $seconds -gt 0 ]]; then
     timeout -k "$grace" "$seconds" "$@" >"$work/$part.$name.out" 2>"$work/$part.$name.log" </dev/null &
-    wait $!
+    group=$!  # timeout leads a group of its own
+    wait "$group"
     code=$?
-    kill -KILL -- -$! 2>/dev/null  # whatever it left behind, which would hold the GPU: timeout leads a group of its own
+    kill -KILL -- "-$group" 2>/dev/null  # whatever it left behind, which would hold the GPU
+    group=
   fi
   printf '%s\t%s\t%s\t%s\n' "$part" "$name" "$code" $((SECONDS - begin)) >>"$work/outcomes"
   printf '%s %s: %s, %s s\n' "$part" "$name" "$code" $((SECONDS - begin))
-  report
+  [[ $code == skipped ]] || report
 }
 
 facts() {
@@ -179,6 +189,7 @@ for part in "${parts[@]}"; do
   deadline=$((SECONDS + $(budget "$part")))
   [[ $deadline -le $end ]] || deadline=$end
   "$part"
+  report
 done
 cat "$results/gpu_check.md"
 failures=$(python3 -c '

@@ -7,18 +7,28 @@ WORK/outcomes has a line for each family that has ended: part, name, exit code o
 printed, PART.NAME.log what else it said. Makes RESULTS/gpu_check.json, gpu_check.md and gpu_check_logs.tar.gz anew; parts that
 RESULTS/gpu_check.json has already, and that do not run now, stay in it.
 """
+import io
 import json
 import os
 import re
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import gpu_tables
 
-NOT_SUPPORTED = re.compile(r"not supported|ERR_NVGPUCTRPERM|refuses its counters|Failed to initialize the profiler|"
-                           r"found no ncu|No module named|command not found|failed to run command", re.IGNORECASE)
+# What tools say that a machine does not support, by part.
+MISSING = r"command not found|failed to run command"
+NOT_SUPPORTED = {
+    "facts": MISSING,
+    "peers": r"No module named|" + MISSING,
+    "sanitizer": r"^(?:=+ *)?Error: .*not supported|" + MISSING,
+    "ncu": r"ERR_NVGPUCTRPERM|refuses its counters|Failed to initialize the profiler|found no ncu|not supported on|" + MISSING,
+    "sass": MISSING,
+}
+SANITIZER_FOUND = 9  # its exit code for errors in the program
 KEPT_LINES = 40  # of what a family said
 
 
@@ -103,7 +113,8 @@ def outcome_of(code, log, part):
     code = int(code)
     if code == 0:
         return "passed"
-    if part in ("sanitizer", "ncu", "sass", "facts", "peers") and (code in (126, 127) or NOT_SUPPORTED.search(log)):
+    found = part == "sanitizer" and code == SANITIZER_FOUND
+    if part in NOT_SUPPORTED and not found and (code in (126, 127) or re.search(NOT_SUPPORTED[part], log, re.M | re.I)):
         return "not supported here"
     if code in (124, 137):
         return "ran out of time"
@@ -133,15 +144,21 @@ def family(part, name, code, seconds, work):
     return result
 
 
+def outcome_of_all(outcomes):
+    """A part has passed if some of its families have, and the others had no chance to."""
+    no_chance = ("not supported here", "no time left")
+    if outcomes - {"passed", *no_chance}:
+        return "failed"
+    return "passed" if "passed" in outcomes else next(o for o in no_chance if o in outcomes)
+
+
 def collect(base, work, commit):
     parts = {}
     for line in read(work / "outcomes").splitlines():
         part, name, code, seconds = line.split("\t")
         parts.setdefault(part, {"families": {}})["families"][name] = family(part, name, code, seconds, work)
     for part in parts.values():
-        outcomes = [entry["outcome"] for entry in part["families"].values()]
-        fine = ("passed", "not supported here", "no time left")
-        part["outcome"] = "passed" if all(o in fine for o in outcomes) else "failed"
+        part["outcome"] = outcome_of_all({entry["outcome"] for entry in part["families"].values()})
         part["seconds"] = sum(entry["seconds"] for entry in part["families"].values())
         part["commit"] = commit
     kept = base.get("parts") if isinstance(base, dict) else None
@@ -163,10 +180,31 @@ def replace(path, write):
         raise
 
 
-def pack(file, logs):
+def part_of(name):
+    """Of a log: training.float32-1.out, ncu-mixed.ncu-rep."""
+    return re.match("[a-z]*", name).group()
+
+
+def pack(file, before, work, parts):
+    """The logs of this call, and those that `before` has of parts that do not run now."""
+    now = sorted(path for path in work.iterdir() if path.suffix in (".out", ".log", ".ncu-rep"))
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for log in logs:
+        for name, text in before.items():
+            if part_of(name) not in parts:
+                member = tarfile.TarInfo(f"gpu_check/{name}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+        for log in now:
             archive.add(log, arcname=f"gpu_check/{log.name}")
+
+
+def unpack(path):
+    """The logs in an archive, by name; none of one that is damaged."""
+    try:
+        with tarfile.open(path) as archive:
+            return {Path(member.name).name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    except (OSError, tarfile.TarError, EOFError, zlib.error):
+        return {}
 
 
 def main():
@@ -183,8 +221,9 @@ def main():
     except Exception as error:  # the results are there all the same
         tables = f"No tables: {error!r}\n"
     replace(results / "gpu_check.md", lambda file: file.write(tables.encode()))
-    logs = sorted(path for path in work.iterdir() if path.suffix in (".out", ".log", ".ncu-rep") or path.name == "outcomes")
-    replace(results / "gpu_check_logs.tar.gz", lambda file: pack(file, logs))
+    running = {line.split("\t")[0] for line in read(work / "outcomes").splitlines()}
+    before = unpack(results / "gpu_check_logs.tar.gz")
+    replace(results / "gpu_check_logs.tar.gz", lambda file: pack(file, before, work, running))
 
 
 if __name__ == "__main__":

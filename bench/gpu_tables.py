@@ -160,8 +160,9 @@ def sections(result):
 
 
 def device(result):
+    """Name and driver, of what nvidia-smi printed as CSV."""
     lines = families(result, "facts").get("gpu", {}).get("text", [])
-    return lines[-1] if lines else "an unknown device"
+    return ", driver ".join(field.strip() for field in lines[-1].split(",")[:2]) if lines else "an unknown device"
 
 
 def report(result):

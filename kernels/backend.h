@@ -77,7 +77,7 @@ class Backend {
 
   /// A named range of a profile (NVTX) and of timings(); see range.h.
   virtual void begin_range(const char* name) = 0;
-  virtual void end_range() = 0;
+  virtual void end_range() noexcept = 0;
   /// All ranges so far, each before those inside it; empty unless the backend was made with BackendOptions::timings.
   virtual std::vector<RangeTiming> timings() = 0;
   /// From now on, or no longer, a profiler records (cudaProfilerStart, cudaProfilerStop).

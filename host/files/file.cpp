@@ -40,7 +40,7 @@ class Descriptor {
   std::size_t size_ = 0;
 };
 
-constexpr std::string_view kTemporarySuffix = ".XXXXXX";  // of which mkostemp makes a new name
+constexpr std::string_view kTemporaryMark = ".tmp-", kTemporaryName = "XXXXXX";  // of which mkostemp makes a new one
 
 /// Makes a rename in `folder` survive a power cut. Some file systems cannot sync a folder; that is not an error.
 void sync_folder(const fs::path& folder) {
@@ -98,7 +98,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  std::string name = path_.string().append(kTemporarySuffix);
+  std::string name = path_.string().append(kTemporaryMark).append(kTemporaryName);
   descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor_ < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
   temporary_ = name;
@@ -133,12 +133,12 @@ void AtomicFile::commit() {
 
 void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
   std::error_code error;
-  const std::string prefix = path.filename().string() + ".";
-  const std::size_t length = path.filename().string().size() + kTemporarySuffix.size();
+  const std::string prefix = path.filename().string().append(kTemporaryMark);
   for (fs::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".", error), end;
        !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.size() == length && name.starts_with(prefix)) fs::remove(entry->path(), error);
+    const bool temporary = name.size() == prefix.size() + kTemporaryName.size() && name.starts_with(prefix);
+    if (temporary && entry->is_regular_file(error)) fs::remove(entry->path(), error);
   }
 }
 

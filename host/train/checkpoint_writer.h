@@ -1,8 +1,10 @@
 // Writes checkpoints beside the training.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <future>
+#include <utility>
 
 #include "host/model/checkpoint.h"
 
@@ -16,7 +18,8 @@ class CheckpointWriter {
   /// Returns at once, unless the state before is still being written.
   void start(TrainingState state) {
     finish();
-    writing_ = std::async(std::launch::async, [this, state = std::move(state)] { save_training_state(path_, state); });
+    writing_ =
+        std::async(std::launch::async, [path = path_, state = std::move(state)] { save_training_state(path, state); });
   }
   /// Waits until the file is written.
   void finish() {

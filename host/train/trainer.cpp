@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -98,13 +99,23 @@ void Trainer::shuffle() {
   backend_.upload(std::span<const std::int32_t>(order_), device_order_.span());
 }
 
+std::int64_t Trainer::steps_until_mark() const {
+  std::int64_t until = std::numeric_limits<std::int64_t>::max();
+  if (config_.profile_steps == 0) return until;
+  for (const std::int64_t mark : {kStepsBeforeProfile, kStepsBeforeProfile + config_.profile_steps}) {
+    if (mark > steps_here_) until = std::min(until, mark - steps_here_);
+  }
+  return until;
+}
+
 std::int64_t Trainer::steps_until_report() const {
   const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
   const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - step_ % every : end;
-  return std::min({measured_.room(), to_checkpoint, end - step_});
+  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - step_});
 }
 
 void Trainer::steps(std::int64_t count) {
+  mark_profile();                                               // not within a graph: that runs later
   const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
   GraphCapture<float> graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();
@@ -118,7 +129,6 @@ void Trainer::mark_profile() {
 }
 
 void Trainer::step() {
-  mark_profile();
   if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
   const auto place = static_cast<std::size_t>(first);

@@ -59,6 +59,7 @@ class Trainer {
   void shuffle();
   void step();
   void mark_profile();
+  std::int64_t steps_until_mark() const;
   /// As one graph.
   void steps(std::int64_t count);
   std::int64_t steps_until_report() const;

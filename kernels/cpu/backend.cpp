@@ -60,7 +60,7 @@ class CpuBackend final : public Backend<Real> {
     timings_.begin(name);
     begins_.push_back(Clock::now());
   }
-  void end_range() override {
+  void end_range() noexcept override {
     if (!timed_) return;
     timings_.add(timings_.end(), std::chrono::duration<double>(Clock::now() - begins_.back()).count());
     begins_.pop_back();

@@ -1,6 +1,7 @@
 // The contract in kernels/operations.h, by the operations beside.
 #include "kernels/make_backend.h"
 
+#include <exception>
 #include <set>
 #include <utility>
 
@@ -34,17 +35,24 @@ class CudaBackend final : public Backend<float> {
   void synchronize() override { context_.platform.synchronize(); }
 
   void begin_range(const char* name) override {
+    if (timed_) {
+      if (range_error_ || ended_.size() >= kMostUnread) read_timings();
+      Platform::Moment now = context_.platform.mark();
+      open_.push_back({timings_.begin(name), std::move(now), nullptr});
+    }
     Platform::begin_range(name);
-    if (timed_) open_.push_back({timings_.begin(name), context_.platform.mark(), nullptr});
   }
-  void end_range() override {
+  void end_range() noexcept override {
     Platform::end_range();
     if (!timed_) return;
-    open_.back().end = context_.platform.mark();
     timings_.end();
-    ended_.push_back(std::move(open_.back()));
+    try {
+      open_.back().end = context_.platform.mark();
+      ended_.push_back(std::move(open_.back()));
+    } catch (...) {
+      if (!range_error_) range_error_ = std::current_exception();
+    }
     open_.pop_back();
-    if (ended_.size() == kMostUnread) read_timings();
   }
   std::vector<RangeTiming> timings() override {
     read_timings();
@@ -55,8 +63,9 @@ class CudaBackend final : public Backend<float> {
   void begin_graph(const std::string& name) override {
     graph_name_ = name;
     // Eagerly at first: kernels are loaded and scratch memory is taken then.
-    capturing_ = graphs_ && !seen_.insert(name).second;
-    if (capturing_) context_.platform.begin_capture();
+    if (!graphs_ || seen_.insert(name).second) return;
+    context_.platform.begin_capture();
+    capturing_ = true;
   }
   void end_graph() override {
     if (std::exchange(capturing_, false)) context_.platform.end_capture(graph_name_);
@@ -134,6 +143,7 @@ class CudaBackend final : public Backend<float> {
   };
 
   void read_timings() {
+    if (range_error_) std::rethrow_exception(std::exchange(range_error_, nullptr));
     for (const TimedRange& range : ended_) {
       timings_.add(range.number, Platform::seconds_between(range.begin, range.end));
     }
@@ -143,6 +153,7 @@ class CudaBackend final : public Backend<float> {
   CudaContext context_;
   bool graphs_, timed_;
   RangeTimings timings_;
+  std::exception_ptr range_error_;  // a range ends in a destructor: thrown when the next one begins
   std::vector<TimedRange> open_, ended_;
   bool capturing_ = false;
   std::string graph_name_;

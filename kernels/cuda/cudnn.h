@@ -1,5 +1,4 @@
-// cuDNN's recurrent layer, as far as --recurrence cudnn needs it. cudnn.cpp loads cuDNN when one is made;
-// tests/emulator/cudnn.cpp computes the same in plain loops.
+// cuDNN's recurrent layer, as far as --recurrence cudnn needs it. cuDNN is loaded when one is made.
 #pragma once
 
 #include <cstdint>

@@ -150,8 +150,9 @@ void* try_to_allocate(std::size_t size) {
     static_cast<void>(cudaGetLastError());
     std::size_t free = 0, total = 0;
     check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw Error("CUDA: out of memory: " + std::to_string(size >> 20) + " MiB asked for, " + std::to_string(free >> 20) +
-                " of " + std::to_string(total >> 20) + " MiB free; try a smaller --batch-size");
+    throw Error("CUDA: out of memory: " + std::to_string((size + (1 << 20) - 1) >> 20) + " MiB asked for, " +
+                std::to_string(free >> 20) + " of " + std::to_string(total >> 20) +
+                " MiB free; try a smaller --batch-size");
   }
   check_cuda(status, "cudaMalloc");
   return memory;

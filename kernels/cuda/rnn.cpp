@@ -11,7 +11,7 @@ enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
 
 /// An estimate, nothing has been timed (README.md): a step of rnn_cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
-/// wins by half with one tile, which is 256 rows on 132 multiprocessors, and by a third with two.
+/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two.
 bool cluster_pays(const CudaContext& context, const Shape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;

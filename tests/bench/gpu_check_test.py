@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import textwrap
+import time
 import unittest
 from pathlib import Path
 
@@ -99,26 +100,35 @@ class Rehearsal(unittest.TestCase):
 
     def check(self, parts, fault="", where=()):
         """Runs gpu_check.sh; its exit code."""
+        return self.start(parts, fault, where).wait(timeout=300)
+
+    def start(self, parts, fault="", where=(), seconds=3):
         number = self.results / "pid"
         environment = os.environ | {
             "PATH": f"{self.root / 'path'}:{os.environ['PATH']}", "PYTHONPATH": str(self.root / "site"), "ROW": ROW,
             "PYTHONDONTWRITEBYTECODE": "1", "REHEARSAL": fault, "REHEARSAL_WHERE": "\n".join(where),
-            "REHEARSAL_CHECK": str(number), "REEL_CHECK_FAMILY_SECONDS": "3" if fault == "hang" else "60",
+            "REHEARSAL_CHECK": str(number), "REEL_CHECK_FAMILY_SECONDS": str(seconds) if fault == "hang" else "60",
             "REEL_CHECK_GRACE_SECONDS": "1"}
         command = f'echo $$ >{number}; exec {self.root / "bench/gpu_check.sh"} {self.results} {" ".join(parts)}'
-        return subprocess.run(["bash", "-c", command], env=environment, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, timeout=300).returncode
+        return subprocess.Popen(["bash", "-c", command], env=environment, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def processes(self):
+        return [line for path in Path("/proc").glob("[0-9]*/cmdline") if str(self.root) in (line := read(path))]
 
     def tearDown(self):
-        left = [line for path in Path("/proc").glob("[0-9]*/cmdline") if str(self.root) in (line := read(path))]
-        self.assertEqual(left, [], "a hung process would hold the GPU while the next ones are measured")
+        self.assertEqual(self.processes(), [], "a hung process would hold the GPU while the next ones are measured")
 
     def result(self):
         """gpu_check.json, with the two others valid too."""
         self.assertIn("gpu_check.sh at commit 0123456789abcdef", (self.results / "gpu_check.md").read_text())
+        parts = json.loads((self.results / "gpu_check.json").read_text())["parts"]
         with tarfile.open(self.results / "gpu_check_logs.tar.gz") as archive:
-            self.assertIn("gpu_check/outcomes", [*archive.getnames(), "gpu_check/outcomes"])
-        return json.loads((self.results / "gpu_check.json").read_text())["parts"]
+            logs = archive.getnames()
+        ran = [f"{part}.{name}" for part, entry in parts.items() for name, family in entry["families"].items()
+               if family["outcome"] != "no time left"]
+        self.assertLessEqual({f"gpu_check/{name}.{kind}" for name in ran for kind in ("out", "log")}, set(logs))
+        return parts
 
     def assert_others_passed(self, parts):
         self.assertEqual(sorted(parts), sorted(PARTS))
@@ -141,6 +151,27 @@ class Rehearsal(unittest.TestCase):
         libraries = next(line for line in parts["facts"]["families"]["reel"]["text"] if line.startswith("LIBRARIES"))
         for package in ("cu13", "cudnn", "nvjitlink"):
             self.assertIn(str(self.root / "site/nvidia" / package / "lib"), libraries)
+
+    def test_each_call_keeps_what_the_others_found(self):
+        for call in ("first", "second", "third"):
+            self.assertEqual(self.check([call]), 0)
+        self.assert_others_passed(self.result())
+
+    def test_a_part_that_is_none_is_refused(self):
+        self.assertEqual(self.check(["facts", "trainigs"]), 99)
+
+    def test_ended_while_a_family_hangs_it_ends_that_too(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number=number):
+                self.setUp()
+                # In the foreground, as in a terminal: a process of the background ignores SIGINT.
+                process = self.start(["facts", "steps"], "hang", [FAULTY["steps"][1]], seconds=60)
+                while not any("precision=mixed batch=64" in line for line in self.processes()):
+                    time.sleep(0.05)
+                process.send_signal(number)
+                self.assertEqual(process.wait(timeout=20), 143)
+                self.assertEqual(self.result()["facts"]["outcome"], "passed")
+                self.tearDown()
 
     def test_a_family_that_hangs_costs_itself_alone(self):
         self.assertEqual(self.check(PARTS, "hang", [where for _, where in FAULTY.values()]), len(PARTS))
@@ -188,7 +219,7 @@ class Rehearsal(unittest.TestCase):
                     self.assertEqual(len(parts.get(part, {"families": {}})["families"]), first)
 
     def test_what_a_machine_does_not_support_is_an_outcome(self):
-        tools = {"compute-sanitizer": "echo 'Error: Device not supported' >&2; exit 1",
+        tools = {"compute-sanitizer": "echo '========= Error: Device not supported.' >&2; exit 1",
                  "cuobjdump": "exit 127"}
         try:
             for name, text in tools.items():
@@ -196,11 +227,17 @@ class Rehearsal(unittest.TestCase):
             (self.root / "bench/profile.sh").write_text(
                 "#!/bin/sh\necho 'profile.sh: the driver refuses its counters (ERR_NVGPUCTRPERM)' >&2; exit 1\n")
             self.assertEqual(self.check(["sanitizer", "ncu", "sass"]), 0)
+            parts = self.result()
+            # A race is none the less one because something else is not supported.
+            (self.root / "path/compute-sanitizer").write_text("#!/bin/sh\necho '========= Error: x not supported' >&2; exit 9\n")
+            self.assertEqual(self.check(["sanitizer"]), 1)
+            self.assertEqual(self.result()["sanitizer"]["outcome"], "failed")
         finally:
             for path in (*(self.root / "path" / name for name in tools), self.root / "bench/profile.sh"):
                 path.write_text(STAND_IN)
-        for part, result in self.result().items():
+        for part, result in parts.items():
             self.assertEqual({f["outcome"] for f in result["families"].values()}, {"not supported here"}, part)
+            self.assertEqual(result["outcome"], "not supported here", part)
 
     def test_a_damaged_result_of_before_is_replaced(self):
         (self.results / "gpu_check.json").write_text('{"parts": {"fac')

@@ -52,8 +52,7 @@ class KilledRun : public Program {
       run.metrics.push_back(values.dump());
     }
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / name)) {
-      EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::ContainsRegex("\\.[A-Za-z0-9]{6}$")))
-          << "a temporary file";
+      EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::HasSubstr(".tmp-"))) << "a temporary file";
     }
     return run;
   }

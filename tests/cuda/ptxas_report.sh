@@ -11,27 +11,39 @@ table=$here/kernel_resources.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# report FILE ARCH: lines "symbol registers shared local_bytes name". The symbol is what follows the anonymous namespace in the
-# mangled name, which all compilers mangle alike.
+# A kernel's symbol: what follows the anonymous namespace in the mangled name, which all compilers mangle alike.
+symbol='function symbol(mangled) {
+  mangled = substr(mangled, length("_ZN4reel4cuda") + 1)
+  match(mangled, /^[0-9]+/)
+  return substr(mangled, RLENGTH + 1 + substr(mangled, 1, RLENGTH))
+}'
+
+# bounds FILE: lines "symbol threads" of the kernels that have __launch_bounds__.
+bounds() {
+  nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -I"$root/kernels/cuda/language" -arch=compute_90 -ptx \
+    -o "$work/ptx" "$1"
+  awk "$symbol"'
+    /\.entry/ { sub(/\(.*/, ""); mangled = $NF }
+    /^\.maxntid/ { sub(/,.*/, ""); print symbol(mangled) "\t" $2 }' "$work/ptx"
+}
+
+# report FILE ARCH: lines "symbol registers shared local_bytes name".
 report() {
   nvcc -std=c++20 --expt-relaxed-constexpr -fmad=false -I"$root" -I"$root/kernels/cuda/language" -arch="sm_$2" -cubin \
     -Xptxas -v -o "$work/$2.cubin" "$1" >"$work/$2.log" 2>&1 || { cat "$work/$2.log" >&2; return 1; }
-  awk '
-    /Compiling entry function/ {
-      match($0, /\047[^\047]*\047/); mangled = substr($0, RSTART + 1, RLENGTH - 2)
-      rest = substr(mangled, length("_ZN4reel4cuda") + 1)
-      match(rest, /^[0-9]+/); symbol = substr(rest, RLENGTH + 1 + substr(rest, 1, RLENGTH))
-    }
+  awk "$symbol"'
+    /Compiling entry function/ { match($0, /\047[^\047]*\047/); mangled = substr($0, RSTART + 1, RLENGTH - 2) }
     /bytes stack frame/ { local = $1 + $5 + $9 }
     /Used [0-9]+ registers/ {
+      name = symbol(mangled)
       shared = 0
       if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART, RLENGTH) + 0
-      match($0, /Used [0-9]+/); print symbol "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local "\t" mangled
+      match($0, /Used [0-9]+/); print name "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local "\t" mangled
     }' "$work/$2.log" | c++filt | sed -E 's/\(anonymous namespace\)::|reel::cuda::|reel::|void //g; s/\([A-Za-z]*Args\)$//'
 }
 
 failures=0
-printf '# symbol, registers, bytes of static shared memory, name; sm_90, nvcc %s\n' \
+printf '# symbol, registers, bytes of static shared memory, most threads, name; sm_90, nvcc %s\n' \
   "$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')" >"$work/table"
 architectures=(80 86 89 90 100 120)
 if [[ ${1:-} == --write ]]; then architectures=(90); fi
@@ -39,7 +51,11 @@ for file in "$root"/kernels/cuda/*.cu; do
   [[ $(basename "$file") == cub.cu ]] && continue  # CUB has kernels of its own
   for architecture in "${architectures[@]}"; do
     report "$file" "$architecture" >"$work/kernels"
-    if [[ $architecture == 90 ]]; then sort "$work/kernels" | cut -f1,2,3,5 >>"$work/table"; fi
+    if [[ $architecture == 90 ]]; then
+      bounds "$file" >"$work/bounds"
+      awk -F'\t' -v OFS='\t' 'FILENAME == ARGV[1] { most[$1] = $2; next } { print $1, $2, $3, ($1 in most ? most[$1] : 1024), $5 }' \
+        "$work/bounds" "$work/kernels" | sort >>"$work/table"
+    fi
     while IFS=$'\t' read -r _ _ _ local_bytes name; do
       if [[ $local_bytes -gt 0 ]]; then
         echo "${file##*/}: $name: sm_$architecture: $local_bytes bytes spilled or in local memory, expected 0" >&2

@@ -1,4 +1,6 @@
 // The CUDA backend on the stand-in: devices of every kind, memory that runs out, work that is left behind.
+#include "kernels/cuda/cub.h"
+#include "kernels/cuda/platform.h"
 #include "kernels/make_backend.h"
 #include "kernels/range.h"
 #include "tests/cuda_runtime/backend_fixture.h"
@@ -155,6 +157,24 @@ TEST_F(RuntimeBackend, AGraphMayChange) {
   std::vector<std::int32_t> values(4);
   backend->download(std::as_const(slots).span(), std::span(values));
   EXPECT_EQ(values, std::vector<std::int32_t>(4, -1));
+}
+
+/// CUB's memory grows; a graph that has been built keeps what it was given.
+TEST_F(RuntimeBackend, AGraphKeepsScratchMemoryThatWasOutgrown) {
+  cuda::Platform platform;
+  constexpr std::int64_t kFew = 8, kMany = 5000;
+  const cuda::DeviceMemory values(kMany * sizeof(std::int32_t)), sums(kMany * sizeof(std::int32_t));
+  platform.clear(values.data(), values.size());
+  const auto sum = [&](std::int64_t count) {
+    platform.inclusive_sum(
+        {static_cast<const std::int32_t*>(values.data()), static_cast<std::int32_t*>(sums.data()), count});
+  };
+  sum(kFew);
+  platform.begin_capture();
+  sum(kFew);
+  platform.end_capture("few");
+  sum(kMany);
+  EXPECT_GT(platform.replay("few", 2), 0);
 }
 
 TEST_F(RuntimeBackend, MayGoWhileItsGraphRuns) {

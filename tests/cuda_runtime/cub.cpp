@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <numeric>
 #include <vector>
 
@@ -11,18 +12,20 @@
 namespace reel::cuda {
 namespace {
 
-constexpr std::size_t kMemory = 1000;  // more than nothing, less than anything
-
-/// Fills the memory that it was given with NaN, as work that uses it would.
+/// Asks for memory by the count, and fills it with NaN, as work that uses it would. `arrays` are of the device.
 template <class Algorithm>
-cudaError_t run(void* memory, std::size_t& bytes, cudaStream_t stream, const char* name, const Algorithm& algorithm) {
+cudaError_t run(void* memory, std::size_t& bytes, std::int64_t count, std::initializer_list<const void*> arrays,
+                cudaStream_t stream, const char* name, const Algorithm& algorithm) {
+  const std::size_t array = sizeof(std::int32_t) * static_cast<std::size_t>(count), needed = 1000 + array;
   if (memory == nullptr) {
-    bytes = kMemory;
+    bytes = needed;
     return cudaSuccess;
   }
-  if (bytes < kMemory) return cudaErrorInvalidValue;
-  return runtime::launch_library(stream, name, [memory, algorithm] {
-    std::memset(memory, 0xFF, kMemory);
+  bool good = bytes >= needed && runtime::is_device_memory(name, memory, needed);
+  for (const void* address : arrays) good = good && runtime::is_device_memory(name, address, array);
+  if (!good) return cudaErrorInvalidValue;
+  return runtime::launch_library(stream, name, [memory, needed, algorithm] {
+    std::memset(memory, 0xFF, needed);
     algorithm();
   });
 }
@@ -30,7 +33,9 @@ cudaError_t run(void* memory, std::size_t& bytes, cudaStream_t stream, const cha
 }  // namespace
 
 cudaError_t sort_pairs(void* memory, std::size_t& bytes, const SortPairs& args, cudaStream_t stream) {
-  return run(memory, bytes, stream, "CUB sort", [args] {
+  const auto arrays = {static_cast<const void*>(args.keys), static_cast<const void*>(args.sorted_keys),
+                       static_cast<const void*>(args.values), static_cast<const void*>(args.sorted_values)};
+  return run(memory, bytes, args.count, arrays, stream, "CUB sort", [args] {
     const std::uint32_t mask = (std::uint32_t{1} << args.bits) - 1;
     std::vector<std::int64_t> order(static_cast<std::size_t>(args.count));
     std::iota(order.begin(), order.end(), 0);
@@ -44,7 +49,7 @@ cudaError_t sort_pairs(void* memory, std::size_t& bytes, const SortPairs& args, 
 }
 
 cudaError_t inclusive_sum(void* memory, std::size_t& bytes, const InclusiveSum& args, cudaStream_t stream) {
-  return run(memory, bytes, stream, "CUB sum",
+  return run(memory, bytes, args.count, {args.values, args.sums}, stream, "CUB sum",
              [args] { std::inclusive_scan(args.values, args.values + args.count, args.sums); });
 }
 

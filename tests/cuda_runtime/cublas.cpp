@@ -37,9 +37,7 @@ cublasStatus_t set_stream(cublasHandle_t handle, cudaStream_t stream) {
 }
 
 cublasStatus_t set_workspace(cublasHandle_t, void* workspace, std::size_t size) {
-  Place place{};
-  const bool good = locate(runtime(), workspace, size, place) && place == Place::kDevice;
-  return good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+  return is_device_memory("cublasSetWorkspace", workspace, size) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 struct Matrices {
@@ -84,6 +82,14 @@ cublasStatus_t sgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOper
                      int ldc) {
   const bool a_transposed = transa == CUBLAS_OP_T, b_transposed = transb == CUBLAS_OP_T;
   if (*alpha != 1 || lda < (a_transposed ? k : m) || ldb < (b_transposed ? n : k) || ldc < m) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const auto bytes = [](int ld, int columns) {
+    return sizeof(float) * static_cast<std::size_t>(ld) * static_cast<std::size_t>(columns);
+  };
+  if (!is_device_memory("cublasSgemm", a, bytes(lda, a_transposed ? m : k)) ||
+      !is_device_memory("cublasSgemm", b, bytes(ldb, b_transposed ? k : n)) ||
+      !is_device_memory("cublasSgemm", c, bytes(ldc, n))) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   const Matrices args{a_transposed, b_transposed, m, n, k, a, b, lda, ldb, *beta, c, ldc};

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <vector>
 
@@ -128,11 +129,22 @@ struct Pass {
   void* work;
   std::size_t work_size;
 
+  std::size_t weights_size() const { return (kBiases + layer.hidden) * layer.hidden * sizeof(float); }
+  std::size_t states_size() const { return sequence.batch * layer.hidden * sizeof(float); }
+
   const float* w_hh() const { return weights + kBiases * layer.hidden; }
   float bias(std::size_t unit) const { return weights[unit] + weights[layer.hidden + unit]; }
 };
 
-cudnnStatus_t run(cudnnHandle_t handle, const char* name, const Pass& pass, std::function<void()> compute) {
+/// `sequences` are [T, B, H], `states` [B, H], on the device.
+cudnnStatus_t run(cudnnHandle_t handle, const char* name, const Pass& pass,
+                  std::initializer_list<const void*> sequences, const void* states, std::function<void()> compute) {
+  bool good = is_device_memory(name, pass.weights, pass.weights_size()) &&
+              is_device_memory(name, pass.work, pass.work_size) && is_device_memory(name, states, pass.states_size());
+  for (const void* sequence : sequences) {
+    good = good && is_device_memory(name, sequence, pass.sequence.steps * pass.states_size());
+  }
+  if (!good) return CUDNN_STATUS_BAD_PARAM;
   if (pass.layer.algorithm == CUDNN_RNN_ALGO_PERSIST_DYNAMIC &&
       pass.layer.built_for != static_cast<int>(pass.sequence.batch)) {
     return CUDNN_STATUS_BAD_PARAM;
@@ -150,7 +162,7 @@ cudnnStatus_t forward(cudnnHandle_t handle, cudnnRNNDescriptor_t descriptor, cud
                       std::size_t, const void* weights, std::size_t work_size, void* work, std::size_t reserve_size,
                       void* reserve) {
   const Pass pass{layer_of(descriptor), sequence_of(x_descriptor), static_cast<const float*>(weights), work, work_size};
-  return run(handle, "cudnnRNNForward", pass, [=] {
+  return run(handle, "cudnnRNNForward", pass, {x, y, reserve}, hx, [=] {
     std::memset(reserve, 0xFF, reserve_size);
     const std::size_t B = pass.sequence.batch, T = pass.sequence.steps, H = pass.layer.hidden;
     const auto* const input = static_cast<const float*>(x);
@@ -173,7 +185,7 @@ cudnnStatus_t backward(cudnnHandle_t handle, cudnnRNNDescriptor_t descriptor, co
                        const void*, const void*, void*, std::size_t, const void* weights, std::size_t work_size,
                        void* work, std::size_t, void*) {
   const Pass pass{layer_of(descriptor), sequence_of(y_descriptor), static_cast<const float*>(weights), work, work_size};
-  return run(handle, "cudnnRNNBackwardData", pass, [=] {
+  return run(handle, "cudnnRNNBackwardData", pass, {y, dy, dx}, dhx, [=] {
     const std::size_t B = pass.sequence.batch, T = pass.sequence.steps, H = pass.layer.hidden;
     std::vector<float> d_h(B * H, 0.0f);  // of h[t+1], by what follows
     for (std::size_t t = T; t-- > 0;) {

@@ -1,5 +1,7 @@
 // Launches: held to the device's limits, then run by the emulator.
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -13,13 +15,14 @@
 namespace reel::runtime {
 namespace {
 
-/// What ptxas says of a kernel.
+/// What the compiler says of a kernel.
 struct Resources {
   int registers = 255;     // of a thread; of a kernel that nothing is known of, as many as there can be
   std::size_t shared = 0;  // bytes, static
+  std::uint64_t threads = kThreadsPerBlock;  // at most, by __launch_bounds__
 };
 
-/// tests/cuda/kernel_resources.tsv: name, registers, bytes of static shared memory.
+/// tests/cuda/kernel_resources.tsv: symbol, registers, bytes of static shared memory, most threads.
 std::map<std::string, Resources> read_resources() {
   std::map<std::string, Resources> all;
   std::ifstream file(REEL_KERNEL_RESOURCES);
@@ -27,12 +30,12 @@ std::map<std::string, Resources> read_resources() {
     std::istringstream words(line);
     std::string name;
     Resources resources;
-    if (words >> name >> resources.registers >> resources.shared) all[name] = resources;
+    if (words >> name >> resources.registers >> resources.shared >> resources.threads) all[name] = resources;
   }
   return all;
 }
 
-Resources resources_of(const void* kernel) {
+Resources& resources_of(const void* kernel) {
   static const std::map<std::string, Resources> all = read_resources();
   static std::map<const void*, Resources> known;
   const auto [place, fresh] = known.try_emplace(kernel);
@@ -72,10 +75,28 @@ cudaError_t check(Runtime& r, const void* kernel, const cudaLaunchConfig_t& conf
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFFu || grid.y > 65535 || grid.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
+  if (threads > resources_of(kernel).threads) return cudaErrorInvalidValue;
   if (config.dynamicSmemBytes > allowed_shared_memory(r, kernel)) return cudaErrorInvalidValue;
   const std::uint64_t registers = static_cast<std::uint64_t>(resources_of(kernel).registers + 7) / 8 * 8;
   if ((threads + 31) / 32 * 32 * registers > kRegistersPerBlock) return cudaErrorLaunchOutOfResources;
   return check_cluster(r.options.device, config);
+}
+
+/// A kernel that is given a pointer into the host's own memory reads it here, but nowhere else. Some argument may look
+/// like one by chance; that it is mapped, too, is unlikely.
+void refuse_host_memory(Runtime& r, const Bytes& args) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= args.size(); i += sizeof(std::uintptr_t)) {
+    std::uintptr_t word = 0;
+    std::memcpy(&word, args.data() + i, sizeof word);
+    unsigned char resident = 0;
+    Place place{};
+    locate(r, reinterpret_cast<const void*>(word), 1, place);
+    const bool mapped = ::mincore(reinterpret_cast<void*>(word / page * page), 1, &resident) == 0;
+    if (place == Place::kPageable && mapped) {
+      violation("a kernel is given host memory, in byte " + std::to_string(i) + " of its arguments");
+    }
+  }
 }
 
 void run(Runtime& r, const emulator::LaunchConfig& config, const void* kernel, const Bytes& args) {
@@ -89,6 +110,11 @@ void run(Runtime& r, const emulator::LaunchConfig& config, const void* kernel, c
 }
 
 }  // namespace
+
+void set_launch_bound(const void* kernel, int threads) {
+  resources_of(kernel).threads = static_cast<std::uint64_t>(threads);
+}
+
 }  // namespace reel::runtime
 
 using namespace reel::runtime;
@@ -125,6 +151,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ke
     if (const cudaError_t error = check(r, kernel, *config)) return error;
     const auto* const argument = static_cast<const std::byte*>(args[0]);
     const auto copied = std::make_shared<const Bytes>(argument, argument + type->argument_size);
+    refuse_host_memory(r, *copied);
     const emulator::LaunchConfig launch{.grid = config->gridDim,
                                         .block = config->blockDim,
                                         .shared = config->dynamicSmemBytes,

@@ -12,6 +12,13 @@ cudaError_t launch_library(cudaStream_t stream, const std::string& name, std::fu
   return error != cudaSuccess ? error : cudaPeekAtLastError();
 }
 
+bool is_device_memory(const char* what, const void* address, std::size_t bytes) {
+  Place place{};
+  if (locate(runtime(), address, bytes, place) && place == Place::kDevice) return true;
+  violation(std::string(what) + " is given what is no device memory");
+  return false;
+}
+
 bool add_library_handle(const void* handle, const std::string& what) {
   if (allocation_fails()) return false;
   runtime().library_handles[handle] = what;

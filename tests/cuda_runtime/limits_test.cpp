@@ -36,6 +36,14 @@ TEST_F(RuntimeLimits, BlocksOfAGrid) {
   EXPECT_THAT(launch({.grid = dim3(0x80000000u)}), HasSubstr("invalid configuration"));
 }
 
+/// The recurrence's kernels say how many threads they are compiled for.
+TEST_F(RuntimeLimits, ThreadsThatAKernelIsCompiledFor) {
+  set_launch_bound(fill_handle(), 64);
+  EXPECT_EQ(launch({.block = dim3(64)}), "");
+  EXPECT_THAT(launch({.block = dim3(65)}), HasSubstr("invalid argument"));
+  set_launch_bound(fill_handle(), 1024);
+}
+
 /// Of a kernel in kernel_resources.tsv the registers are known; this one may take 255.
 TEST_F(RuntimeLimits, RegistersTimesThreads) {
   EXPECT_EQ(launch({.block = dim3(256)}), "");

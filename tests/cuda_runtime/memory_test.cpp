@@ -1,6 +1,8 @@
 // Who may touch which memory when, and that it is given back.
 #include <cstdlib>
 
+#include "kernels/cuda/cub.h"
+#include "kernels/cuda/cublas.h"
 #include "tests/cuda_runtime/fixture.h"
 
 namespace reel::runtime {
@@ -35,6 +37,24 @@ TEST_F(RuntimeMemory, KernelsCannotTouchWhatWasFreed) {
   fill({memory, kCount, 1}, stream);
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorIllegalAddress);
   EXPECT_THAT(kernel_error(), testing::HasSubstr("of device memory, 32 bytes, freed"));
+}
+
+TEST_F(RuntimeMemory, KernelsAndLibrariesAreNotGivenTheHosts) {
+  const cudaStream_t stream = make_stream();
+  std::vector<float> values = all(1);
+  std::vector<std::int32_t> keys(kCount);
+  auto* const memory = reinterpret_cast<std::int32_t*>(make_device_memory(4096));
+  const cuda::Cublas cublas(stream, make_device_memory(cuda::Cublas::kWorkspaceBytes));
+  const Violations violations;
+  fill({values.data(), kCount, 1}, stream);
+  std::size_t bytes = 2048;
+  EXPECT_EQ(cuda::inclusive_sum(memory, bytes, {.values = keys.data(), .sums = memory, .count = kCount}, stream),
+            cudaErrorInvalidValue);
+  const auto* const device = reinterpret_cast<const float*>(memory);
+  refusal([&] { cublas.product({.m = 1, .n = 1, .k = 1, .a = device, .b = device, .c = values.data()}); });
+  EXPECT_THAT(violations.found(), testing::ElementsAre("a kernel is given host memory, in byte 0 of its arguments",
+                                                       "CUB sum is given what is no device memory",
+                                                       "cublasSgemm is given what is no device memory"));
 }
 
 TEST_F(RuntimeMemory, FreeingDoesNotWaitForKernels) {

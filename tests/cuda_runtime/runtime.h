@@ -6,9 +6,11 @@
 // - the last error is kept until somebody asks for it (cudaErrorNotReady too); a failed kernel's is never forgotten;
 // - copies, memsets and kernels run when something waits for them, and not before (with a seed: at random moments); the
 //   host's side of a copy is read and written then; an event answers "not ready" first;
-// - the host cannot touch device memory, nor kernels what was freed; freeing does not wait for kernels;
+// - the host cannot touch device memory, nor kernels and libraries the host's or what was freed; freeing does not wait;
 // - a capturing stream collects; what may not be called meanwhile invalidates the capture; arguments are copied;
 // - launches are held to the device's limits: threads, grid, cluster, shared memory and who asked for it, registers;
+// and
+//   to the kernel's own, __launch_bounds__;
 // - the n-th allocation can fail; what is freed twice, or never, is reported.
 #pragma once
 
@@ -46,6 +48,9 @@ void set_options(const Options& options);
 void fail_allocation(std::int64_t n);
 /// Whether that one has been reached.
 bool allocation_failed();
+
+/// __launch_bounds__ of a kernel that kernel_resources.tsv does not list.
+void set_launch_bound(const void* kernel, int threads);
 
 /// What is alive: "stream", "device memory, 256 bytes", ...
 std::vector<std::string> alive();

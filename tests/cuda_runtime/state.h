@@ -149,7 +149,4 @@ void free_all_memory(Runtime& r);
 /// The error of a kernel, and everything after it.
 void fail_device(Runtime& r, cudaError_t error, const std::string& text);
 
-/// The function of a library (cuBLAS, cuDNN) by its name, or null.
-void* library_function(const std::string& file, const std::string& name);
-
 }  // namespace reel::runtime

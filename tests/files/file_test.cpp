@@ -49,10 +49,13 @@ TEST(File, KeepsTheOldFileUntilCommit) {
 TEST(File, WhatKilledWritersLeftBehindCanBeRemoved) {
   const TemporaryFolder folder;
   write_file(folder / "a", "kept");
-  for (const char* name : {"a.Xy01zZ", "a.000000", "a.seven77", "b.Xy01zZ", "a.five5"}) folder.write(name, "");
+  for (const char* name : {"a.tmp-Xy01zZ", "a.tmp-000000"}) folder.write(name, "");
+  for (const char* name : {"a.backup", "a.tmp-seven77", "b.tmp-Xy01zZ", "a.tmp-five5", "a.tmp-folder/x"}) {
+    folder.write(name, "");
+  }
   AtomicFile::remove_abandoned(folder / "a");
   EXPECT_EQ(read_file(folder / "a"), "kept");
-  EXPECT_EQ(files_in(folder), 4u) << "a, and the last three";
+  EXPECT_EQ(files_in(folder), 6u) << "a, and the last five";
   AtomicFile::remove_abandoned(folder / "none" / "a");
 }
 

@@ -97,16 +97,19 @@ TEST_F(TrainerTest, StartsFromGivenWeights) {
 
 TEST_F(TrainerTest, AProfileOnTheEmulatorIsOfTheStepsThatWereAskedFor) {
   if (!test::kEmulated) GTEST_SKIP() << "only the emulator tells which ranges a profiler saw";
-  test::TestDevice emulator = test::cuda_device();
-  emulator.timings = true;
-  backend_ = emulator.make();
   TrainConfig config = small_config();
   config.profile_steps = 3;
   config.max_steps = Trainer::kStepsBeforeProfile + 5;
   config.epochs = config.max_steps;
-  test::take_profiled_ranges();
-  train(config, "profiled");
-  EXPECT_EQ(std::ranges::count(test::take_profiled_ranges(), "step"), 3);
+  for (const bool graphs : {false, true}) {
+    test::TestDevice emulator = test::cuda_device();
+    emulator.timings = !graphs;
+    backend_ = emulator.make();
+    ASSERT_EQ(backend_->has_graphs(), graphs);
+    test::take_profiled_ranges();
+    train(config, graphs ? "graphs" : "eager");
+    EXPECT_EQ(std::ranges::count(test::take_profiled_ranges(), "step"), 3) << "graphs " << graphs;
+  }
 }
 
 }  // namespace
