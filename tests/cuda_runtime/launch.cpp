@@ -82,9 +82,11 @@ cudaError_t check(Runtime& r, const void* kernel, const cudaLaunchConfig_t& conf
   return check_cluster(r.options.device, config);
 }
 
-/// A kernel that is given a pointer into the host's own memory reads it here, but nowhere else. Some argument may look
-/// like one by chance; that it is mapped, too, is unlikely.
-void refuse_host_memory(Runtime& r, const Bytes& args) {
+/// A kernel that is given a pointer into the host's own memory reads it here, but nowhere else. Numbers beside each
+/// other may look like one by chance; that it is mapped, too, is unlikely.
+void refuse_host_memory(Runtime& r, const emulator::KernelType& type, Bytes args) {
+  if (type.clear_padding == nullptr) return;
+  type.clear_padding(args.data());
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= args.size(); i += sizeof(std::uintptr_t)) {
     std::uintptr_t word = 0;
@@ -151,7 +153,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ke
     if (const cudaError_t error = check(r, kernel, *config)) return error;
     const auto* const argument = static_cast<const std::byte*>(args[0]);
     const auto copied = std::make_shared<const Bytes>(argument, argument + type->argument_size);
-    refuse_host_memory(r, *copied);
+    refuse_host_memory(r, *type, *copied);
     const emulator::LaunchConfig launch{.grid = config->gridDim,
                                         .block = config->blockDim,
                                         .shared = config->dynamicSmemBytes,

@@ -53,6 +53,7 @@ void launch(const LaunchConfig& config, const KernelCall& call, const std::funct
 struct KernelType {
   std::size_t argument_size;
   void (*call)(const void* kernel, const void* argument);
+  void (*clear_padding)(void* argument);  // null where the compiler cannot
 };
 void register_kernel(const void* kernel, const KernelType& type);
 /// Null where there is no such kernel.

@@ -74,7 +74,12 @@ const void* kernel_handle(void (*kernel)(Args)) {
     reinterpret_cast<void (*)(Args)>(const_cast<void*>(handle))(*static_cast<const Args*>(args));
   };
   const void* const handle = reinterpret_cast<const void*>(kernel);
-  emulator::register_kernel(handle, {sizeof(Args), call});
+#if __has_builtin(__builtin_clear_padding)
+  const auto clear_padding = [](void* args) { __builtin_clear_padding(static_cast<Args*>(args)); };
+#else
+  void (*const clear_padding)(void*) = nullptr;
+#endif
+  emulator::register_kernel(handle, {sizeof(Args), call, clear_padding});
   return handle;
 }
 
