@@ -26,6 +26,7 @@ case ${1:-} in
   '') echo "gpu_check.sh: expected first, second, third or parts" >&2; exit 99 ;;
   *) parts=("$@") ;;
 esac
+[[ $minutes -eq 600 || $# -eq 1 ]] || { echo "gpu_check.sh: '$2' after $1, expected one call at a time" >&2; exit 99; }
 for part in "${parts[@]}"; do
   [[ " facts tests steps training recurrence peers sanitizer ncu sass grid " == *" $part "* ]] ||
     { echo "gpu_check.sh: '$part', expected first, second, third or parts" >&2; exit 99; }
@@ -83,7 +84,7 @@ facts() {
 
 tests() {
   local program device
-  for program in kernels model train; do
+  for program in train model kernels; do  # the longest last
     for device in Gpu GpuMixed GpuCudnn GpuCudnnStandard; do
       family tests "$program-$device" 45 "$bundle/tests/${program}_test" --gtest_color=no --gtest_filter="*/$device:*/${device}_*"
     done

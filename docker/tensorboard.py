@@ -23,12 +23,14 @@ class Run:
     """One run's metrics: a writer for each split, and how far the file has been read."""
 
     def __init__(self, metrics, events):
-        self.metrics, self.events, self.place, self.writers = metrics, events, 0, {}
+        self.metrics, self.events, self.inode, self.place, self.writers = metrics, events, None, 0, {}
 
     def follow(self):
         with open(self.metrics, "rb") as file:
-            if file.seek(0, os.SEEK_END) < self.place:
-                self.place = 0  # a resumed run has forgotten steps
+            # A resumed run writes the file anew, with fewer lines at first: it is another file then, whatever its size.
+            status = os.fstat(file.fileno())
+            if status.st_ino != self.inode or status.st_size < self.place:
+                self.inode, self.place = status.st_ino, 0
             file.seek(self.place)
             for line in file:
                 if not line.endswith(b"\n"):

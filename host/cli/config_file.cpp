@@ -1,47 +1,32 @@
 #include "host/cli/config_file.h"
 
-#include <sstream>
-
 #include "host/files/file.h"
+#include "host/files/toml.h"
 #include "kernels/check.h"
 
 namespace reel {
 namespace {
 
-bool is_bare(const std::string& value) {
-  if (value == "true" || value == "false") return true;
-  char* end = nullptr;
-  std::strtod(value.c_str(), &end);
-  return !value.empty() && *end == '\0';
-}
-
-/// A TOML value: bare for numbers and booleans, else a literal string (no escapes), or a basic one around a quote.
-std::string quoted(const std::string& value) {
-  if (is_bare(value)) return value;
-  const char quote = value.find('\'') == std::string::npos ? '\'' : '"';
-  return quote + value + quote;
+/// Numbers and booleans stand bare; so do not the names of files, though they may look like numbers, nor what TOML's
+/// integers of 64 bits cannot hold.
+bool is_bare(const CLI::Option& option, const std::string& value) {
+  const std::string type = option.get_type_name();
+  const bool flag = option.get_expected_max() == 0,
+             number = type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
+  return flag || (number && parse_toml("value = " + value, option.get_name())["value"] == value);
 }
 
 }  // namespace
 
 std::vector<std::string> read_config(const std::filesystem::path& path, const CLI::App& command) {
-  std::istringstream text(read_file(path));
-  std::vector<CLI::ConfigItem> items;
-  try {
-    items = CLI::ConfigTOML().from_config(text);
-  } catch (const CLI::Error& error) {
-    fail("{}: {}", path.string(), error.what());
-  }
   std::vector<std::string> flags;
-  for (const CLI::ConfigItem& item : items) {
-    const std::string flag = "--" + item.name;
-    const CLI::Option* option = item.parents.empty() ? command.get_option_no_throw(flag) : nullptr;
+  for (const auto& [key, value] : parse_toml(read_file(path), path.string())) {
+    const std::string flag = "--" + key;
+    const CLI::Option* option = command.get_option_no_throw(flag);
     if (option == nullptr || !option->get_configurable()) {
-      fail("{}: key '{}', expected a flag of reel {}", path.string(), item.fullname(), command.get_name());
+      fail("{}: key '{}', expected a flag of reel {}", path.string(), key, command.get_name());
     }
-    if (item.inputs.size() != 1)
-      fail("{}: key '{}' has {} values, expected one", path.string(), item.name, item.inputs.size());
-    flags.push_back(flag + "=" + item.inputs.front());
+    flags.push_back(flag + "=" + value);
   }
   return flags;
 }
@@ -52,8 +37,13 @@ std::string dump_config(const CLI::App& command) {
     if (!option->get_configurable() || option->get_lnames().empty()) continue;
     const bool given = option->count() > 0;
     const std::string value = given ? option->reduced_results().back() : option->get_default_str();
-    if (value.empty()) continue;
-    text += option->get_lnames().front() + " = " + quoted(value) + '\n';
+    const std::string& key = option->get_lnames().front();
+    if (!given && value.empty()) continue;
+    const std::string line = key + " = " + (is_bare(*option, value) ? value : toml_string(value)) + '\n';
+    if (parse_toml(line, "--" + key)[key] != value) {
+      fail("--{}: '{}', expected something that a TOML file can hold: UTF-8", key, value);
+    }
+    text += line;
   }
   return text;
 }

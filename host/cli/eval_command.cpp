@@ -16,9 +16,12 @@ struct EvalOptions {
   DeviceOptions device;
 };
 
-void print(const Evaluation& e) {
+constexpr double kFewWords = 0.8;  // a smaller share of known words is worth a warning
+
+void print(const Evaluation& e, double known) {
   const Interval interval = e.accuracy_interval();
   fmt::print("reviews    {}\n", e.reviews());
+  fmt::print("words      {:.2f} % known to the model\n", 100 * known);
   fmt::print("loss       {:.4f}\n", e.loss);
   fmt::print("accuracy   {:.2f} %  (95 % interval {:.2f} to {:.2f})\n", 100 * e.accuracy(), 100 * interval.low,
              100 * interval.high);
@@ -36,10 +39,19 @@ int evaluate_model(const EvalOptions& options) {
   Corpus corpus = options.data.empty() ? default_corpus(events) : read_corpus(options.data, options.data);
   const Preprocessing& how = model.preprocessing;
   adopt_vocabulary(corpus, model.vocabulary);
-  const Dataset dataset = make_dataset(options.test ? corpus.test : corpus.train, how.load, how.maxlen, how.truncating);
+  const Reviews& reviews = options.test ? corpus.test : corpus.train;
+  const Dataset dataset = make_dataset(reviews, model.vocabulary.options(), how.maxlen, how.truncating);
   if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
+  const double known = known_share(reviews, model.vocabulary);
+  if (known < kFewWords) {
+    fmt::print(
+        stderr,
+        "reel: warning: {}: the model knows {:.1f} % of these words, fewer than {:.0f} %: is it of the same language "
+        "and tokenized alike?\n",
+        corpus.source, 100 * known, 100 * kFewWords);
+  }
   Classifier<float> classifier = make_classifier(*backend, model, options.batch_size);
-  print(evaluate(classifier, dataset, how.batch_padding(), options.batch_size));
+  print(evaluate(classifier, dataset, how.batch_padding(), options.batch_size), known);
   return kSuccess;
 }
 

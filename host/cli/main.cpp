@@ -1,10 +1,14 @@
 // reel: arguments -> command -> exit code. The only place that turns an exception into a message.
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "host/cli/commands.h"
 #include "host/cli/train_options.h"
+#include "host/train/interrupt.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -17,7 +21,7 @@ constexpr const char* kFooter = R"(
   reel eval runs/DATE-TIME --data imdb
   reel predict runs/DATE-TIME "a wonderful film"
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted (saved).
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted: training is saved.
 `reel COMMAND --help` lists a command's flags.)";
 
 int run(const std::vector<std::string>& given) {
@@ -26,6 +30,7 @@ int run(const std::vector<std::string>& given) {
     arguments = expand_arguments({given.begin() + 1, given.end()});
     arguments.insert(arguments.begin(), "train");
   }
+  if (!given.empty() && given.front() == "predict") std::ranges::transform(given, arguments.begin(), with_mark);
   CLI::App app("Reel trains recurrent text classifiers.", "reel");
   app.footer(kFooter);
   app.set_version_flag("--version", REEL_VERSION);
@@ -56,8 +61,16 @@ int run(const std::vector<std::string>& given) {
 }  // namespace reel
 
 int main(int argc, char** argv) {
+  reel::watch_interrupts();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the call that writes
   try {
-    return reel::run({argv + 1, argv + argc});
+    const int code = reel::run({argv + 1, argv + argc});
+    // What was printed has to have arrived: on a full disk it has not.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) reel::fail("standard output: {}", std::strerror(errno));
+    return code;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "reel: out of memory\n");
+    return reel::kFailure;
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "reel: %s\n", error.what());
     return reel::kUsage;

@@ -4,6 +4,18 @@
 
 namespace reel {
 
+constexpr char kMark = '\x01';
+
+std::string with_mark(std::string argument) {
+  if (argument.starts_with('[') || argument.starts_with(kMark)) argument.insert(argument.begin(), kMark);
+  return argument;
+}
+
+std::string take_mark(std::string argument) {
+  if (argument.starts_with(kMark)) argument.erase(argument.begin());
+  return argument;
+}
+
 void DeviceOptions::add_to(CLI::App& app) {
   add_choice(app, "--device", device, {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda}},
              "Where to compute; auto takes a GPU when there is one");

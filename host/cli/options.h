@@ -36,6 +36,11 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
   return option->type_name(all);
 }
 
+/// CLI11 reads an argument in square brackets as a list. Arguments that begin with one are texts here: they go through
+/// the parser with a mark before them, which take_mark() removes.
+std::string with_mark(std::string argument);
+std::string take_mark(std::string argument);
+
 /// Where and how to compute; what --device, --precision, --recurrence, --threads and --no-graph say; and --timings of
 /// `reel train`.
 struct DeviceOptions {

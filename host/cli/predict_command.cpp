@@ -2,7 +2,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <future>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -11,6 +14,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/files/json.h"
 #include "host/model/inference.h"
 #include "kernels/check.h"
 
@@ -65,9 +69,10 @@ class Predictor {
       const nlohmann::ordered_json line = {{"logit", logit},
                                            {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
                                            {"label", logit > 0 ? 1 : 0}};
-      std::cout << line.dump() << '\n';
+      if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", model_.file.string(), logit);
+      fmt::print("{}\n", line.dump());
     }
-    std::cout.flush();
+    if (std::fflush(stdout) != 0) fail("standard output: {}", std::strerror(errno));
     batch_.clear();
   }
 
@@ -95,16 +100,19 @@ class Predictor {
   Padding row_padding() const { return model_.preprocessing.mask ? Padding::kPost : model_.preprocessing.padding; }
 
   std::vector<std::int32_t> parse_ids(const std::string& line) const {
-    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    const std::string where = fmt::format("input {}", inputs_);
+    const nlohmann::json json = parse_json(line, where);
     if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array()) {
-      fail("input {}: expected {{\"ids\": [1, 14, 22, ...]}}", inputs_);
+      fail("{}: expected {{\"ids\": [1, 14, 22, ...]}}", where);
     }
+    const auto vocabulary = static_cast<std::uint64_t>(model_.saved.config.vocabulary);
     std::vector<std::int32_t> ids;
     for (const nlohmann::json& id : json["ids"]) {
-      if (!id.is_number_unsigned() || id >= model_.saved.config.vocabulary) {
-        fail("input {}: id {}, expected 0 to {}", inputs_, id.dump(), model_.saved.config.vocabulary - 1);
+      // Compared as numbers of one type: JSON's operators would convert a large one to a negative one.
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) {
+        fail("{}: id {}, expected 0 to {}", where, excerpt(id), vocabulary - 1);
       }
-      ids.push_back(id.get<std::int32_t>());
+      ids.push_back(static_cast<std::int32_t>(id.get<std::uint64_t>()));
     }
     return ids;
   }
@@ -134,9 +142,11 @@ int predict(const PredictOptions& options) {
     if (options.texts.empty()) {
       std::ios::sync_with_stdio(false);
       for (std::string line; std::getline(std::cin, line);) {
+        if (line.ends_with('\r')) line.pop_back();  // of a file from Windows
         predictor.add(line);
         if (!input_is_waiting()) predictor.flush();
       }
+      if (std::cin.bad()) fail("standard input: cannot be read");
     }
   } catch (const Error&) {
     predictor.flush();  // what came before the bad line is not lost
@@ -157,7 +167,11 @@ Command add_predict_command(CLI::App& app) {
   add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},
                    R"(What an input is: text, or {"ids": [...]})");
   options->device.add_to(*command);
-  return [options] { return predict(*options); };
+  return [options] {
+    options->model = take_mark(options->model.string());
+    std::ranges::transform(options->texts, options->texts.begin(), take_mark);
+    return predict(*options);
+  };
 }
 
 }  // namespace reel

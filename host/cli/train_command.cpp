@@ -18,6 +18,9 @@ Corpus read_data(const TrainConfig& config, Progress& progress) {
        .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }});
 }
 
+/// Whether making orthogonal weights takes seconds.
+bool model_is_wide(const ModelConfig& model) { return model.hidden >= 1024; }
+
 std::string thousands(std::int64_t number) {
   std::string text = std::to_string(number);
   for (std::size_t place = text.size(); place > 3;) text.insert(place -= 3, ",");
@@ -44,6 +47,7 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
   progress.note("recurrence: " + backend.describe_recurrence(shape, model.nonlinearity));
   progress.note("run: " + folder.string());
+  for (const std::string& line : check_labels(data)) progress.line("warning: " + line);
   const PaddingCheck padding = check_padding(data.train, config.preprocessing);
   if (padding.warning) {
     progress.line("warning: " + padding.line);
@@ -91,15 +95,25 @@ int train(TrainOptions options, const std::string& config_text) {
     write_file(folder->config(), config_text);
   }
   introduce(options, data, *backend, folder->path(), progress);
-  Trainer trainer(*backend, config, data, *folder,
-                  {.step = [&](const StepReport& report) { progress.show(report); },
-                   .epoch = [&](const std::string& line) { progress.note(line); },
-                   .line = [&](const std::string& line) { progress.line(line); }});
+  if (config.orthogonal && model_is_wide(config.model)) {
+    progress.note(fmt::format("orthogonal weights of {} x {}: this takes a while; --orthogonal off does without",
+                              config.model.hidden, config.model.hidden));
+  }
+  std::optional<Trainer> trainer;
+  try {
+    trainer.emplace(*backend, config, data, *folder,
+                    TrainEvents{.step = [&](const StepReport& report) { progress.show(report); },
+                                .epoch = [&](const std::string& line) { progress.note(line); },
+                                .line = [&](const std::string& line) { progress.line(line); }});
+  } catch (...) {
+    if (!resuming) folder->discard();  // weights that do not fit, no memory: another try may have this name
+    throw;
+  }
   if (resuming) {
     if (!folder->has_checkpoint()) progress.note("no checkpoint yet: from the beginning");
-    trainer.resume();
+    trainer->resume();
   }
-  const Outcome outcome = trainer.run();
+  const Outcome outcome = trainer->run();
   if (options.device.timings) fmt::print("{}", to_text(backend->timings()));
   return exit_code(outcome, *folder);
 }

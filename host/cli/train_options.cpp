@@ -1,7 +1,6 @@
 #include "host/cli/train_options.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
@@ -15,17 +14,34 @@ const std::vector<std::pair<std::string, bool>> kOnOff = {{"on", true}, {"off", 
 const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset::kRecipe},
                                                               {"tutorial", Preset::kTutorial}};
 
-/// What may be said anew when a run is resumed.
-constexpr std::array kFreeOnResume = {"--resume",     "--data",      "--test-data",        "--device",  "--precision",
-                                      "--recurrence", "--threads",   "--no-graph",         "--timings", "--profile",
-                                      "--max-steps",  "--log-every", "--checkpoint-every", "--quiet"};
-
 constexpr std::int64_t kLarge = 1 << 30;
 
-/// A range that keeps quiet in --help: the limits are there to catch slips.
+/// A range that keeps quiet in --help: the limits are there to catch slips. CLI::Range would let nan pass.
 template <class T>
 CLI::Validator within(T least, T most) {
-  return CLI::Range(least, most).description("");
+  const auto check = [least, most](std::string& text) -> std::string {
+    T value{};
+    const bool good = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+    return good ? "" : fmt::format("Value {} not in range {} to {}", text, least, most);
+  };
+  return CLI::Validator(check, "");
+}
+/// CLI11 would take -1 for 2^64 - 1.
+CLI::Validator unsigned_integer() {
+  const auto check = [](std::string& text) -> std::string {
+    const bool good = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    return good ? "" : fmt::format("'{}', expected a whole number from 0", text);
+  };
+  return CLI::Validator(check, "");
+}
+/// So that a resumed run finds it from anywhere.
+CLI::Validator absolute_path() {
+  const auto make = [](std::string& text) -> std::string {
+    std::error_code error;
+    if (!text.empty()) text = std::filesystem::absolute(text, error).string();
+    return error ? error.message() : "";
+  };
+  return CLI::Validator(make, "");
 }
 CLI::Validator positive() { return within<std::int64_t>(1, kLarge); }
 CLI::Validator not_negative() { return within<std::int64_t>(0, kLarge); }
@@ -56,10 +72,12 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
   app.add_option("--data", c.data,
                  "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV, JSON lines or a prepared folder; default: "
                  "$REEL_DATA, the cache, a download, generated reviews")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->transform(absolute_path());
   app.add_option("--test-data", c.test_data,
-                 "Test reviews where --data is one CSV or JSON lines file; default: its last fifth")
-      ->type_name("PATH");
+                 "Test reviews where --data is one CSV or JSON lines file; default: a fifth of it, drawn at random")
+      ->type_name("PATH")
+      ->transform(absolute_path());
   add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")
       ->check(positive());
   add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->check(not_negative());
@@ -69,7 +87,8 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->check(within(-1, 1 << 24));
   add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->check(within(0, 1 << 24));
   app.add_flag("--keras-exact", c.keras_exact, "Order an imdb.npz as load_data's NumPy shuffle with seed 113 does");
-  add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")->check(within(1, 100000));
+  add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")
+      ->check(within<std::int64_t>(1, kMaxRowSteps));
   add_choice<Padding>(app, "--padding", p.padding, {{"post", Padding::kPost}, {"pre", Padding::kPre}},
                       "Which end is padded");
   add_choice<Truncating>(app, "--truncating", p.truncating, {{"pre", Truncating::kPre}, {"post", Truncating::kPost}},
@@ -138,7 +157,7 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add_choice(app, "--shuffle", c.shuffle, kOnOff, "A new order in every epoch");
   add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
                    "Measure on the test reviews after every epoch, or at the end");
-  add(app, "--seed", c.seed, "Names every random number of the run");
+  add(app, "--seed", c.seed, "Names every random number of the run")->check(unsigned_integer());
   add(app, "--profile", c.profile_steps,
       "Tell a profiler of the GPU (nsys, ncu) to record this many steps, after the first 20; see bench/profile.sh")
       ->check(not_negative());
@@ -199,7 +218,8 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   if (resume.empty() && config.empty()) return arguments;
   if (!resume.empty()) {
     for (const std::string& argument : arguments) {
-      if (argument.starts_with("--") && std::ranges::find(kFreeOnResume, flag_of(argument)) == kFreeOnResume.end()) {
+      if (argument.starts_with("--") &&
+          std::ranges::find(kFreeOnResume, flag_of(argument).substr(2)) == std::end(kFreeOnResume)) {
         throw CLI::ValidationError(flag_of(argument), "a resumed run keeps the flags that it was started with");
       }
     }

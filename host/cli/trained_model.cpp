@@ -14,6 +14,12 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
     fail("{}: {} words, but the embedding table of {} has {} rows", words.string(), model.vocabulary.size(),
          file.string(), model.saved.config.vocabulary);
   }
+  const LoadOptions& load = model.preprocessing.load;
+  const std::int64_t ids = model.saved.config.vocabulary;
+  if (load.start_char >= ids || load.oov_char >= ids || load.index_from >= ids) {
+    fail("{}: start_char {}, oov_char {} and index_from {} in its metadata, expected ids below {}", file.string(),
+         load.start_char, load.oov_char, load.index_from, ids);
+  }
   return model;
 }
 

@@ -30,11 +30,21 @@ std::string Checksum::hex() {
   return text;
 }
 
-std::string file_sha256(const std::filesystem::path& path) {
+namespace {
+
+std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm algorithm) {
   const MappedFile file(path);
-  Checksum checksum;
+  Checksum checksum(algorithm);
   checksum.add({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
-  return "sha256:" + checksum.hex();
+  return checksum.hex();
 }
+
+}  // namespace
+
+std::string file_sha256(const std::filesystem::path& path) {
+  return "sha256:" + file_checksum(path, Checksum::Algorithm::kSha256);
+}
+
+std::string file_md5(const std::filesystem::path& path) { return file_checksum(path, Checksum::Algorithm::kMd5); }
 
 }  // namespace reel

@@ -28,5 +28,7 @@ class Checksum {
 
 /// "sha256:..." of a file.
 std::string file_sha256(const std::filesystem::path& path);
+/// The hexadecimal digits alone.
+std::string file_md5(const std::filesystem::path& path);
 
 }  // namespace reel

@@ -1,12 +1,18 @@
 #include "host/files/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <set>
 #include <utility>
 
 #include "kernels/check.h"
@@ -19,8 +25,9 @@ namespace fs = std::filesystem;
 /// An open file descriptor with its owner.
 class Descriptor {
  public:
-  explicit Descriptor(const fs::path& path) : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (value_ < 0) fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
+  explicit Descriptor(const fs::path& path, int how = O_RDONLY, const char* what = "read")
+      : value_(::open(path.c_str(), how | O_CLOEXEC, 0666)) {
+    if (value_ < 0) fail("{}: cannot be {}: {}", path.string(), what, std::strerror(errno));
     struct stat status {};
     if (::fstat(value_, &status) == 0 && S_ISDIR(status.st_mode)) {
       ::close(value_);
@@ -40,7 +47,63 @@ class Descriptor {
   std::size_t size_ = 0;
 };
 
-constexpr std::string_view kTemporaryMark = ".tmp-", kTemporaryName = "XXXXXX";  // of which mkostemp makes a new one
+/// Appends what follows in the file, at most `most` bytes.
+void read_on(const Descriptor& file, const fs::path& path, std::string& text, std::size_t most) {
+  char block[1 << 16];
+  while (most > 0) {
+    const ssize_t count = ::read(file.value(), block, std::min(most, sizeof block));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
+    if (count == 0) return;
+    text.append(block, static_cast<std::size_t>(count));
+    most -= static_cast<std::size_t>(count);
+  }
+}
+
+void write_all(int descriptor, const fs::path& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+/// The temporary files of this process.
+class Temporaries {
+ public:
+  static Temporaries& of_process() {
+    static Temporaries& all = *new Temporaries;  // outlives every thread
+    return all;
+  }
+  void add(const fs::path& path) {
+    const std::lock_guard lock(mutex_);
+    paths_.insert(path);
+  }
+  void remove(const fs::path& path) {
+    const std::lock_guard lock(mutex_);
+    paths_.erase(path);
+  }
+  void unlink_all() noexcept {
+    mutex_.lock();  // for ever: nothing is renamed any more
+    for (const fs::path& path : paths_) ::unlink(path.c_str());
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<fs::path> paths_;
+};
+
+constexpr std::string_view kTemporaryMark = ".tmp-";  // and random letters
+constexpr std::size_t kTemporaryLetters = 6;
+
+fs::path temporary_name(const fs::path& path) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::string name = path.string().append(kTemporaryMark);
+  for (std::size_t i = 0; i < kTemporaryLetters; ++i) name += kLetters[random() % kLetters.size()];
+  return name;
+}
 
 /// Makes a rename in `folder` survive a power cut. Some file systems cannot sync a folder; that is not an error.
 void sync_folder(const fs::path& folder) {
@@ -56,22 +119,14 @@ std::string read_file(const fs::path& path) {
   const Descriptor file(path);
   std::string text;
   text.reserve(file.size());
-  char block[1 << 16];
-  for (;;) {
-    const ssize_t count = ::read(file.value(), block, sizeof block);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
-    if (count == 0) return text;
-    text.append(block, static_cast<std::size_t>(count));
-  }
+  read_on(file, path, text, std::numeric_limits<std::size_t>::max());
+  return text;
 }
 
 std::string read_start(const fs::path& path, std::size_t count) {
   const Descriptor file(path);
-  std::string start(count, '\0');
-  const ssize_t read = ::pread(file.value(), start.data(), count, 0);
-  if (read < 0) fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
-  start.resize(static_cast<std::size_t>(read));
+  std::string start;
+  read_on(file, path, start, count);
   return start;
 }
 
@@ -98,38 +153,40 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  std::string name = path_.string().append(kTemporaryMark).append(kTemporaryName);
-  descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
-  if (descriptor_ < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
-  temporary_ = name;
-  ::fchmod(descriptor_, 0644);
+  do {
+    Temporaries::of_process().remove(temporary_);
+    temporary_ = temporary_name(path_);
+    Temporaries::of_process().add(temporary_);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);  // less the umask
+  } while (descriptor_ < 0 && errno == EEXIST);
+  if (descriptor_ >= 0) return;
+  const int error = errno;
+  Temporaries::of_process().remove(temporary_);
+  fail("{}: cannot be written: {}", path_.string(), std::strerror(error));
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
   ::unlink(temporary_.c_str());
+  Temporaries::of_process().remove(temporary_);
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-void AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-}
+void AtomicFile::write(std::span<const std::byte> bytes) { write_all(descriptor_, path_, bytes); }
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
     fail("{}: cannot be replaced: {}", path_.string(), std::strerror(errno));
   }
+  Temporaries::of_process().remove(temporary_);
   ::close(std::exchange(descriptor_, -1));
   sync_folder(path_.parent_path());
 }
+
+void AtomicFile::abandon_all() noexcept { Temporaries::of_process().unlink_all(); }
 
 void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
   std::error_code error;
@@ -137,9 +194,37 @@ void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
   for (fs::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".", error), end;
        !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    const bool temporary = name.size() == prefix.size() + kTemporaryName.size() && name.starts_with(prefix);
+    const bool temporary = name.size() == prefix.size() + kTemporaryLetters && name.starts_with(prefix);
     if (temporary && entry->is_regular_file(error)) fs::remove(entry->path(), error);
   }
+}
+
+FileLock::FileLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
+  while (!(held_ = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) && errno != EWOULDBLOCK) {
+    if (errno == EINTR) continue;
+    const int error = errno;
+    ::close(descriptor_);
+    fail("{}: cannot be locked: {}", path.string(), std::strerror(error));
+  }
+}
+
+FileLock::~FileLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+FileLock::FileLock(FileLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), held_(std::exchange(other.held_, false)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(held_, other.held_);
+  return *this;
+}
+
+void append_to_file(const fs::path& path, std::string_view text) {
+  const Descriptor file(path, O_WRONLY | O_APPEND | O_CREAT, "written");
+  write_all(file.value(), path, std::as_bytes(std::span(text)));
 }
 
 void write_file(const fs::path& path, std::string_view text) {

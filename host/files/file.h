@@ -46,11 +46,33 @@ class AtomicFile {
 
   /// Removes the temporary files of writers of `path` whose processes were killed. Nobody may be writing it.
   static void remove_abandoned(const std::filesystem::path& path) noexcept;
+  /// Removes the temporary files of all writers; nobody may write or commit any more. For a process that ends at once.
+  static void abandon_all() noexcept;
 
  private:
   std::filesystem::path path_, temporary_;
   int descriptor_ = -1;
 };
+
+/// Keeps other processes out, by a lock (flock) on a file that it makes. Ends with its owner, also where that is
+/// killed.
+class FileLock {
+ public:
+  explicit FileLock(const std::filesystem::path& path);
+  ~FileLock();
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&& other) noexcept;
+
+  /// False: another process holds it.
+  bool held() const { return held_; }
+
+ private:
+  int descriptor_ = -1;
+  bool held_ = false;
+};
+
+/// Adds to the end of a file, or makes it. Throws Error with path and reason; part of the text may be there then.
+void append_to_file(const std::filesystem::path& path, std::string_view text);
 
 /// AtomicFile for a whole text at once.
 void write_file(const std::filesystem::path& path, std::string_view text);

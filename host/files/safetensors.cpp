@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <type_traits>
 
+#include "host/files/json.h"
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -14,7 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMaxHeader = 100'000'000;  // the reference implementation's limit
 constexpr std::size_t kAlignment = 8;
 
 const std::map<std::string, std::uint64_t>& dtype_sizes() {
@@ -33,29 +32,8 @@ constexpr const char* dtype_of() {
   if constexpr (std::is_same_v<T, std::uint8_t>) return "U8";
 }
 
-/// A JSON object whose keys are all different: nlohmann's parser would keep the last of two silently.
-Json parse_header(std::string_view text, const std::string& path) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) fail("{}: header names '{}' twice", path, key);
-    }
-    return true;
-  };
-  try {
-    Json header = Json::parse(text, refuse_duplicates);
-    if (!header.is_object()) fail("{}: header is not a JSON object", path);
-    return header;
-  } catch (const Json::exception& error) {
-    fail("{}: header is not JSON: {}", path, error.what());
-  }
-}
-
 std::uint64_t unsigned_of(const Json& value, const std::string& where) {
-  if (!value.is_number_unsigned()) fail("{}: {} where a whole number from 0 was expected", where, value.dump());
+  if (!value.is_number_unsigned()) fail("{}: {} where a whole number from 0 was expected", where, excerpt(value));
   return value.get<std::uint64_t>();
 }
 
@@ -80,19 +58,19 @@ TensorView parse_tensor(const Json& entry, const std::string& where, std::span<c
     const std::uint64_t length = unsigned_of(dimension, where + ": shape");
     if (length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
         __builtin_mul_overflow(bytes, length, &bytes)) {
-      fail("{}: shape {} is too large", where, entry["shape"].dump());
+      fail("{}: shape {} is too large", where, excerpt(entry["shape"]));
     }
     tensor.shape.push_back(static_cast<std::int64_t>(length));
   }
   extent.begin = unsigned_of(entry["data_offsets"][0], where + ": data_offsets");
   extent.end = unsigned_of(entry["data_offsets"][1], where + ": data_offsets");
   if (extent.begin > extent.end || extent.end > buffer.size()) {
-    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where, entry["data_offsets"].dump(),
-         buffer.size());
+    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where,
+         excerpt(entry["data_offsets"]), buffer.size());
   }
   if (extent.end - extent.begin != bytes) {
     fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype,
-         entry["shape"].dump(), bytes);
+         excerpt(entry["shape"]), bytes);
   }
   tensor.bytes = buffer.subspan(extent.begin, extent.end - extent.begin);
   return tensor;
@@ -141,13 +119,14 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   std::uint64_t header_size = 0;
   if (bytes.size() < sizeof header_size) fail("{}: not a safetensors file: {} bytes long", name, bytes.size());
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
-  if (header_size > kMaxHeader || header_size > bytes.size() - sizeof header_size) {
+  if (header_size > kMaxSafetensorsHeader || header_size > bytes.size() - sizeof header_size) {
     fail("{}: not a safetensors file, or a truncated one: a header of {} bytes in a file of {}", name, header_size,
          bytes.size());
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_size, header_size);
   if (!text.starts_with('{')) fail("{}: not a safetensors file: its header does not begin with '{{'", name);
-  const Json header = parse_header(text, name);
+  const Json header = parse_json(text, name + ": header");
+  if (!header.is_object()) fail("{}: header is not a JSON object", name);
   const std::span<const std::byte> buffer = bytes.subspan(sizeof header_size + header_size);
   std::vector<Extent> extents;
   for (const auto& [key, entry] : header.items()) {

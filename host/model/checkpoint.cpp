@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "host/files/safetensors.h"
 #include "kernels/check.h"
@@ -21,7 +22,8 @@ std::span<T> place_of(const Parameter& parameter, std::span<T> parameters) {
 }
 
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
-void copy_weights(const SafetensorsFile& file, const ModelConfig& config, std::span<float> parameters) {
+void copy_weights(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config,
+                  std::span<float> parameters) {
   for (const Parameter& parameter : parameter_layout(config)) {
     const auto values = file.get<float>(parameter.name, parameter.shape);
     const auto place = place_of(parameter, parameters);
@@ -29,6 +31,9 @@ void copy_weights(const SafetensorsFile& file, const ModelConfig& config, std::s
     if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
       const auto second = file.get<float>(kBiasHh, parameter.shape);
       std::ranges::transform(place, second, place.begin(), std::plus{});
+    }
+    if (!std::ranges::all_of(place, [](float weight) { return std::isfinite(weight); })) {
+      fail("{}: '{}' holds what is no number", path.string(), parameter.name);
     }
   }
 }
@@ -78,12 +83,12 @@ SavedModel load_model(const fs::path& path) {
                   .nonlinearity = choice("nonlinearity", "tanh", "relu") ? Nonlinearity::kTanh : Nonlinearity::kRelu,
                   .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
   saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
-  copy_weights(file, saved.config, saved.parameters);
+  copy_weights(file, path, saved.config, saved.parameters);
   return saved;
 }
 
 void load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
-  copy_weights(SafetensorsFile(path), config, parameters);
+  copy_weights(SafetensorsFile(path), path, config, parameters);
 }
 
 void save_training_state(const fs::path& path, const TrainingState& state) {

@@ -21,7 +21,7 @@ struct Place {
 
 /// Where a file belongs; nothing for the unlabelled reviews, url lists and the like.
 std::optional<Place> place_of(const fs::path& file) {
-  if (file.extension() != ".txt") return {};
+  if (file.extension() != ".txt" || file.filename().string().starts_with('.')) return {};  // "._0_9.txt": macOS's notes
   const std::string label = file.parent_path().filename(), split = file.parent_path().parent_path().filename();
   if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) return {};
   return Place{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
@@ -44,12 +44,19 @@ Corpus build(const Texts& texts, const fs::path& source, std::string checksum) {
 
 Corpus read_aclimdb_archive(const fs::path& path) {
   Texts texts;
+  std::optional<fs::path> root;  // the folder that holds train/ and test/
   read_archive(
       path, [](const std::string& name) { return place_of(name).has_value(); },
       [&](const std::string& name, std::string text) {
         const fs::path file(name);
         const fs::path split = file.parent_path().parent_path();
-        texts[(split.filename() / file.parent_path().filename() / file.filename()).string()] = std::move(text);
+        if (!root) root = split.parent_path();
+        if (*root != split.parent_path()) {
+          fail("{}: reviews below '{}' and '{}', expected one data set", path.string(), root->string(),
+               split.parent_path().string());
+        }
+        const fs::path place = split.filename() / file.parent_path().filename() / file.filename();
+        if (!texts.emplace(place.string(), std::move(text)).second) fail("{}: {} twice", path.string(), name);
       });
   return build(texts, path, file_sha256(path));
 }

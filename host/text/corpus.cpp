@@ -38,12 +38,24 @@ Corpus read_folder(const fs::path& folder) {
   fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
 }
 
-/// A tar archive names its format at byte 257; gzip and zip begin with a magic number.
+/// A tar archive names its format at byte 257; what it may be compressed by begins with a magic number.
+bool is_tar(std::string_view start) {
+  constexpr std::string_view kGzip = "\x1f\x8b",
+                             kXz =
+                                 "\xFD"
+                                 "7zXZ",
+                             kZstd = "\x28\xB5\x2F\xFD", kBzip2 = "BZh";
+  for (const std::string_view magic : {kGzip, kXz, kZstd, kBzip2}) {
+    if (start.starts_with(magic)) return true;
+  }
+  return start.find("ustar") == 257;
+}
+
 Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const std::string start = read_start(path);
   if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
   if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
-  if (start.starts_with("\x1f\x8b") || start.find("ustar") == 257) return read_aclimdb_archive(path);
+  if (is_tar(start)) return read_aclimdb_archive(path);
   const std::string header = start.substr(0, start.find('\n'));
   if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
   fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);

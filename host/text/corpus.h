@@ -10,8 +10,8 @@
 
 namespace reel {
 
-/// Reviews of one split, back to back. Ranks count from 1, the most frequent word of the training split; words that
-/// the training split lacks have no rank and are stored as 0.
+/// Reviews of one split, back to back. Ranks count from 1, the most frequent word of the training split; 0 is a word
+/// that is not known any more.
 struct Reviews {
   std::vector<std::int32_t> ranks;
   std::vector<std::int64_t> begin{0};  // [N + 1] review i is ranks[begin[i] .. begin[i+1])
@@ -30,6 +30,9 @@ struct Corpus {
   std::string source_checksum;       // "sha256:..." of the source file(s); empty for generated reviews
   std::vector<std::string> words;    // words[rank - 1]; empty when the source has no word list
   std::vector<std::int64_t> counts;  // occurrences in the training split, like words; never empty
+  /// Words of texts that the test split alone has; their ranks follow those of `counts`. No vocabulary that is made of
+  /// this corpus holds them, but that of another corpus may.
+  std::vector<std::string> test_only_words;
   Reviews train, test;
   std::int64_t invalid_utf8 = 0;  // byte sequences replaced by U+FFFD while reading
 };
@@ -37,7 +40,7 @@ struct Corpus {
 /// Reads any supported source, recognised by content, not by name: aclImdb_v1.tar.gz, an unpacked aclImdb folder,
 /// Keras' imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines, or a prepared folder. CSV
 /// and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file, whose rows then serve as
-/// training reviews with `test_path` (or, without it, the last fifth) as test reviews.
+/// training reviews with `test_path` (or, without it, a fifth of the rows, drawn at random) as test reviews.
 /// Text corpora are shuffled once with a fixed seed (an npz and a prepared folder keep their order), so that the last
 /// samples are a fair validation split. Throws Error.
 Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
@@ -45,6 +48,9 @@ Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::pat
 /// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early
 /// negations. Deterministic.
 Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
+
+/// Of what write_prepared writes; another one has to be prepared again.
+inline constexpr int kPreparedFormat = 2;
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second.
 void write_prepared(const Corpus& corpus, const std::filesystem::path& folder);

@@ -34,13 +34,16 @@ Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
   if (corpus_.test.size() == 0) fail("{}: no test reviews", source);
   std::vector<std::size_t> order(words_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple(-words_[i].count, words_[i].first); });
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple(-words_[i].count, words_[i].first, i); });
   std::vector<std::int32_t> rank(words_.size(), 0);
   for (const std::size_t i : order) {
-    if (words_[i].count == 0) break;  // words of the test split alone have no rank
-    corpus_.words.push_back(*words_[i].text);
-    corpus_.counts.push_back(words_[i].count);
-    rank[i] = static_cast<std::int32_t>(corpus_.words.size());
+    if (words_[i].count > 0) {
+      corpus_.words.push_back(*words_[i].text);
+      corpus_.counts.push_back(words_[i].count);
+    } else {
+      corpus_.test_only_words.push_back(*words_[i].text);
+    }
+    rank[i] = static_cast<std::int32_t>(corpus_.words.size() + corpus_.test_only_words.size());
   }
   for (Reviews* reviews : {&corpus_.train, &corpus_.test}) {
     for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];

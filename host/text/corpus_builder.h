@@ -22,8 +22,8 @@ class CorpusBuilder {
   /// Adds to Corpus::invalid_utf8 what a reader had to repair before it called add().
   void count_invalid_utf8(std::int64_t replaced) { corpus_.invalid_utf8 += replaced; }
 
-  /// Ranks the words by their count in the training split, ties by first appearance there, and shuffles both splits
-  /// once. Throws Error when a split has no reviews. The builder is empty afterwards.
+  /// Ranks the words by their count in the training split, ties by first appearance there, then those of the test split
+  /// alone, and shuffles both splits once. Throws Error when a split has no reviews. The builder is empty afterwards.
   Corpus finish(std::string source, std::string checksum);
 
  private:

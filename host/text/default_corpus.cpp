@@ -27,18 +27,16 @@ fs::path cache_folder() {
   return (home.empty() ? fs::temp_directory_path() : fs::path(home) / ".cache") / "reel";
 }
 
-/// Downloads the archive, prepares it, and keeps the prepared folder alone.
-Corpus fetch(const fs::path& prepared, const DefaultCorpusEvents& events) {
+/// The archive in the cache, downloaded unless it is there already, whole.
+fs::path fetch(const DefaultCorpusEvents& events) {
   std::error_code error;
-  fs::create_directories(prepared.parent_path(), error);
-  if (error) fail("{}: cannot be made: {}", prepared.parent_path().string(), error.message());
-  const fs::path archive = prepared.parent_path() / "aclImdb_v1.tar.gz";
+  fs::create_directories(cache_folder(), error);
+  if (error) fail("{}: cannot be made: {}", cache_folder().string(), error.message());
+  const fs::path archive = cache_folder() / "aclImdb_v1.tar.gz";
+  if (fs::exists(archive) && file_md5(archive) == kMd5) return archive;
   events.announce(fmt::format("data: downloading {}", kUrl));
   download({.url = kUrl, .md5 = kMd5, .progress = events.progress}, archive);
-  Corpus corpus = read_corpus(archive);
-  write_prepared(corpus, prepared);
-  fs::remove(archive, error);
-  return corpus;
+  return archive;
 }
 
 }  // namespace
@@ -48,13 +46,14 @@ Corpus default_corpus(const DefaultCorpusEvents& events) {
     events.announce(fmt::format("data: {} ($REEL_DATA)", data));
     return read_corpus(data);
   }
-  const fs::path prepared = cache_folder() / "imdb";
+  const fs::path prepared = cache_folder() / fmt::format("imdb-{}", kPreparedFormat);
   if (fs::exists(prepared / "prepared.json")) {
     events.announce(fmt::format("data: {} (the cache)", prepared.string()));
     return read_corpus(prepared);
   }
+  fs::path archive;
   try {
-    return fetch(prepared, events);
+    archive = fetch(events);
   } catch (const Error& error) {
     events.announce(error.what());
     events.announce(
@@ -62,6 +61,15 @@ Corpus default_corpus(const DefaultCorpusEvents& events) {
         "--data FILE or set REEL_DATA");
     return generate_corpus();
   }
+  Corpus corpus = read_corpus(archive);
+  try {
+    write_prepared(corpus, prepared);
+    std::error_code error;
+    fs::remove(archive, error);  // the prepared folder serves from now on
+  } catch (const Error& error) {
+    events.announce(fmt::format("{}: the next run reads the archive again", error.what()));
+  }
+  return corpus;
 }
 
 }  // namespace reel

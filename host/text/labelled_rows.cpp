@@ -1,12 +1,13 @@
 // CSV with a header, and JSON lines.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 
 #include "host/files/checksum.h"
 #include "host/files/file.h"
+#include "host/files/json.h"
+#include "host/files/lines.h"
 #include "host/text/readers.h"
+#include "host/text/shuffle.h"
 #include "host/text/tokenizer.h"
 #include "kernels/check.h"
 
@@ -16,7 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr std::size_t kTestShare = 5;  // one row in five tests where there is no test file
+constexpr std::uint64_t kSplitKey = 2;  // beside those of the splits' own orders
+constexpr std::size_t kTestShare = 5;   // one row in five, drawn at random, tests where there is no test file
 
 std::int32_t parse_label(std::string label, const std::string& where) {
   std::ranges::transform(label, label.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
@@ -110,22 +112,22 @@ std::vector<LabelledText> read_csv(const fs::path& path) {
 
 /// Invalid UTF-8 is not valid JSON: it is replaced before parsing, and counted.
 std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& builder) {
-  std::istringstream lines(read_file(path));
   std::vector<LabelledText> rows;
   std::int64_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
+  for_each_line(read_file(path), [&](std::string_view text) {
     ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (text.find_first_not_of(" \t\r") == std::string::npos) return;
+    std::string line(text);
     const std::string where = fmt::format("{}:{}", path.string(), number);
     builder.count_invalid_utf8(repair_utf8(line));
-    const Json row = Json::parse(line, nullptr, false);
+    const Json row = parse_json(line, where);
     if (!row.is_object() || !row.contains("text") || !row["text"].is_string() || !row.contains("label")) {
       fail("{}: expected {{\"text\": \"...\", \"label\": 0 or 1}}", where);
     }
     const Json& label = row["label"];
-    rows.push_back({parse_label(label.is_string() ? label.get<std::string>() : label.dump(), where),
+    rows.push_back({parse_label(label.is_string() ? label.get<std::string>() : excerpt(label), where),
                     row["text"].get<std::string>()});
-  }
+  });
   return rows;
 }
 
@@ -141,8 +143,14 @@ Corpus read_labelled_rows(const fs::path& train_path, const fs::path& test_path)
   const auto add = [&](Split split, std::span<const LabelledText> rows) {
     for (const LabelledText& row : rows) builder.add(split, row.label, row.text);
   };
-  const std::vector<LabelledText> train = read(train_path);
+  std::vector<LabelledText> train = read(train_path);
   if (test_path.empty()) {
+    std::vector<LabelledText> shuffled;
+    const RandomKey key{.seed = 0, .stream = RandomStream::kCorpusShuffle, .step = kSplitKey};
+    for (const std::int32_t i : random_order(key, static_cast<std::int64_t>(train.size()))) {
+      shuffled.push_back(std::move(train[static_cast<std::size_t>(i)]));
+    }
+    train = std::move(shuffled);
     const std::size_t kept = train.size() - (train.size() + kTestShare - 1) / kTestShare;
     add(Split::kTrain, std::span(train).first(kept));
     add(Split::kTest, std::span(train).subspan(kept));

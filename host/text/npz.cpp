@@ -1,13 +1,14 @@
 // Keras' imdb.npz: a zip of x_train.npy, y_train.npy, x_test.npy and y_test.npy.
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <regex>
 
 #include "host/files/archive.h"
 #include "host/files/checksum.h"
 #include "host/files/file.h"
+#include "host/files/json.h"
+#include "host/files/limits.h"
 #include "host/text/pickle.h"
 #include "host/text/readers.h"
 #include "kernels/check.h"
@@ -25,6 +26,15 @@ struct Npy {
   std::string_view data;
 };
 
+/// What of `text` stands between the first `before` and the next `after`; nothing if they do not.
+std::string_view between(std::string_view text, std::string_view before, std::string_view after) {
+  const std::size_t begin = text.find(before);
+  if (begin == std::string_view::npos) return {};
+  text.remove_prefix(begin + before.size());
+  const std::size_t end = text.find(after);
+  return end == std::string_view::npos ? std::string_view() : text.substr(0, end);
+}
+
 /// numpy/lib/format.py: magic, version, header size, a Python dict, the data.
 Npy parse_npy(std::string_view bytes, const std::string& where) {
   if (!bytes.starts_with("\x93NUMPY") || bytes.size() < 12) fail("{}: not an .npy file", where);
@@ -33,18 +43,22 @@ Npy parse_npy(std::string_view bytes, const std::string& where) {
   std::memcpy(&size, bytes.data() + 8, wide ? 4 : 2);
   const std::size_t begin = wide ? 12 : 10;
   if (size > bytes.size() - begin) fail("{}: the file ends inside its header", where);
-  const std::string header(bytes.substr(begin, size));
-  static const std::regex pattern(R"('descr': '([^']+)', 'fortran_order': False, 'shape': \((\d{1,9}),\))");
-  std::smatch match;
-  if (!std::regex_search(header, match, pattern)) fail("{}: expected a one-dimensional array, found {}", where, header);
-  return {.dtype = match[1], .length = std::stoll(match[2]), .data = bytes.substr(begin + size)};
+  const std::string_view header = bytes.substr(begin, size);
+  const std::string_view dtype = between(header, "'descr': '", "'"), shape = between(header, "'shape': (", ",)");
+  std::int64_t length = -1;
+  const auto [end, error] = std::from_chars(shape.data(), shape.data() + shape.size(), length);
+  if (dtype.empty() || error != std::errc() || end != shape.data() + shape.size() || length < 0 ||
+      between(header, "'fortran_order': ", ",") != "False") {
+    fail("{}: expected a one-dimensional array, found {}", where, excerpt(std::string(header.substr(0, kMaxExcerpt))));
+  }
+  return {.dtype = std::string(dtype), .length = length, .data = bytes.substr(begin + size)};
 }
 
 std::vector<std::int32_t> read_labels(std::string_view bytes, const std::string& where) {
   const Npy array = parse_npy(bytes, where);
   if (array.dtype != "<i8") fail("{}: labels of type {}, expected <i8", where, array.dtype);
   const auto count = static_cast<std::size_t>(array.length);
-  if (array.data.size() < count * sizeof(std::int64_t)) fail("{}: the file ends early", where);
+  if (array.data.size() / sizeof(std::int64_t) < count) fail("{}: the file ends early", where);
   std::vector<std::int32_t> labels;
   for (std::size_t i = 0; i < count; ++i) {
     std::int64_t label = 0;
@@ -74,15 +88,18 @@ Reviews read_reviews(std::string_view x, std::string_view y, const std::string& 
 }
 
 std::vector<std::string> read_word_index(const fs::path& path) {
-  const nlohmann::json index = nlohmann::json::parse(read_file(path), nullptr, false);
+  const nlohmann::json index = parse_json(read_file(path), path.string());
   if (!index.is_object()) fail("{}: expected {{\"word\": rank, ...}}", path.string());
   std::vector<std::string> words(index.size());
   for (const auto& [word, rank] : index.items()) {
-    if (!rank.is_number_unsigned() || rank == 0u || rank > words.size()) {
-      fail("{}: rank {} of '{}', expected 1 to {}", path.string(), rank.dump(), word, words.size());
+    if (!rank.is_number_unsigned() || rank.get<std::size_t>() - 1 >= words.size()) {
+      fail("{}: rank {} of {}, expected 1 to {}", path.string(), excerpt(rank), excerpt(word), words.size());
+    }
+    if (word.empty() || word.find_first_of("\t\n") != std::string::npos) {
+      fail("{}: {} of rank {}, expected a word without tabs and newlines", path.string(), excerpt(word), excerpt(rank));
     }
     std::string& place = words[rank.get<std::size_t>() - 1];
-    if (!place.empty()) fail("{}: '{}' and '{}' have the same rank", path.string(), place, word);
+    if (!place.empty()) fail("{}: {} and {} have the same rank", path.string(), excerpt(place), excerpt(word));
     place = word;
   }
   return words;
@@ -99,7 +116,11 @@ Corpus read_npz(const fs::path& path, const fs::path& word_index) {
   const auto array_of = [](const std::string& name) { return fs::path(name).stem().string(); };
   read_archive(
       path, [&](const std::string& name) { return arrays.contains(array_of(name)); },
-      [&](const std::string& name, std::string contents) { arrays[array_of(name)] = std::move(contents); });
+      [&](const std::string& name, std::string contents) {
+        std::string& array = arrays[array_of(name)];
+        if (!array.empty()) fail("{}: {} twice", path.string(), name);
+        array = std::move(contents);
+      });
   for (const auto& [name, contents] : arrays) {
     if (contents.empty()) fail("{}: no {}.npy in it", path.string(), name);
   }

@@ -249,10 +249,14 @@ std::vector<std::vector<std::int64_t>> Unpickler::result(const Value& value) {
   if (shape.size() != 1 || shape[0].number != static_cast<std::int64_t>(items.size())) {
     fail("{}: expected a one-dimensional array, with as many lists as its shape says", where_);
   }
+  // An integer takes a byte or more, unless a list is referred to again and again: then a few bytes are many integers.
+  std::size_t room = bytes_.size();
   std::vector<std::vector<std::int64_t>> lists;
   lists.reserve(items.size());
   for (const Value& item : items) {
     std::vector<std::int64_t>& list = lists.emplace_back();
+    if (sequence(item).size() > room) fail("{}: more integers than the {} bytes of the pickle", where_, bytes_.size());
+    room -= sequence(item).size();
     for (const Value& element : sequence(item)) {
       if (element.kind != Kind::kInteger) fail("{}: list {} holds something other than integers", where_, lists.size());
       list.push_back(element.number);

@@ -1,8 +1,10 @@
-// The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank) and prepared.json, written last.
+// The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank, those of the test split alone last)
+// and prepared.json, written last.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "host/files/json.h"
 #include "host/files/safetensors.h"
 #include "host/text/readers.h"
 #include "host/text/word_counts.h"
@@ -14,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int kFormat = 1;
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json";
 
 std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
@@ -45,16 +46,21 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
   return reviews;
 }
 
-/// Words by rank; all of them empty where the source has no word list.
-void read_words(const fs::path& path, Corpus& corpus) {
+/// Words by rank; all of them empty where the source has no word list. The first `ranked` are of the training split.
+void read_words(const fs::path& path, std::size_t ranked, Corpus& corpus) {
   WordCounts list = read_word_counts(path);
+  if (ranked > list.words.size()) fail("{}: {} words, expected {} or more", path.string(), list.words.size(), ranked);
   const auto unknown = std::ranges::count(list.words, "");
   if (unknown == 0) {
+    const auto end = list.words.begin() + static_cast<std::ptrdiff_t>(ranked);
+    corpus.test_only_words.assign(end, list.words.end());
+    list.words.erase(end, list.words.end());
     corpus.words = std::move(list.words);
-  } else if (unknown != static_cast<std::ptrdiff_t>(list.words.size())) {
+  } else if (unknown != static_cast<std::ptrdiff_t>(list.words.size()) || ranked != list.words.size()) {
     fail("{}: {} lines without a word", path.string(), unknown);
   }
   corpus.counts = std::move(list.counts);
+  corpus.counts.resize(ranked);
 }
 
 }  // namespace
@@ -75,39 +81,47 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
                                        {"test.ranks", view(corpus.test.ranks)},
                                        {"test.lengths", view(test_lengths)},
                                        {"test.labels", view(corpus.test.labels)}});
-  write_word_counts(folder / kWords, corpus.words, corpus.counts);
-  const Json description = {{"reel_prepared", kFormat},
-                            {"source", corpus.source},
-                            {"source_checksum", corpus.source_checksum},
-                            {"train_reviews", corpus.train.size()},
-                            {"test_reviews", corpus.test.size()},
-                            {"words", corpus.counts.size()},
-                            {"invalid_utf8", corpus.invalid_utf8},
-                            {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
-                            {"ranking", "count in the training reviews, ties by first appearance"}};
+  std::vector<std::string> words = corpus.words;
+  std::vector<std::int64_t> counts = corpus.counts;
+  words.insert(words.end(), corpus.test_only_words.begin(), corpus.test_only_words.end());
+  counts.resize(counts.size() + corpus.test_only_words.size());
+  write_word_counts(folder / kWords, words, counts);
+  const Json description = {
+      {"reel_prepared", kPreparedFormat},
+      {"source", corpus.source},
+      {"source_checksum", corpus.source_checksum},
+      {"train_reviews", corpus.train.size()},
+      {"test_reviews", corpus.test.size()},
+      {"words", corpus.counts.size()},
+      {"invalid_utf8", corpus.invalid_utf8},
+      {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
+      {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
   write_file(folder / kDescription, description.dump(2) + "\n");
 }
 
 Corpus read_prepared(const fs::path& folder) {
   const std::string path = (folder / kDescription).string();
-  const Json description = Json::parse(read_file(path), nullptr, false);
+  const Json description = parse_json(read_file(path), path);
   if (!description.is_object() || !description.contains("reel_prepared")) fail("{}: not a prepared folder", path);
-  if (description["reel_prepared"] != kFormat) {
-    fail("{}: format {}, expected {}: prepare the data again", path, description["reel_prepared"].dump(), kFormat);
+  if (description["reel_prepared"] != kPreparedFormat) {
+    fail("{}: format {}, expected {}: prepare the data again", path, excerpt(description["reel_prepared"]),
+         kPreparedFormat);
   }
   Corpus corpus;
-  read_words(folder / kWords, corpus);
-  const SafetensorsFile tokens(folder / kTokens);
-  const auto words = static_cast<std::int64_t>(corpus.counts.size());
-  corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
-  corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
+  std::size_t ranked = 0;
   try {
     corpus.source = description.at("source").get<std::string>();
     corpus.source_checksum = description.at("source_checksum").get<std::string>();
     corpus.invalid_utf8 = description.at("invalid_utf8").get<std::int64_t>();
+    ranked = description.at("words").get<std::size_t>();
   } catch (const Json::exception& error) {
     fail("{}: {}", path, error.what());
   }
+  read_words(folder / kWords, ranked, corpus);
+  const SafetensorsFile tokens(folder / kTokens);
+  const auto words = static_cast<std::int64_t>(corpus.counts.size() + corpus.test_only_words.size());
+  corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
+  corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
   return corpus;
 }
 

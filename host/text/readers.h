@@ -17,8 +17,8 @@ Corpus read_aclimdb_folder(const std::filesystem::path& folder);
 Corpus read_npz(const std::filesystem::path& path, const std::filesystem::path& word_index);
 
 /// Rows of CSV files with a header (review,sentiment or text,label; RFC 4180) or of JSON lines ({"text": ..., "label":
-/// ...}). Labels: 0, 1, neg, pos, negative, positive; JSON also false and true. Without `test_path` the last fifth of
-/// the rows tests.
+/// ...}). Labels: 0, 1, neg, pos, negative, positive; JSON also false and true. Without `test_path` a fifth
+/// of the rows, drawn at random, tests.
 Corpus read_labelled_rows(const std::filesystem::path& train_path, const std::filesystem::path& test_path);
 /// Whether a file's first character, blanks aside, opens a JSON object.
 bool is_json_lines(const std::filesystem::path& path);

@@ -18,22 +18,38 @@ std::string reserved_name(std::int64_t id, const LoadOptions& options) {
 
 bool is_word(std::string_view text) { return !text.empty() && !text.starts_with('<'); }
 
+/// Whether the vocabulary's words were counted in training reviews like these.
+bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary) {
+  for (std::int64_t id = vocabulary.options().index_from + 1; id < vocabulary.size(); ++id) {
+    const auto rank = static_cast<std::size_t>(id - vocabulary.options().index_from);
+    if (rank > corpus.counts.size() || corpus.counts[rank - 1] != vocabulary.count(id)) return false;
+  }
+  return true;
+}
+
+bool has_id(std::int32_t id, const LoadOptions& options) {
+  return id >= options.skip_top && (options.num_words < 0 || id < options.num_words);
+}
+
 }  // namespace
+
+bool is_known(std::int32_t rank, const LoadOptions& options) {
+  return rank > 0 && has_id(rank + options.index_from, options);
+}
 
 bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& options, std::vector<std::int32_t>& ids) {
   ids.clear();
   const std::size_t length = ranks.size() + (options.start_char >= 0);
   if (options.maxlen >= 0 && static_cast<std::int64_t>(length) >= options.maxlen) return false;
   const auto add = [&](std::int32_t id, bool known) {
-    known = known && id >= options.skip_top && (options.num_words < 0 || id < options.num_words);
     if (known) {
       ids.push_back(id);
     } else if (options.oov_char >= 0) {
       ids.push_back(options.oov_char);
     }
   };
-  if (options.start_char >= 0) add(options.start_char, true);
-  for (const std::int32_t rank : ranks) add(rank + options.index_from, rank > 0);
+  if (options.start_char >= 0) add(options.start_char, has_id(options.start_char, options));
+  for (const std::int32_t rank : ranks) add(rank + options.index_from, is_known(rank, options));
   return true;
 }
 
@@ -79,11 +95,25 @@ std::int32_t Vocabulary::id(const std::string& word) const {
   return found == ids_.end() ? -1 : found->second;
 }
 
+LoadOptions Vocabulary::options() const {
+  LoadOptions options = options_;
+  const auto ids = static_cast<std::int32_t>(size());
+  options.num_words = options.num_words < 0 ? ids : std::min(options.num_words, ids);
+  return options;
+}
+
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
-  if (corpus.words.empty()) return;
+  if (corpus.words.empty() || !vocabulary.has_words()) {
+    if (counts_alike(corpus, vocabulary)) return;
+    fail("{}: its words cannot be matched with the model's: {}", corpus.source,
+         corpus.words.empty() ? "it has ranks but no words; expected imdb_word_index.json beside it"
+                              : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
+  }
   std::vector<std::int32_t> rank = {0};
-  for (const std::string& word : corpus.words) {
-    rank.push_back(std::max(vocabulary.id(word) - vocabulary.options().index_from, 0));
+  for (const auto* words : {&corpus.words, &corpus.test_only_words}) {
+    for (const std::string& word : *words) {
+      rank.push_back(std::max(vocabulary.id(word) - vocabulary.options().index_from, 0));
+    }
   }
   for (Reviews* reviews : {&corpus.train, &corpus.test}) {
     for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];
@@ -91,17 +121,24 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
 }
 
 std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
-  if (ids_.empty()) fail("the vocabulary has ranks but no words (imdb.npz without imdb_word_index.json): give ids");
+  if (!has_words()) fail("the vocabulary has ranks but no words (imdb.npz without imdb_word_index.json): give ids");
   std::vector<std::int32_t> ranks, ids;
   std::string key;
   for_each_word(text, [&](std::string_view word) {
     key = word;
     ranks.push_back(std::max(id(key) - options_.index_from, 0));
   });
-  LoadOptions options = options_;
+  LoadOptions options = this->options();
   options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about
   encode_ranks(ranks, options, ids);
   return ids;
+}
+
+double known_share(const Reviews& reviews, const Vocabulary& vocabulary) {
+  if (reviews.ranks.empty()) return 1;
+  const LoadOptions options = vocabulary.options();
+  const auto known = std::ranges::count_if(reviews.ranks, [&](std::int32_t rank) { return is_known(rank, options); });
+  return static_cast<double>(known) / static_cast<double>(reviews.ranks.size());
 }
 
 }  // namespace reel

@@ -24,7 +24,10 @@ struct LoadOptions {
   std::int32_t index_from = 3;  // rank r has id r + index_from
 };
 
-/// Ids of one review of ranks (0: a word without a rank), in load_data's order of effects. False when maxlen drops it.
+/// Whether a rank has an id of its own.
+bool is_known(std::int32_t rank, const LoadOptions& options);
+
+/// Ids of one review of ranks, in load_data's order of effects. False when maxlen drops it.
 bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& options, std::vector<std::int32_t>& ids);
 
 /// How many ids there are: num_words, or fewer where the corpus has no more words; at least the reserved ids.
@@ -42,8 +45,11 @@ class Vocabulary {
   std::int64_t size() const { return static_cast<std::int64_t>(words_.size()); }
   const std::string& word(std::int64_t id) const { return words_.at(static_cast<std::size_t>(id)); }
   std::int64_t count(std::int64_t id) const { return counts_.at(static_cast<std::size_t>(id)); }
-  const LoadOptions& options() const { return options_; }
+  /// How ranks become ids of this vocabulary: those beyond it are unknown.
+  LoadOptions options() const;
 
+  /// Whether it was made of words, not of ranks alone.
+  bool has_words() const { return !ids_.empty(); }
   /// The id of a word, -1 when it has none.
   std::int32_t id(const std::string& word) const;
 
@@ -60,8 +66,12 @@ class Vocabulary {
   std::unordered_map<std::string, std::int32_t> ids_;
 };
 
-/// Renumbers a corpus so that its words get the ids of `vocabulary`, whatever their ranks were. A corpus without words
-/// is left as it is: its ranks are taken to be those of the vocabulary.
+/// Renumbers a corpus so that its words get the ids of `vocabulary`, whatever their ranks were. Where one of them has
+/// ranks but no words, the ranks stay, if they count the same words: those of the vocabulary occur in the training
+/// reviews as often as they did. Throws Error if not.
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary);
+
+/// The share of all words of these reviews that the vocabulary knows; 1 when there are none.
+double known_share(const Reviews& reviews, const Vocabulary& vocabulary);
 
 }  // namespace reel

@@ -1,27 +1,24 @@
 #include "host/text/word_counts.h"
 
-#include <algorithm>
 #include <charconv>
 #include <string_view>
 
 #include "host/files/file.h"
+#include "host/files/lines.h"
 #include "kernels/check.h"
 
 namespace reel {
 
 WordCounts read_word_counts(const std::filesystem::path& path) {
   WordCounts list;
-  const std::string text = read_file(path);
-  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+  for_each_line(read_file(path), [&](std::string_view line) {
     const std::size_t tab = line.find('\t');
     std::int64_t count = -1;
     if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
     if (count < 0) fail("{}:{}: expected word<TAB>count", path.string(), list.words.size() + 1);
     list.words.emplace_back(line.substr(0, tab));
     list.counts.push_back(count);
-  }
+  });
   return list;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 
 #include "host/model/optimizer.h"
 #include "host/model/parameters.h"
@@ -30,6 +31,11 @@ struct CheckpointInterval {
   std::int64_t steps = 0;
   double minutes = 5;
 };
+
+/// Flags that may be said anew when a run is resumed.
+inline constexpr std::string_view kFreeOnResume[] = {
+    "resume",   "data",    "test-data", "device",    "precision", "recurrence",       "threads",
+    "no-graph", "timings", "profile",   "max-steps", "log-every", "checkpoint-every", "quiet"};
 
 struct TrainConfig {
   Preset preset = Preset::kRecipe;

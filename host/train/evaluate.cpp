@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "host/model/inference.h"
+#include "host/train/interrupt.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
@@ -43,6 +44,7 @@ std::vector<float> predict_logits(Classifier<float>& model, const Dataset& datas
   Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(dataset.size());
   backend.upload(std::span<const std::int32_t>(order), rows.span());
   for (std::size_t first = 0; first < order.size(); first += size) {
+    if (InterruptGuard::signal() != 0) throw Interrupted();
     const auto chosen = std::span<const std::int32_t>(order).subspan(first, std::min(size, order.size() - first));
     model.select(device, rows.span(first, chosen.size()), {.padding = padding});
     inference.run();

@@ -26,8 +26,8 @@ struct Evaluation {
   Interval accuracy_interval() const;
 };
 
-/// Logits of every review, in the data set's order. Batches are made of reviews of similar length; a review's logit
-/// does not depend on the batch it is in.
+/// Logits of every review, in the data set's order; throws Interrupted when an InterruptGuard's flag is set. Batches
+/// are made of reviews of similar length; a review's logit does not depend on the batch it is in.
 std::vector<float> predict_logits(Classifier<float>& model, const Dataset& dataset, Padding padding,
                                   std::int64_t batch_size);
 

@@ -1,47 +1,63 @@
 #include "host/train/interrupt.h"
 
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
 #include <csignal>
-#include <ctime>
+#include <thread>
+
+#include "host/files/file.h"
 
 namespace reel {
 namespace {
 
-volatile std::sig_atomic_t received = 0;
-timespec first{};
+using Clock = std::chrono::steady_clock;
 
-constexpr double kOneRequestSeconds = 1;
+constexpr std::chrono::seconds kOneRequest(1);
 
-double seconds_since(const timespec& then) {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);  // async-signal-safe
-  return static_cast<double>(now.tv_sec - then.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec - then.tv_nsec);
+std::atomic<bool> guarded = false;
+std::atomic<int> received = 0;
+
+[[noreturn]] void end(int signal) {
+  AtomicFile::abandon_all();
+  ::_exit(128 + signal);
 }
 
-void remember(int signal) {
-  if (received == 0) {
-    clock_gettime(CLOCK_MONOTONIC, &first);
-    received = signal;
-  } else if (seconds_since(first) > kOneRequestSeconds) {
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
+/// Whether a signal may end the program at this moment is decided here alone, by the only thread that receives any.
+void watch(sigset_t signals) {
+  Clock::time_point first;
+  for (;;) {
+    int signal = 0;
+    if (::sigwait(&signals, &signal) != 0) continue;
+    if (received != 0) {
+      if (Clock::now() - first > kOneRequest) end(signal);
+    } else if (guarded) {
+      first = Clock::now();
+      received = signal;
+    } else {
+      end(signal);
+    }
   }
-}
-
-void handle_with(void (*handler)(int)) {
-  std::signal(SIGINT, handler);
-  std::signal(SIGTERM, handler);
 }
 
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
-  received = 0;
-  handle_with(remember);
+void watch_interrupts() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // and every thread's that this one makes
+  std::thread(watch, signals).detach();
 }
 
-InterruptGuard::~InterruptGuard() {
-  if (received == 0) handle_with(SIG_DFL);
+InterruptGuard::InterruptGuard() {
+  received = 0;
+  guarded = true;
 }
+
+InterruptGuard::~InterruptGuard() { guarded = received != 0; }
 
 int InterruptGuard::signal() { return received; }
 

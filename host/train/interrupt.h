@@ -1,11 +1,18 @@
-// Ctrl-C and SIGTERM as a flag: the training loop looks at it between steps.
+// Ctrl-C and SIGTERM.
 #pragma once
+
+#include <exception>
 
 namespace reel {
 
-/// While one exists, the first SIGINT or SIGTERM sets the flag. Another one within a second is the same request:
-/// timeout(1) signals the program and its group, a terminal the whole group. A later one ends the program as usual.
-/// Once a signal has come this lasts beyond the guard's life, so that what was saved can still be reported.
+/// From here on a thread waits for SIGINT and SIGTERM; call it before any other thread is made. They end the program at
+/// once, with exit code 128 + signal and without temporary files, also where it is PID 1, for which Linux drops signals
+/// that nobody handles.
+void watch_interrupts();
+
+/// While one exists, the first signal sets a flag instead. Another one within a second is the same request: timeout(1)
+/// signals the program and its group, a terminal the whole group. A later one ends the program at once. Once a signal
+/// has come this lasts beyond the guard's life, so that what was saved can still be reported.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -15,6 +22,12 @@ class InterruptGuard {
 
   /// The signal that came, or 0.
   static int signal();
+};
+
+/// What long work that changes nothing throws when the flag is set.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
 };
 
 }  // namespace reel

@@ -65,7 +65,10 @@ Preprocessing preprocessing_of(const Metadata& metadata, const std::string& wher
   reader.number("oov_char", p.load.oov_char);
   reader.number("index_from", p.load.index_from);
   reader.number("maxlen", p.maxlen);
-  if (p.maxlen < 1) fail("{}: metadata 'maxlen' is {}, expected 1 or more", where, p.maxlen);
+  if (p.maxlen < 1 || p.maxlen > kMaxRowSteps) {
+    fail("{}: metadata 'maxlen' is {}, expected 1 to {}", where, p.maxlen, kMaxRowSteps);
+  }
+  if (p.load.index_from < 0) fail("{}: metadata 'index_from' is {}, expected 0 or more", where, p.load.index_from);
   p.padding = reader.first("padding", "pre", "post") ? Padding::kPre : Padding::kPost;
   p.truncating = reader.first("truncating", "pre", "post") ? Truncating::kPre : Truncating::kPost;
   p.mask = reader.first("mask", "on", "off");

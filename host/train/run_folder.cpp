@@ -1,13 +1,10 @@
 #include "host/train/run_folder.h"
 
-#include <cerrno>
-#include <cstring>
 #include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "host/files/file.h"
+#include "host/files/lines.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -25,6 +22,8 @@ RunFolder RunFolder::create(const fs::path& path) {
   check_unused(path);
   RunFolder folder(path);
   folder.prepare();
+  check_unused(path);  // another process may have been faster
+  folder.remove_abandoned();
   return folder;
 }
 
@@ -32,17 +31,33 @@ RunFolder RunFolder::open(const fs::path& path) {
   RunFolder folder(path);
   if (!fs::exists(folder.config())) fail("{}: nothing to resume: no {}", path.string(), folder.config().string());
   folder.prepare();
+  folder.remove_abandoned();
   return folder;
 }
 
-void RunFolder::prepare() const {
+void RunFolder::prepare() {
   std::error_code error;
   fs::create_directories(state().parent_path(), error);
   if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
+  lock_.emplace(lock_file());
+  if (!lock_->held()) fail("{}: another process trains in it", path_.string());
+}
+
+void RunFolder::remove_abandoned() const {
   for (const fs::path& file : {config(), vocabulary(), model(), state(), summary(), metrics()}) {
     AtomicFile::remove_abandoned(file);
   }
 }
+
+void RunFolder::discard() noexcept {
+  std::error_code error;
+  for (const fs::path& file :
+       {config(), vocabulary(), model(), state(), summary(), metrics(), lock_file(), state().parent_path(), path_}) {
+    fs::remove(file, error);  // a folder only when it is empty
+  }
+}
+
+std::string RunFolder::config_text() const { return fs::exists(config()) ? read_file(config()) : std::string(); }
 
 bool RunFolder::has_checkpoint() const { return fs::exists(state()); }
 
@@ -61,20 +76,19 @@ void RunFolder::append(const MetricsLine& line) const {
       {"step", line.step},       {"epoch", line.epoch},       {"split", line.split},
       {"loss", line.loss},       {"accuracy", line.accuracy}, {"grad_norm", optional(line.grad_norm)},
       {"lr", optional(line.lr)}, {"seconds", line.seconds},   {"tokens_per_second", line.tokens_per_second}};
-  std::ofstream file(metrics(), std::ios::app);
-  file << json.dump() << '\n' << std::flush;
-  if (!file) fail("{}: cannot be written: {}", metrics().string(), std::strerror(errno));
+  append_to_file(metrics(), json.dump() + '\n');
 }
 
-void RunFolder::forget_metrics_after(std::int64_t step) const {
+void RunFolder::keep_metrics(const std::function<bool(std::int64_t, const std::string&)>& kept) const {
   if (!fs::exists(metrics())) return;
-  std::istringstream lines(read_file(metrics()));
-  std::string kept;
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + '\n';
-  }
-  write_file(metrics(), kept);
+  std::string text;
+  for_each_line(read_file(metrics()), [&](std::string_view line) {
+    const Json json = Json::parse(line, nullptr, false);  // what a kill cut off is no JSON
+    const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
+                       json.contains("split") && json["split"].is_string();
+    if (whole && kept(json["step"], json["split"])) text.append(line) += '\n';
+  });
+  write_file(metrics(), text);
 }
 
 }  // namespace reel

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
+#include "host/files/file.h"
 #include "host/train/evaluate.h"
 
 namespace reel {
@@ -24,10 +26,13 @@ class RunFolder {
  public:
   /// Throws Error when `path` already holds a run.
   static void check_unused(const std::filesystem::path& path);
-  /// Makes the folder. Throws Error when it already holds a run, or cannot be made.
+  /// Makes the folder, which is then this process's alone. Throws Error when it already holds a run, when another
+  /// process trains in it, or when it cannot be made.
   static RunFolder create(const std::filesystem::path& path);
-  /// Opens one to resume. Throws Error when there is no run.
+  /// Opens one to resume. Throws Error when there is no run, or when another process trains in it.
   static RunFolder open(const std::filesystem::path& path);
+  /// Takes back what create() made and what was written since, for a run that cannot begin. Removes nothing else.
+  void discard() noexcept;
   /// runs/DATE-TIME, made different from what exists.
   static std::filesystem::path default_path();
 
@@ -42,16 +47,23 @@ class RunFolder {
   std::filesystem::path summary() const { return path_ / "summary.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
+  /// What config.toml says; nothing if there is none.
+  std::string config_text() const;
+
   void append(const MetricsLine& line) const;
-  /// Takes back the lines after `step`, which a resumed run will write again.
-  void forget_metrics_after(std::int64_t step) const;
+  /// Takes back the lines that `kept` refuses, which a resumed run will write again.
+  void keep_metrics(const std::function<bool(std::int64_t step, const std::string& split)>& kept) const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
-  /// Makes the folders, and removes what a killed process was just writing.
-  void prepare() const;
+  /// Makes the folders and locks them.
+  void prepare();
+  /// Removes what a killed process was just writing.
+  void remove_abandoned() const;
+  std::filesystem::path lock_file() const { return path_ / "last" / "lock"; }
 
   std::filesystem::path path_;
+  std::optional<FileLock> lock_;
 };
 
 }  // namespace reel

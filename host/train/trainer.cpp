@@ -24,6 +24,7 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       config_(config),
       data_(data),
       folder_(folder),
+      config_text_(folder.config_text()),
       events_(std::move(events)),
       model_(backend, config.model, config.batch_size, config.preprocessing.maxlen),
       optimizer_(backend, config.optimizer.settings(), parameter_count(config.model)),
@@ -36,6 +37,7 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       measured_(backend, config.log_every),
       writer_(folder_.state()),
       saved_at_(now()) {
+  if (folder.has_checkpoint()) return;
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
   if (!config.init_from.empty()) load_weights(config.init_from, config.model, weights);
@@ -48,20 +50,36 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 Outcome Trainer::run() {
   const InterruptGuard guard;
-  const bool patient = config_.early_stopping == 0;
+  if (!config_.init_from.empty() && !folder_.has_checkpoint())
+    save_state();  // that file may be gone when it is resumed
   Stop stop = Stop::kEndOfEpoch;
-  while (epochs_done_ < config_.epochs && (patient || epochs_without_gain_ < config_.early_stopping)) {
-    stop = train_to_end_of_epoch();
-    if (stop != Stop::kEndOfEpoch) break;
-    finish_epoch();
+  try {
+    const bool patient = config_.early_stopping == 0;
+    while (epochs_done_ < config_.epochs && (patient || epochs_without_gain_ < config_.early_stopping)) {
+      stop = train_to_end_of_epoch();
+      if (stop != Stop::kEndOfEpoch) break;
+      finish_epoch();
+    }
+  } catch (const Interrupted&) {
+    stop = Stop::kInterrupted;
   }
   if (stop == Stop::kInterrupted && !save_checkpoint()) stop = Stop::kDiverged;
   writer_.finish();
   if (stop == Stop::kDiverged) return Outcome::kDiverged;
   if (stop == Stop::kMaxSteps) save_state();
+  const bool within_epoch = step_ > epochs_done_ * steps_per_epoch();
+  if (within_epoch && data_.validation.size() == 0) {  // the last weights are the best guess
+    best_epoch_ = epochs_done_ + 1;
+    best_test_.reset();
+    save_best();
+  }
   if (best_epoch_ == 0) save_best();  // something to evaluate
   if (stop == Stop::kInterrupted) return Outcome::kInterrupted;
-  write_summary();
+  try {
+    write_summary();
+  } catch (const Interrupted&) {
+    return Outcome::kInterrupted;
+  }
   return Outcome::kFinished;
 }
 
@@ -212,10 +230,10 @@ bool Trainer::flush_and_check_weights() {
   return false;
 }
 
-Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split) {
+Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch) {
   const Evaluation result = evaluate(model_, dataset, config_.preprocessing.batch_padding(), config_.batch_size);
   folder_.append({.step = step_,
-                  .epoch = epochs_done_,
+                  .epoch = epoch,
                   .split = split,
                   .loss = result.loss,
                   .accuracy = result.accuracy(),
@@ -225,24 +243,24 @@ Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split) {
 }
 
 void Trainer::finish_epoch() {
-  ++epochs_done_;
-  std::string line = fmt::format("epoch {}/{}  {:.1f} s", epochs_done_, config_.epochs, epoch_seconds_.back());
-  const bool validate = data_.validation.size() > 0;
-  bool best = !validate;  // without validation the last epoch is the best guess
-  if (validate) {
-    const Evaluation result = evaluate_split(data_.validation, "validation");
-    line += fmt::format("  validation loss {:.4f} accuracy {:.2f} %", result.loss, 100 * result.accuracy());
-    best = result.accuracy() > best_accuracy_;
-    best_accuracy_ = std::max(best_accuracy_, result.accuracy());
+  const std::int64_t epoch = epochs_done_ + 1;
+  std::string line = fmt::format("epoch {}/{}  {:.1f} s", epoch, config_.epochs, epoch_seconds_.back());
+  std::optional<Evaluation> validation, test;
+  if (data_.validation.size() > 0) {
+    validation = evaluate_split(data_.validation, "validation", epoch);
+    line += fmt::format("  validation loss {:.4f} accuracy {:.2f} %", validation->loss, 100 * validation->accuracy());
   }
-  epochs_without_gain_ = best ? 0 : epochs_without_gain_ + 1;
-  std::optional<Evaluation> test;
   if (config_.test_each_epoch) {
-    test = evaluate_split(data_.test, "test");
+    test = evaluate_split(data_.test, "test", epoch);
     line += fmt::format("  test loss {:.4f} accuracy {:.2f} %", test->loss, 100 * test->accuracy());
   }
+  epochs_done_ = epoch;
+  // Without validation the last epoch is the best guess.
+  const bool best = !validation || validation->accuracy() > best_accuracy_;
+  if (validation) best_accuracy_ = std::max(best_accuracy_, validation->accuracy());
+  epochs_without_gain_ = best ? 0 : epochs_without_gain_ + 1;
   if (best) {
-    best_epoch_ = epochs_done_;
+    best_epoch_ = epoch;
     best_test_ = test;
     save_best();
   }

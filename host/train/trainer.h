@@ -16,12 +16,13 @@
 #include "host/train/progress.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_data.h"
+#include "host/train/training_state.h"
 
 namespace reel {
 
 enum class Outcome {
   kFinished,
-  kInterrupted,  // saved; --resume continues
+  kInterrupted,  // saved, in training or between; --resume continues
   kDiverged,     // loss or weights are no numbers; the last checkpoint is from before
 };
 
@@ -36,7 +37,8 @@ class Trainer {
   /// Kernels are loaded and memory is taken in these.
   static constexpr std::int64_t kStepsBeforeProfile = 20;
 
-  /// `config.model.vocabulary` is that of the data. Initialises the weights.
+  /// `config.model.vocabulary` is that of the data. Initialises the weights, unless the folder has a checkpoint, from
+  /// which resume() will take them. Keeps references to everything but the configuration.
   Trainer(Backend<float>& backend, const TrainConfig& config, const TrainingData& data, const RunFolder& folder,
           TrainEvents events);
 
@@ -69,13 +71,14 @@ class Trainer {
   bool flush();
   /// flush(), and whether the weights are numbers too: only then may they be saved.
   bool flush_and_check_weights();
-  /// Evaluates, keeps the best weights, saves.
+  /// Evaluates, keeps the best weights, saves. Throws Interrupted, with nothing changed.
   void finish_epoch();
-  Evaluation evaluate_split(const Dataset& dataset, const char* split);
+  Evaluation evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch);
   void save_best() const;
   bool checkpoint_is_due() const;
   /// Begins to save where the run stands; false when it has diverged, and nothing is saved.
   bool save_checkpoint();
+  void check(const Cursor& cursor) const;
   TrainingState state();
   void save_state();
   void write_summary();
@@ -83,7 +86,8 @@ class Trainer {
   Backend<float>& backend_;
   TrainConfig config_;
   const TrainingData& data_;
-  RunFolder folder_;
+  const RunFolder& folder_;
+  std::string config_text_;  // config.toml, for checkpoints
   TrainEvents events_;
 
   Classifier<float> model_;

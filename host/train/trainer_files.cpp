@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "host/files/toml.h"
 #include "host/train/summary.h"
 #include "host/train/trainer.h"
 #include "host/train/training_state.h"
@@ -10,10 +11,47 @@
 
 namespace reel {
 
+namespace {
+
+/// Throws Error where config.toml is no longer what the checkpoint was made with, but for what may be said anew.
+void check_same_flags(const std::string& saved, const RunFolder& folder) {
+  if (saved.empty()) return;  // as 0.1.0 wrote it
+  const std::string path = folder.config().string();
+  auto then = parse_toml(saved, folder.state().string() + ": config"), now = parse_toml(folder.config_text(), path);
+  for (const std::string_view key : kFreeOnResume) {
+    then.erase(std::string(key));
+    now.erase(std::string(key));
+  }
+  for (const auto& [key, value] : then) now.try_emplace(key, "");
+  for (const auto& [key, value] : now) {
+    if (then[key] == value) continue;
+    fail("{}: {} is '{}', but was '{}' when the run began; a resumed run keeps the flags that it was started with",
+         path, key, value, then[key]);
+  }
+}
+
+}  // namespace
+
+/// A checkpoint says where in which epoch it was made.
+void Trainer::check(const Cursor& cursor) const {
+  const std::int64_t first = cursor.epochs_done * steps_per_epoch();
+  if (cursor.epochs_done < 0 || cursor.epochs_done > config_.epochs || cursor.step < first ||
+      cursor.step > first + steps_per_epoch() ||
+      cursor.epoch_seconds.size() > static_cast<std::size_t>(config_.epochs)) {
+    fail(
+        "{}: step {} after {} epochs, but an epoch of these reviews has {} steps: expected the --batch-size and the "
+        "data "
+        "that the run was started with",
+        folder_.state().string(), cursor.step, cursor.epochs_done, steps_per_epoch());
+  }
+}
+
 void Trainer::resume() {
-  if (!folder_.has_checkpoint()) return folder_.forget_metrics_after(0);
+  if (!folder_.has_checkpoint()) return folder_.keep_metrics([](std::int64_t, const std::string&) { return false; });
   TrainingState state = load_training_state(folder_.state());
   const Cursor cursor = cursor_of(state.values, folder_.state().string());
+  check_same_flags(cursor.config, folder_);
+  check(cursor);
   if (cursor.data_checksum != data_.checksum) {
     fail("{}: trained on data with checksum {}, but {} has {}", folder_.path().string(), cursor.data_checksum,
          data_.source, data_.checksum);
@@ -35,7 +73,12 @@ void Trainer::resume() {
   best_test_ = cursor.best_test;
   epochs_without_gain_ = cursor.epochs_without_gain;
   epoch_seconds_ = cursor.epoch_seconds;
-  folder_.forget_metrics_after(step_);
+  folder_.keep_metrics([this](std::int64_t step, const std::string& split) {
+    if (split == "train") return step <= step_;
+    // Evaluations of epochs that are done; others are made anew, and so are tests of an end that this run goes beyond.
+    const bool of_an_epoch = step % steps_per_epoch() == 0 && (split != "test" || config_.test_each_epoch);
+    return of_an_epoch && step <= epochs_done_ * steps_per_epoch();
+  });
   const StepWindow window{.last_step = step_,
                           .reviews = cursor.measured_reviews,
                           .tokens = cursor.measured_tokens,
@@ -84,7 +127,8 @@ TrainingState Trainer::state() {
   download(optimizer_.state2(), state.state2);
   const StepWindow window = measured_.unfinished();
   state.measured = window.stats;
-  state.values = to_metadata(Cursor{.data_checksum = data_.checksum,
+  state.values = to_metadata(Cursor{.config = config_text_,
+                                    .data_checksum = data_.checksum,
                                     .step = step_,
                                     .epochs_done = epochs_done_,
                                     .best_epoch = best_epoch_,
@@ -109,7 +153,7 @@ void Trainer::write_summary() {
   if (!best_test_) {
     const SavedModel best = load_model(folder_.model());
     backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    best_test_ = evaluate_split(data_.test, "test");
+    best_test_ = evaluate_split(data_.test, "test", epochs_done_);
   }
   const Summary summary{.test = *best_test_,
                         .best_epoch = best_epoch_,

@@ -1,5 +1,6 @@
 #include "host/train/training_data.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -10,11 +11,13 @@ namespace reel {
 TrainingData make_training_data(Corpus corpus, const TrainConfig& config) {
   const Preprocessing& how = config.preprocessing;
   if (config.keras_exact) keras_shuffle(corpus);
+  Vocabulary vocabulary(corpus, how.load);
+  const LoadOptions load = vocabulary.options();
   TrainingData data{.source = corpus.source,
                     .checksum = corpus.source_checksum,
-                    .vocabulary = Vocabulary(corpus, how.load),
-                    .train = make_dataset(corpus.train, how.load, how.maxlen, how.truncating),
-                    .test = make_dataset(corpus.test, how.load, how.maxlen, how.truncating)};
+                    .vocabulary = std::move(vocabulary),
+                    .train = make_dataset(corpus.train, load, how.maxlen, how.truncating),
+                    .test = make_dataset(corpus.test, load, how.maxlen, how.truncating)};
   // Keras: the last samples, before any shuffling.
   const auto kept =
       static_cast<std::int64_t>(std::floor(static_cast<double>(data.train.size()) * (1 - config.validation_split)));
@@ -26,6 +29,19 @@ TrainingData make_training_data(Corpus corpus, const TrainConfig& config) {
   if (data.train.size() == 0) fail("{}: no training reviews are left", data.source);
   if (data.test.size() == 0) fail("{}: no test reviews are left", data.source);
   return data;
+}
+
+std::vector<std::string> check_labels(const TrainingData& data) {
+  std::vector<std::string> lines;
+  const std::pair<const char*, const Dataset*> splits[] = {
+      {"training", &data.train}, {"validation", &data.validation}, {"test", &data.test}};
+  for (const auto& [name, split] : splits) {
+    const auto positive = std::ranges::count(split->labels, 1);
+    if (split->size() == 0 || (positive > 0 && positive < split->size())) continue;
+    lines.push_back(fmt::format("{}: all {} {} reviews have the label {}: accuracy on them says nothing", data.source,
+                                split->size(), name, positive > 0 ? 1 : 0));
+  }
+  return lines;
 }
 
 PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing) {

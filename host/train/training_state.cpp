@@ -1,7 +1,6 @@
 #include "host/train/training_state.h"
 
-#include <nlohmann/json.hpp>
-
+#include "host/files/json.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -14,7 +13,8 @@ constexpr const char* kCursor = "cursor";
 }  // namespace
 
 Metadata to_metadata(const Cursor& c) {
-  Json json = {{"data_checksum", c.data_checksum},
+  Json json = {{"config", c.config},
+               {"data_checksum", c.data_checksum},
                {"step", c.step},
                {"epochs_done", c.epochs_done},
                {"best_epoch", c.best_epoch},
@@ -36,8 +36,9 @@ Cursor cursor_of(const Metadata& metadata, const std::string& where) {
   const auto found = metadata.find(kCursor);
   if (found == metadata.end()) fail("{}: no metadata '{}': not a training state", where, kCursor);
   try {
-    const Json json = Json::parse(found->second);
-    Cursor c{.data_checksum = json.at("data_checksum"),
+    const Json json = parse_json(found->second, where + ": metadata '" + kCursor + "'");
+    Cursor c{.config = json.value("config", std::string()),
+             .data_checksum = json.at("data_checksum"),
              .step = json.at("step"),
              .epochs_done = json.at("epochs_done"),
              .best_epoch = json.at("best_epoch"),

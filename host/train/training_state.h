@@ -13,6 +13,7 @@ namespace reel {
 
 /// Random numbers are addressed by seed and step, so the step is the whole random state.
 struct Cursor {
+  std::string config;  // config.toml at that time
   std::string data_checksum;
   std::int64_t step = 0, epochs_done = 0, best_epoch = 0, epochs_without_gain = 0;
   double best_accuracy = -1;  // on the validation split

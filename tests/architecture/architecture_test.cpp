@@ -76,6 +76,12 @@ TEST(Architecture, HostLayersIncludeOnlyTheLayersBelow) {
   }
 }
 
+TEST(Architecture, OfTheKernelsFilesIncludesOnlyErrors) {
+  for (const auto& [file, target] : includes_below("host/files")) {
+    EXPECT_TRUE(!target.starts_with("kernels/") || target == "kernels/check.h") << file << " includes " << target;
+  }
+}
+
 TEST(Architecture, FilesStayShort) {
   for (const char* folder : {"kernels", "host", "tests", "bench"}) {
     if (!fs::exists(fs::path(REEL_SOURCE) / folder)) continue;

@@ -159,6 +159,7 @@ class Rehearsal(unittest.TestCase):
 
     def test_a_part_that_is_none_is_refused(self):
         self.assertEqual(self.check(["facts", "trainigs"]), 99)
+        self.assertEqual(self.check(["first", "third"]), 99)
 
     def test_ended_while_a_family_hangs_it_ends_that_too(self):
         for number in (signal.SIGTERM, signal.SIGINT):

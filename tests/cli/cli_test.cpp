@@ -153,7 +153,7 @@ TEST_F(Program, DumpedConfigRoundTrips) {
   const Result first = reel("train --dump-config " + flags);
   EXPECT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, HasSubstr("batch-size = 32"));
-  EXPECT_THAT(first.out, HasSubstr("mask = 'off'"));
+  EXPECT_THAT(first.out, HasSubstr("mask = \"off\""));
   EXPECT_THAT(first.out, HasSubstr("nesterov = true"));
   folder_.write("c.toml", first.out);
   EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out);

@@ -1,60 +1,117 @@
-// Preloaded into the program: one of its calls that write fails, or is its last.
+// Preloaded into the program: one of its calls on files fails, does less than it was asked to, or is its last.
 //
-//   REEL_FAULT_FILE=state.safetensors   counts write, fsync and rename of files whose paths contain this,
+//   REEL_FAULT_FILE=state.safetensors   counts calls on files whose paths contain this,
 //   REEL_FAULT_CALL=n                   and of these the n-th
-//   REEL_FAULT=full|kill                finds the disk full, or ends the process.
+//   REEL_FAULT=full|kill                of those that write (open to write, write, fsync, rename, mkdir, flock): finds
+//   the
+//                                       disk full, or ends the process
+//   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
+//   half of it
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 namespace {
 
+enum class Call { kReads, kWrites };
+
 template <class Function>
 Function real(const char* name) {
   return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
 
-/// Whether this call shall fail; does not return if it shall be the last one.
-bool fails(const char* path) {
+/// What shall happen to this call, or null; does not return if it shall be the last one.
+const char* fault(Call call, const char* given) {
   static std::atomic<long> calls = 0;
-  const char *const file = std::getenv("REEL_FAULT_FILE"), *const fault = std::getenv("REEL_FAULT");
-  if (file == nullptr || fault == nullptr || std::strstr(path, file) == nullptr) return false;
-  if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return false;
-  if (std::strcmp(fault, "kill") == 0) ::kill(::getpid(), SIGKILL);
-  errno = ENOSPC;
-  return true;
+  char path[8192] = "";
+  if (given[0] != '/' && ::getcwd(path, sizeof path / 2) != nullptr) std::strcat(path, "/");
+  std::strncat(path, given, sizeof path / 2);
+  const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
+  if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
+  const bool of_writing = std::strcmp(kind, "full") == 0 || std::strcmp(kind, "kill") == 0;
+  if (of_writing != (call == Call::kWrites)) return nullptr;
+  if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
+  if (std::strcmp(kind, "kill") == 0) ::kill(::getpid(), SIGKILL);
+  errno = of_writing ? ENOSPC : std::strcmp(kind, "interrupted") == 0 ? EINTR : EIO;
+  return kind;
 }
 
-bool fails(int descriptor) {
+const char* fault(Call call, int descriptor) {
   char link[64], path[4096] = "";
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-  if (::readlink(link, path, sizeof path - 1) < 0) return false;
-  return fails(path);
+  if (::readlink(link, path, sizeof path - 1) < 0) return nullptr;
+  return fault(call, path);
+}
+
+bool is(const char* fault, const char* kind) { return std::strcmp(fault, kind) == 0; }
+
+int open_with(const char* name, const char* path, int flags, mode_t mode) {
+  const auto next = real<int (*)(const char*, int, ...)>(name);
+  const char* const found = fault((flags & O_ACCMODE) == O_RDONLY ? Call::kReads : Call::kWrites, path);
+  // A signal does not interrupt the opening of a file on a disk, and it does not half succeed.
+  if (found != nullptr && !is(found, "interrupted") && !is(found, "short")) return -1;
+  return next(path, flags, mode);
 }
 
 }  // namespace
 
 extern "C" {
 
+int open(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
+  va_end(more);
+  return open_with("open", path, flags, mode);
+}
+
+int open64(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
+  va_end(more);
+  return open_with("open64", path, flags, mode);
+}
+
 ssize_t write(int descriptor, const void* bytes, size_t count) {
   static const auto next = real<ssize_t (*)(int, const void*, size_t)>("write");
-  return fails(descriptor) ? -1 : next(descriptor, bytes, count);
+  return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor, bytes, count);
+}
+
+ssize_t read(int descriptor, void* bytes, size_t count) {
+  static const auto next = real<ssize_t (*)(int, void*, size_t)>("read");
+  const char* const found = fault(Call::kReads, descriptor);
+  if (found == nullptr) return next(descriptor, bytes, count);
+  return is(found, "short") ? next(descriptor, bytes, (count + 1) / 2) : -1;
 }
 
 int fsync(int descriptor) {
   static const auto next = real<int (*)(int)>("fsync");
-  return fails(descriptor) ? -1 : next(descriptor);
+  return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor);
+}
+
+int flock(int descriptor, int operation) noexcept {
+  static const auto next = real<int (*)(int, int)>("flock");
+  return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor, operation);
 }
 
 int rename(const char* from, const char* to) noexcept {
   static const auto next = real<int (*)(const char*, const char*)>("rename");
-  return fails(to) ? -1 : next(from, to);
+  return fault(Call::kWrites, to) != nullptr ? -1 : next(from, to);
+}
+
+int mkdir(const char* path, mode_t mode) noexcept {
+  static const auto next = real<int (*)(const char*, mode_t)>("mkdir");
+  return fault(Call::kWrites, path) != nullptr ? -1 : next(path, mode);
 }
 }

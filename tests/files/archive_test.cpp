@@ -34,6 +34,34 @@ TEST(Archive, ATruncatedOneIsAnError) {
   }
 }
 
+/// A sparse file is nothing but a length.
+TEST(Archive, ASmallOneDoesNotFillTheMemory) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && truncate -s 3G large && tar -czSf hole.tar.gz large && echo end >>large && tar -czSf "
+                         "sparse.tar.gz large && head -c 64M /dev/zero >zeros && gzip zeros && "
+                         "tar -cf plain.tar zeros.gz")
+                            .c_str()),
+            0);
+  EXPECT_LT(std::filesystem::file_size(folder / "sparse.tar.gz"), 1000u);
+  expect_error([&] { read_all(folder / "sparse.tar.gz"); }, {"sparse.tar.gz: large: unpacks to more than", "bytes"});
+  expect_error([&] { read_all(folder / "hole.tar.gz"); }, {"hole.tar.gz: large: 0 of 3221225472 bytes"});
+  EXPECT_EQ(read_all(folder / "plain.tar").size(), 1u);
+}
+
+TEST(Archive, ALinkIsNoFile) {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "text");
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && ln -s a.txt symbolic.txt && ln a.txt hard.txt && tar cf s.tar symbolic.txt && tar cf "
+                         "h.tar a.txt hard.txt")
+                            .c_str()),
+            0);
+  expect_error([&] { read_all(folder / "s.tar"); }, {"s.tar: symbolic.txt: a link or the like, expected a file"});
+  expect_error([&] { read_all(folder / "h.tar"); }, {"h.tar: hard.txt: a link or the like, expected a file"});
+  EXPECT_EQ(read_all(folder / "h.tar", "a.txt").size(), 1u) << "who does not want it does not mind";
+}
+
 TEST(Archive, ATextIsNoArchive) {
   const TemporaryFolder folder;
   expect_error([&] { read_all(folder.write("text", "just some text, long enough to be looked at")); }, {"text"});

@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Damage{"Empty", "", "not a safetensors file"}, Damage{"Short", "abc", "not a safetensors file"},
         Damage{"HugeHeader", std::string(8, '\x7f') + "{}", "header of"},
-        Damage{"NoJson", file_with("{nonsense", 0), "header is not JSON"},
+        Damage{"NoJson", file_with("{nonsense", 0), "header: not JSON"},
         Damage{"NoObject", file_with("[1]", 0), "does not begin"},
         Damage{"MissingKey", file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "expected {\"dtype\""},
         Damage{"UnknownType", file_with(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4), "F33"},
@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
                file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
                          R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
                          4),
-               "'a' twice"},
+               "key \"a\" twice"},
         Damage{"Metadata", file_with(R"({"__metadata__":{"a":1}})", 0), "not a string"}),
     [](const auto& test) { return test.param.what; });
 

@@ -16,6 +16,8 @@ TEST(Prepared, ReadsWhatItWrote) {
   EXPECT_EQ(read.source_checksum, corpus.source_checksum);
   EXPECT_EQ(read.words, corpus.words);
   EXPECT_EQ(read.counts, corpus.counts);
+  EXPECT_EQ(read.test_only_words, corpus.test_only_words);
+  EXPECT_EQ(corpus.test_only_words.size(), 3u);
   EXPECT_EQ(read.invalid_utf8, 1);
   EXPECT_EQ(read.train.ranks, corpus.train.ranks);
   EXPECT_EQ(read.train.begin, corpus.train.begin);
@@ -38,12 +40,15 @@ TEST(Prepared, DamageIsNamed) {
   const auto path = folder / "prepared";
   const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
   write_prepared(corpus, path);
-  folder.write("prepared/prepared.json", R"({"reel_prepared": 2})");
-  expect_error([&] { read_corpus(path); }, {"prepared.json: format 2, expected 1: prepare the data again"});
-  folder.write("prepared/prepared.json", "{");
-  expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
   folder.write("prepared/prepared.json", R"({"reel_prepared": 1})");
+  expect_error([&] { read_corpus(path); }, {"prepared.json: format 1, expected 2: prepare the data again"});
+  folder.write("prepared/prepared.json", "{");
+  expect_error([&] { read_corpus(path); }, {"prepared.json: not JSON"});
+  folder.write("prepared/prepared.json", "{}");
+  expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
+  folder.write("prepared/prepared.json", R"({"reel_prepared": 2})");
   expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
+  write_prepared(corpus, path);
   folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
   expect_error([&] { read_corpus(path); }, {"vocabulary.txt:2: expected word<TAB>count"});
   write_prepared(corpus, path);
@@ -92,12 +97,12 @@ TEST(DefaultCorpus, LooksInOrderAndAnnounces) {
   EXPECT_THAT(said, testing::HasSubstr("$REEL_DATA"));
 
   environment.set("REEL_DATA", "");
-  write_prepared(read_corpus(fixture("aclImdb.tar.gz")), folder / "imdb");
+  write_prepared(read_corpus(fixture("aclImdb.tar.gz")), folder / fmt::format("imdb-{}", kPreparedFormat));
   said.clear();
   EXPECT_EQ(default_corpus(events).train.size(), 6);
   EXPECT_THAT(said, testing::HasSubstr("the cache"));
 
-  std::filesystem::remove_all(folder / "imdb");
+  std::filesystem::remove_all(folder / fmt::format("imdb-{}", kPreparedFormat));
   environment.set("https_proxy", "http://127.0.0.1:1");  // no network, at once
   environment.set("ALL_PROXY", "http://127.0.0.1:1");
   said.clear();

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "host/files/archive.h"
+#include "host/text/pickle.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -14,7 +16,9 @@ using testing::UnorderedElementsAre;
 std::vector<std::string> words_of(const Corpus& corpus, std::span<const std::int32_t> review) {
   std::vector<std::string> words;
   for (const std::int32_t rank : review)
-    words.push_back(rank == 0 ? "?" : corpus.words.at(static_cast<std::size_t>(rank) - 1));
+    words.push_back(rank > static_cast<std::int32_t>(corpus.words.size())
+                        ? "?" + corpus.test_only_words.at(static_cast<std::size_t>(rank) - corpus.words.size() - 1)
+                        : corpus.words.at(static_cast<std::size_t>(rank) - 1));
   return words;
 }
 
@@ -34,7 +38,7 @@ void expect_small_imdb(const Corpus& corpus) {
               UnorderedElementsAre("1 a warm funny film br i loved it", "1 don't miss it the film is a joy",
                                    "1 é um film très joli", "0 a dull film i left early", "0",
                                    "0 the film is bad \uFFFD and it's long"));
-  EXPECT_THAT(lines_of(corpus, corpus.test), UnorderedElementsAre("1 a joy a warm joy", "0 ? ? ? dull"));
+  EXPECT_THAT(lines_of(corpus, corpus.test), UnorderedElementsAre("1 a joy a warm joy", "0 ?an ?unseen ?word dull"));
   EXPECT_EQ(corpus.words.front(), "film");
   EXPECT_EQ(corpus.counts.front(), 5);
   EXPECT_EQ(corpus.invalid_utf8, 1);
@@ -80,17 +84,73 @@ TEST(NpzErrors, AreNamed) {
   expect_error([] { read_corpus(fixture("missing.npz")); }, {"no x_test.npy"});
 }
 
+/// The pickle itself, every byte of it: in an npz the zip's checksum would refuse them all.
 TEST(NpzErrors, ADamagedPickleNeverCrashes) {
-  const std::string whole = contents(fixture("imdb.npz"));
-  const TemporaryFolder folder;
-  for (std::size_t i = 0; i < whole.size(); i += 7) {
-    std::string damaged = whole;
-    damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
-    try {
-      read_corpus(folder.write("imdb.npz", damaged));
-    } catch (const Error&) {
+  std::string npy;
+  read_archive(
+      fixture("imdb.npz"), [](const std::string& name) { return name == "x_train.npy"; },
+      [&](const std::string&, std::string contents) { npy = std::move(contents); });
+  const std::string whole = npy.substr(npy.find('\n') + 1);
+  ASSERT_EQ(unpickle_lists(whole, "p").size(), 3u);
+  int refused = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (const int flip : {0x01, 0x55, 0x80, 0xFF}) {
+      std::string damaged = whole;
+      damaged[i] = static_cast<char>(damaged[i] ^ flip);
+      try {
+        unpickle_lists(damaged, "p");
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), testing::StartsWith("p: "));
+        ++refused;
+      }
     }
+    expect_error([&] { unpickle_lists(whole.substr(0, i), "p"); }, {"p: "});
   }
+  EXPECT_GT(refused, 100);
+}
+
+/// A list that is referred to a million times is a million lists.
+TEST(NpzErrors, AFewBytesAreNotManyIntegers) {
+  std::string npy;
+  read_archive(
+      fixture("protocol3.npz"), [](const std::string& name) { return name == "x_train.npy"; },
+      [&](const std::string&, std::string contents) { npy = std::move(contents); });
+  // (state of ndarray.__setstate__: version, shape, dtype, fortran, items): a list of 1000 zeros, put and got 10000
+  // times.
+  std::string pickle =
+      "\x80\x03"
+      "cnumpy.core.multiarray\n_reconstruct\n)R(K\x01"
+      "(M\x10\x27tN\x89](](";
+  for (int i = 0; i < 1000; ++i) pickle += std::string("K\0", 2);
+  pickle += "eq\x07";
+  for (int i = 1; i < 10000; ++i) pickle += "h\x07";
+  pickle += "etb.";
+  expect_error([&] { unpickle_lists(pickle, "p"); }, {"p: more integers than the", "bytes of the pickle"});
+}
+
+TEST(NpzErrors, ALongTypeIsRefused) {
+  const TemporaryFolder folder;
+  const std::string header = "{'descr': '" + std::string(100000, 'x') + "', 'fortran_order': False, 'shape': (1,), }";
+  const std::uint32_t size = static_cast<std::uint32_t>(header.size());
+  folder.write("x_train.npy", "\x93NUMPY\x02" + std::string(1, '\0') +
+                                  std::string(reinterpret_cast<const char*>(&size), sizeof size) + header);
+  for (const char* name : {"y_train", "x_test", "y_test"}) folder.write(std::string(name) + ".npy", "x");
+  ASSERT_EQ(std::system(("cd " + folder.path().string() + " && python3 -m zipfile -c imdb.npz *.npy").c_str()), 0);
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"train: reviews of type xxx"});
+}
+
+TEST(AclImdb, IsOneDataSetOfFilesWithoutNotes) {
+  const TemporaryFolder folder;
+  const auto pack = [&](const std::string& more) {
+    EXPECT_EQ(std::system(("cd " + folder.path().string() + " && rm -rf aclImdb && tar xzf " +
+                           fixture("aclImdb.tar.gz").string() + " && " + more + " && tar czf all.tar.gz aclImdb")
+                              .c_str()),
+              0);
+    return folder / "all.tar.gz";
+  };
+  EXPECT_EQ(read_corpus(pack("echo notes >aclImdb/train/pos/._0_9.txt")).train.size(), 6);
+  expect_error([&] { read_corpus(pack("mkdir -p aclImdb/more/train/pos && echo x >aclImdb/more/train/pos/0_9.txt")); },
+               {"reviews below", "expected one data set"});
 }
 
 TEST(NpzWords, ComeFromTheWordIndex) {
@@ -101,10 +161,12 @@ TEST(NpzWords, ComeFromTheWordIndex) {
   folder.write("imdb_word_index.json", index);
   EXPECT_EQ(read_corpus(path).words.at(6), "w7");
   EXPECT_EQ(read_corpus(path).words.at(69999), "<rank-70000>") << "a rank of the test split alone";
+  folder.write("imdb_word_index.json", R"({"a\tb": 1})");
+  expect_error([&] { read_corpus(path); }, {"\"a\\tb\" of rank 1, expected a word without tabs"});
   folder.write("imdb_word_index.json", R"({"a": 1, "b": 1})");
   expect_error([&] { read_corpus(path); }, {"imdb_word_index.json", "same rank"});
   folder.write("imdb_word_index.json", R"({"a": 1, "b": 3})");
-  expect_error([&] { read_corpus(path); }, {"rank 3 of 'b', expected 1 to 2"});
+  expect_error([&] { read_corpus(path); }, {"rank 3 of \"b\", expected 1 to 2"});
   folder.write("imdb_word_index.json", R"({"a": 1})");
   expect_error([&] { read_corpus(path); }, {"1 words, but", "ranks up to 300"});
 }
@@ -119,13 +181,17 @@ TEST(Csv, ReadsQuotesNewlinesAndBothHeaders) {
   EXPECT_EQ(read_corpus(folder / "train.csv", folder / "test.csv").train.ranks, corpus.train.ranks);
 }
 
-TEST(Csv, OneFileKeepsItsLastFifthForTests) {
+/// Drawn at random: a file may be sorted by its labels.
+TEST(Csv, OneFileKeepsAFifthForTests) {
   const TemporaryFolder folder;
   std::string text = "text,label\n";
-  for (int i = 0; i < 10; ++i) text += fmt::format("w{},{}\n", i, i % 2);
+  for (int i = 0; i < 100; ++i) text += fmt::format("w{},{}\n", i, i / 50);
   const Corpus corpus = read_corpus(folder.write("all.csv", text));
-  EXPECT_EQ(corpus.train.size(), 8);
-  EXPECT_EQ(corpus.test.size(), 2);
+  EXPECT_EQ(corpus.train.size(), 80);
+  EXPECT_EQ(corpus.test.size(), 20);
+  EXPECT_GT(std::ranges::count(corpus.test.labels, 0), 4);
+  EXPECT_GT(std::ranges::count(corpus.test.labels, 1), 4);
+  EXPECT_EQ(read_corpus(folder / "all.csv").test.ranks, corpus.test.ranks);
 }
 
 TEST(Csv, ErrorsNameTheLine) {
@@ -153,8 +219,9 @@ TEST(JsonLines, ReadsBothSplits) {
   const auto expect = [&](const std::string& text, const char* part) {
     expect_error([&] { read_corpus(folder.write("a.jsonl", text)); }, {part});
   };
-  expect("{\"text\": \"x\", \"label\": 1}\n{\"text\": \n", "a.jsonl:2: expected {\"text\"");
+  expect("{\"text\": \"x\", \"label\": 1}\n{\"text\": \n", "a.jsonl:2: not JSON");
   expect("{\"text\": 5, \"label\": 1}", "a.jsonl:1: expected");
+  expect("{\"text\": \"\\ud800\", \"label\": 1}", "surrogate U+D800..U+DBFF must be followed");
   expect("{\"text\": \"x\", \"label\": 2}", "a.jsonl:1: label '2'");
 }
 

@@ -20,7 +20,8 @@ TEST(CorpusBuilder, RanksByCountThenByFirstAppearance) {
   const Corpus corpus = small_corpus();
   EXPECT_THAT(corpus.words, ElementsAre("b", "a", "c", "d"));
   EXPECT_THAT(corpus.counts, ElementsAre(3, 2, 1, 1));
-  EXPECT_THAT(corpus.test.ranks, ElementsAre(1, 0, 2)) << "a word of the test split alone has no rank";
+  EXPECT_THAT(corpus.test.ranks, ElementsAre(1, 5, 2)) << "a word of the test split alone comes last";
+  EXPECT_THAT(corpus.test_only_words, ElementsAre("unseen"));
 }
 
 TEST(CorpusBuilder, ShufflesOnceAndTheSameWay) {

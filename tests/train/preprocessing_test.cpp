@@ -22,7 +22,7 @@ TEST(Preprocessing, WrongMetadataIsNamed) {
   metadata["maxlen"] = "2x";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"m: metadata 'maxlen' is '2x', expected a whole number"});
   metadata["maxlen"] = "0";
-  expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected 1 or more"});
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected 1 to 100000"});
   metadata = to_metadata(Preprocessing{});
   metadata["mask"] = "maybe";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata 'mask' is 'maybe', expected on or off"});

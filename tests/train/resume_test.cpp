@@ -1,6 +1,10 @@
 // Checkpoints, and training that goes on from them.
-#include <csignal>
+#include <unistd.h>
 
+#include <csignal>
+#include <thread>
+
+#include "host/train/interrupt.h"
 #include "tests/kernels/devices.h"
 #include "tests/train/trainer_fixture.h"
 
@@ -70,17 +74,36 @@ TEST_F(TrainerTest, AShorterLogEveryResumesToo) {
   EXPECT_EQ(metrics_of("run")[0]["step"], 4);
 }
 
+/// Before any other thread, as main() does.
+const bool watched = (watch_interrupts(), true);
+
+/// At every report in turn: between windows, and after an epoch's last step, when it is evaluated.
 TEST_F(TrainerTest, ASignalSavesAndResumes) {
-  train(small_config(), "whole");
-  for (const int signal : {SIGINT, SIGTERM}) {
-    const std::string name = "signal" + std::to_string(signal);
-    on_step_ = [&] { std::raise(signal); };
-    EXPECT_EQ(train(small_config(), name), Outcome::kInterrupted);
-    on_step_ = {};
-    EXPECT_LT(Json::parse(state_of(name).values.at("cursor"))["step"], 14);
-    EXPECT_EQ(train(small_config(), name, true), Outcome::kFinished);
-    expect_same_weights("whole", name);
-    EXPECT_EQ(without_times(metrics_of(name)), without_times(metrics_of("whole")));
+  ASSERT_TRUE(watched);
+  TrainConfig config = small_config();
+  config.validation_split = 0.2;
+  train(config, "whole");
+  int signal = SIGINT;
+  for (const bool each_epoch : {true, false}) {
+    config.test_each_epoch = each_epoch;
+    const std::string whole = each_epoch ? "whole" : "whole-end";
+    if (!each_epoch) train(config, whole);
+    for (int last = 1; last <= 4; ++last) {
+      const std::string name = fmt::format("signal{}{}", last, each_epoch);
+      int reports = 0;
+      on_step_ = [&] {
+        if (++reports != last) return;
+        ::kill(::getpid(), signal);
+        while (InterruptGuard::signal() == 0) std::this_thread::yield();
+      };
+      EXPECT_EQ(train(config, name), Outcome::kInterrupted);
+      EXPECT_EQ(InterruptGuard::signal(), signal);
+      on_step_ = {};
+      EXPECT_EQ(train(config, name, true), Outcome::kFinished);
+      expect_same_weights(whole, name);
+      EXPECT_EQ(without_times(metrics_of(name)), without_times(metrics_of(whole)));
+      signal = SIGINT + SIGTERM - signal;
+    }
   }
 }
 

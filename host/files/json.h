@@ -1,0 +1,17 @@
+// JSON from strangers.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace reel {
+
+/// Throws Error, which begins with `where`, on anything but JSON whose objects have different keys and which is nested
+/// no deeper than kMaxJsonDepth (limits.h).
+nlohmann::json parse_json(std::string_view text, const std::string& where);
+
+/// The value as a message can show it: on one line, not long.
+std::string excerpt(const nlohmann::json& value);
+
+}  // namespace reel

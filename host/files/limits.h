@@ -1,0 +1,22 @@
+// How large what is read may be. The files come from strangers: a small one must not fill the memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace reel {
+
+/// Of a JSON value; the reader of it, and whoever prints it, may recurse.
+inline constexpr int kMaxJsonDepth = 32;
+/// Bytes of a safetensors header: the reference implementation's limit.
+inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+/// Bytes of one file in an archive, unpacked.
+inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 30;
+/// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size as deflate can make of
+/// it.
+inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
+inline constexpr std::size_t kMaxUnpackedRatio = 1032;
+/// Characters of a value in an error message.
+inline constexpr std::size_t kMaxExcerpt = 80;
+
+}  // namespace reel

@@ -1,0 +1,85 @@
+// Files and arguments from strangers: one line each, and no crash.
+#include <nlohmann/json.hpp>
+
+#include "host/files/safetensors.h"
+#include "host/model/checkpoint.h"
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using BadInput = Program;
+using testing::HasSubstr;
+
+TEST_F(BadInput, IdsAreComparedAsTheNumbersThatTheyAre) {
+  train_small("--out run");
+  for (const char* id : {"18446744073709551615", "9223372036854775813", "4294967300", "-1", "1.0", "\"1\"", "null"}) {
+    expect_failure("predict run --input ids", 1, std::string("input 1: id ") + id + ", expected 0 to",
+                   std::string("{\"ids\": [1, ") + id + "]}\n");
+  }
+}
+
+TEST_F(BadInput, DeepJsonIsRefusedWhereverItIsRead) {
+  train_small("--out run");
+  const std::string deep = std::string(100000, '[') + std::string(100000, ']');
+  expect_failure("predict run --input ids", 1, "input 1: JSON nested deeper than 32", "{\"ids\": [" + deep + "]}\n");
+  folder_.write("a.jsonl", "{\"text\": \"x\", \"label\": " + deep + "}\n");
+  expect_failure("train --data a.jsonl", 1, "a.jsonl:1: JSON nested deeper than 32");
+  std::string header = "{\"a\":{\"dtype\":\"F32\",\"shape\":" + deep + ",\"data_offsets\":[0,4]}}";
+  const std::uint64_t size = header.size();
+  folder_.write("m.safetensors", std::string(reinterpret_cast<const char*>(&size), sizeof size) + header);
+  expect_failure("info m.safetensors", 1, "m.safetensors: header: JSON nested deeper than 32");
+  folder_.write("p/prepared.json", deep);
+  expect_failure("train --data p", 1, "prepared.json: JSON nested deeper than 32");
+  folder_.write("n/imdb.npz", contents(fixture("imdb.npz")));
+  folder_.write("n/imdb_word_index.json", "{\"a\": " + deep + "}");
+  expect_failure("train --data n/imdb.npz", 1, "imdb_word_index.json: JSON nested deeper than 32");
+}
+
+TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
+  for (const char* flags : {"--lr nan", "--dropout nan", "--lr inf", "--clip-norm -1"}) {
+    expect_failure(std::string("train ") + flags, 2, "not in range");
+  }
+  expect_failure("train --seed -1", 2, "--seed: '-1', expected a whole number from 0");
+}
+
+TEST_F(BadInput, BracketsAndWindowsLinesAreText) {
+  train_small("--out run");
+  const std::string film = reel("predict run 'warm film'").out;
+  EXPECT_EQ(reel("predict run '[warm, film]'").out, film) << "punctuation is no word; one text, not two";
+  EXPECT_EQ(reel("predict run '[]'").out, reel("predict run ''").out);
+  EXPECT_EQ(reel("predict run", "warm film\r\n").out, film);
+}
+
+TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
+  for (const std::string path :
+       {"set#2", "both ' and \" quotes", "a\nlr = 1", "back\\slash", "123", "0x10", "1e5", "true"}) {
+    folder_.write("path", path);
+    const Result first = reel("train --dump-config --data \"$(cat path)\"");
+    ASSERT_EQ(first.code, 0) << first.err;
+    folder_.write("c.toml", first.out);
+    EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << path;
+    EXPECT_EQ(std::ranges::count(first.out, '\n'), std::ranges::count(reel("train --dump-config --data x").out, '\n'));
+  }
+  folder_.write("path", "\xff");
+  expect_failure("train --dump-config --data \"$(cat path)\"", 1,
+                 "expected something that a TOML file can hold: UTF-8");
+}
+
+TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
+  train_small("--out run");
+  SafetensorsFile file(folder_ / "run" / "model.safetensors");
+  auto tensors = file.tensors();
+  std::vector<float> bias = {std::numeric_limits<float>::quiet_NaN()};
+  tensors["fc.bias"] = tensor_view(std::span<const float>(bias), {1});
+  folder_.write("run2/vocab.txt", contents(folder_ / "run" / "vocab.txt"));
+  write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
+  expect_failure("predict run2 film", 1, "model.safetensors: 'fc.bias' holds what is no number");
+  auto metadata = file.metadata();
+  metadata["oov_char"] = "5000";
+  write_safetensors(folder_ / "run2" / "model.safetensors", file.tensors(), metadata);
+  expect_failure("eval run2 --data " + fixture("aclImdb.tar.gz").string(), 1, "oov_char 5000");
+}
+
+}  // namespace
+}  // namespace reel

@@ -1,0 +1,146 @@
+// The same reviews from every kind of source: the same accuracy, or a refusal.
+#include <fmt/format.h>
+
+#include <array>
+
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+struct Review {
+  std::string text;
+  int label;
+};
+
+class Evaluation : public Program {
+ protected:
+  /// Words of the test reviews that the training reviews lack, but that a model of other reviews may know.
+  static std::vector<Review> training() {
+    return {{"good warm film", 1}, {"good good joy", 1}, {"bad dull film", 0},
+            {"bad bad bore", 0},   {"warm joy good", 1}, {"dull bore bad", 0}};
+  }
+  static std::vector<Review> tests() {
+    return {{"good film", 1}, {"bad film", 0}, {"warm", 1}, {"dull unseen", 0}, {"joy bad", 1}, {"bore good", 0}};
+  }
+
+  static std::string csv(const std::vector<Review>& reviews) {
+    std::string text = "text,label\n";
+    for (const Review& review : reviews) text += review.text + ',' + std::to_string(review.label) + '\n';
+    return text;
+  }
+  static std::string json_lines(const std::vector<Review>& reviews) {
+    std::string text;
+    for (const Review& review : reviews)
+      text += fmt::format("{{\"text\":\"{}\",\"label\":{}}}\n", review.text, review.label);
+    return text;
+  }
+  void write_aclimdb(const std::string& folder, const std::vector<Review>& train, const std::vector<Review>& test) {
+    int number = 0;
+    for (const auto& [split, reviews] : {std::pair{"train", train}, std::pair{"test", test}}) {
+      for (const Review& review : reviews) {
+        folder_.write(fmt::format("{}/{}/{}/{}_7.txt", folder, split, review.label == 1 ? "pos" : "neg", number++),
+                      review.text);
+      }
+    }
+  }
+  /// The same reviews as evaluation.npz.
+  void write_npz(const std::string& folder, bool with_index) {
+    folder_.write(folder + "/imdb.npz", contents(fixture("evaluation.npz")));
+    if (!with_index) return;
+    folder_.write(folder + "/imdb_word_index.json",
+                  R"({"good":1,"bad":2,"film":3,"warm":4,"joy":5,"dull":6,"bore":7,"unseen":8})");
+  }
+
+  void train(const std::string& data, const std::string& run) {
+    const Result result = reel("train --data " + data + kSmall + "--epochs 20 --lr 0.1 --word-dropout 0 --out " + run);
+    ASSERT_EQ(result.code, 0) << result.err;
+  }
+  std::string report(const std::string& run, const std::string& data) {
+    const Result result = reel("eval " + run + " --data " + data);
+    EXPECT_EQ(result.code, 0) << data << ": " << result.err;
+    EXPECT_EQ(result.err, "") << data;
+    return result.out;
+  }
+};
+
+TEST_F(Evaluation, IsTheSameFromEveryKindOfSource) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  folder_.write("jsonl/train.jsonl", json_lines(training()));
+  folder_.write("jsonl/test.jsonl", json_lines(tests()));
+  write_aclimdb("folder/aclImdb", training(), tests());
+  for (const std::string type : {"z", "J", "j"}) {
+    ASSERT_EQ(
+        std::system(("cd " + folder_.path().string() + "/folder && tar c" + type + "f ../archive-" + type + " aclImdb")
+                        .c_str()),
+        0);
+  }
+  ASSERT_EQ(reel("prepare --data csv --out prepared").code, 0);
+  train("csv", "run");
+  const std::string expected = report("run", "csv");
+  EXPECT_THAT(expected, HasSubstr("words      90.91 % known to the model")) << "10 of 11";
+  for (const std::string data : {"csv/test.csv", "jsonl", "jsonl/test.jsonl", "folder", "folder/aclImdb", "archive-z",
+                                 "archive-J", "archive-j", "prepared"}) {
+    EXPECT_EQ(report("run", data), expected) << data;
+  }
+}
+
+/// Words that the corpus's own training split lacks are known all the same, if the model knows them.
+TEST_F(Evaluation, KnowsWordsWhateverTrainingSplitLiesBeside) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  train("csv", "run");
+  folder_.write("other/train.csv", csv({{"good", 1}, {"bad", 0}}));
+  folder_.write("other/test.csv", csv(tests()));
+  ASSERT_EQ(reel("prepare --data other --out other-prepared").code, 0);
+  const std::string expected = report("run", "csv/test.csv");
+  EXPECT_EQ(report("run", "other"), expected);
+  EXPECT_EQ(report("run", "other-prepared"), expected);
+}
+
+TEST_F(Evaluation, MatchesRanksOnlyWhereTheyCountTheSameWords) {
+  write_npz("words", true);
+  write_npz("ranks", false);
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  train("words/imdb.npz", "run");
+  const std::string expected = report("run", "words/imdb.npz");
+  EXPECT_EQ(report("run", "ranks/imdb.npz"), expected) << "the same reviews by count";
+  EXPECT_EQ(report("run", "csv"), expected);
+  train("ranks/imdb.npz", "run-of-ranks");
+  EXPECT_EQ(report("run-of-ranks", "words/imdb.npz"), expected);
+  expect_failure("eval run-of-ranks --data csv/test.csv", 1,
+                 "its words cannot be matched with the model's: the model was trained on ranks without words");
+  expect_failure("predict run-of-ranks good", 1, "ranks but no words");
+  folder_.write("other.csv",
+                csv({{"film film film", 1}, {"bad", 0}, {"good", 1}, {"warm", 0}, {"dull", 1}, {"joy", 0}}));
+  train("other.csv", "run-of-others");
+  expect_failure("eval run-of-others --data ranks/imdb.npz", 1,
+                 "it has ranks but no words; expected imdb_word_index.json");
+}
+
+TEST_F(Evaluation, OfUnknownWordsWarns) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  train("csv", "run");
+  folder_.write("french.csv", csv({{"bon film", 1}, {"mauvais film triste", 0}}));
+  const Result result = reel("eval run --data french.csv");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.out, HasSubstr("words      40.00 % known to the model"));
+  EXPECT_THAT(result.err, HasSubstr("reel: warning: french.csv: the model knows 40.0 % of these words"));
+}
+
+/// Ids of an npz beyond the model's vocabulary are unknown words, not errors of the program.
+TEST_F(Evaluation, RanksBeyondTheVocabularyAreUnknown) {
+  train(fixture("imdb.npz").string(), "run");
+  EXPECT_EQ(reel("eval run --data " + fixture("imdb.npz").string()).code, 0);
+  const Result small = reel("train --data " + fixture("imdb.npz").string() + kSmall + " --vocab-size 6 --out small");
+  ASSERT_EQ(small.code, 0) << small.err;
+  EXPECT_EQ(reel("eval small --data " + fixture("imdb.npz").string()).code, 0);
+}
+
+}  // namespace
+}  // namespace reel

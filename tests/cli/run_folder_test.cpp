@@ -1,0 +1,154 @@
+// What a run's folder goes through: two processes, edited files, weights from elsewhere.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "host/model/checkpoint.h"
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+class RunFolders : public Program {
+ protected:
+  std::string data() { return " --data " + fixture("aclImdb.tar.gz").string() + kSmall; }
+  std::vector<nlohmann::json> metrics(const std::string& run) {
+    std::istringstream lines(contents(folder_ / run / "metrics.jsonl"));
+    std::vector<nlohmann::json> all;
+    for (std::string line; std::getline(lines, line);) all.push_back(nlohmann::json::parse(line));
+    return all;
+  }
+  /// Steps at which it was tested.
+  std::vector<int> tests(const std::string& run) {
+    std::vector<int> steps;
+    for (const auto& line : metrics(run)) {
+      if (line["split"] == "test") steps.push_back(line["step"]);
+    }
+    return steps;
+  }
+  nlohmann::json summary(const std::string& run) {
+    return nlohmann::json::parse(contents(folder_ / run / "summary.json"));
+  }
+};
+
+TEST_F(RunFolders, AreOneProcessesAlone) {
+  folder_.write("two.sh",
+                program_ + " train" + data() + " --epochs 100000 --evaluate end --out run >/dev/null 2>first &\n" +
+                    "until [ -s run/metrics.jsonl ]; do sleep 0.02; done\n" + program_ +
+                    " train --resume run 2>resume; echo $? >code\n" + "kill $!; wait $!\n" + "for i in 1 2; do " +
+                    program_ + " train" + data() + " --out new >/dev/null 2>new$i; echo $? >new$i.code & done\nwait\n");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && timeout 60 bash two.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "code"), "1\n");
+  EXPECT_EQ(contents(folder_ / "resume"), "reel: run: another process trains in it\n");
+  EXPECT_EQ(contents(folder_ / "new1.code") < contents(folder_ / "new2.code")
+                ? contents(folder_ / "new1.code") + contents(folder_ / "new2.code")
+                : contents(folder_ / "new2.code") + contents(folder_ / "new1.code"),
+            "0\n1\n");
+  EXPECT_THAT(contents(folder_ / "new1") + contents(folder_ / "new2"),
+              testing::AnyOf(HasSubstr("another process trains in it"), HasSubstr("holds a run already")));
+}
+
+TEST_F(RunFolders, KeepTheFlagsThatTheyWereStartedWith) {
+  train_small("--out run --max-steps 4");
+  const std::string config = contents(folder_ / "run" / "config.toml");
+  const auto edit = [&](const std::string& from, const std::string& to) {
+    std::string text = config;
+    text.replace(text.find(from), from.size(), to);
+    folder_.write("run/config.toml", text);
+  };
+  for (const char* size : {"1", "4"}) {
+    edit("batch-size = 2", std::string("batch-size = ") + size);
+    expect_failure("train --resume run", 1,
+                   std::string("config.toml: batch-size is '") + size + "', but was '2' when the run began");
+  }
+  edit("log-every = 50", "log-every = 1");
+  EXPECT_EQ(reel("train --resume run").code, 0) << "what may be said anew";
+}
+
+TEST_F(RunFolders, OfOlderRunsMustFitTheirCheckpointToo) {
+  train_small("--out run --max-steps 4");
+  TrainingState state = load_training_state(folder_ / "run" / "last" / "state.safetensors");
+  nlohmann::json cursor = nlohmann::json::parse(state.values.at("cursor"));
+  cursor.erase("config");
+  state.values["cursor"] = cursor.dump();
+  save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
+  std::string config = contents(folder_ / "run" / "config.toml");
+  config.replace(config.find("batch-size = 2"), 14, "batch-size = 9");
+  folder_.write("run/config.toml", config);
+  expect_failure("train --resume run", 1, "step 4 after 1 epochs, but an epoch of these reviews has 1 steps");
+}
+
+TEST_F(RunFolders, StartFromWeightsThatMayBeGoneLater) {
+  train_small("--out first");
+  std::filesystem::copy(folder_ / "first" / "model.safetensors", folder_ / "weights.safetensors");
+  expect_failure("train" + data() + " --init-from nowhere --out run", 1, "nowhere: cannot be read");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "another try may have this name";
+  train_small("--init-from weights.safetensors --out whole");
+  train_small("--init-from weights.safetensors --max-steps 2 --out run");
+  std::filesystem::remove(folder_ / "weights.safetensors");
+  folder_.write("elsewhere/x", "");
+  ASSERT_EQ(
+      std::system(
+          ("cd " + (folder_ / "elsewhere").string() + " && " + program_ + " train --resume ../run >/dev/null").c_str()),
+      0);
+  EXPECT_EQ(load_model(folder_ / "run" / "model.safetensors").parameters,
+            load_model(folder_ / "whole" / "model.safetensors").parameters);
+}
+
+TEST_F(RunFolders, AreFoundFromAnotherFolder) {
+  folder_.write("d.csv", "text,label\ngood film,1\nbad film,0\ngood,1\nbad,0\nfilm good,1\n");
+  ASSERT_EQ(reel("train --data d.csv --max-steps 1 --out run" + std::string(kSmall)).code, 0);
+  folder_.write("elsewhere/x", "");
+  EXPECT_EQ(
+      std::system(
+          ("cd " + (folder_ / "elsewhere").string() + " && " + program_ + " train --resume ../run >/dev/null").c_str()),
+      0);
+}
+
+TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
+  train_small("--out whole");
+  train_small("--out run --max-steps 5");
+  EXPECT_EQ(summary("run")["steps"], 5);
+  const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
+  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("{:.4f}", summary("run")["test_loss"].get<double>())));
+  ASSERT_EQ(reel("train --resume run").code, 0);
+  EXPECT_EQ(summary("run")["test_loss"], summary("whole")["test_loss"]);
+  EXPECT_EQ(tests("run"), tests("whole")) << "what was tested within an epoch is not";
+  train_small("--evaluate end --out end");
+  const std::size_t lines = metrics("end").size();
+  ASSERT_EQ(reel("train --resume end").code, 0);
+  EXPECT_EQ(metrics("end").size(), lines) << "a finished run is tested once";
+}
+
+TEST_F(RunFolders, HaveTheRightsThatTheUserWants) {
+  folder_.write("train.sh", "umask 077; " + program_ + " train" + data() + " --out run >/dev/null");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
+  for (const char* file : {"config.toml", "vocab.txt", "model.safetensors", "summary.json", "last/state.safetensors"}) {
+    EXPECT_EQ(std::filesystem::status(folder_ / "run" / file).permissions(), std::filesystem::perms(0600)) << file;
+  }
+}
+
+TEST_F(RunFolders, OutputThatIsLostIsAFailure) {
+  train_small("--out run");
+  const std::string eval = "eval run --data " + fixture("aclImdb.tar.gz").string();
+  for (const std::string& command : {std::string("predict run film"), eval, std::string("info"),
+                                     std::string("train --dump-config"), std::string("--help")}) {
+    folder_.write("full.sh", program_ + " " + command + " >/dev/full 2>err; echo $? >code");
+    ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash full.sh").c_str()), 0);
+    EXPECT_EQ(contents(folder_ / "code"), "1\n") << command;
+    EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel: standard output: No space left on device")) << command;
+  }
+}
+
+TEST_F(RunFolders, OfOneLabelWarn) {
+  std::string rows = "text,label\n";
+  for (int i = 0; i < 20; ++i) rows += "word,1\n";
+  folder_.write("one.csv", rows);
+  const Result result = reel("train --data one.csv --out run" + std::string(kSmall));
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("all 4 test reviews have the label 1: accuracy on them says nothing"));
+}
+
+}  // namespace
+}  // namespace reel
