@@ -2,13 +2,25 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace reel {
 
-/// Bad input or a failed resource. The message is one line: where, what was found, what was expected.
+/// Bad input or a failed resource. The message is one line: where, what was found, what was expected. What was found
+/// may come from a stranger: its control characters, which could part the line or drive a terminal, become question
+/// marks.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(std::string message) : std::runtime_error(printable(std::move(message))) {}
+
+ private:
+  static std::string printable(std::string message) {
+    for (char& c : message) {
+      if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+    }
+    return message;
+  }
 };
 
 /// A broken contract between two parts of the program: a bug, not bad input.

@@ -14,8 +14,8 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
-#include "host/files/json.h"
 #include "host/model/inference.h"
+#include "host/text/ids.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -44,7 +44,7 @@ class Predictor {
   void add(const std::string& input) {
     ++inputs_;
     if (ids_) {
-      batch_.push_back(parse_ids(input));
+      batch_.push_back(parse_ids(input, model_.saved.config.vocabulary, fmt::format("input {}", inputs_)));
     } else {
       texts_.push_back(input);
     }
@@ -98,24 +98,6 @@ class Predictor {
 
   /// The classifier takes rows left-aligned; unmasked padding is part of the row.
   Padding row_padding() const { return model_.preprocessing.mask ? Padding::kPost : model_.preprocessing.padding; }
-
-  std::vector<std::int32_t> parse_ids(const std::string& line) const {
-    const std::string where = fmt::format("input {}", inputs_);
-    const nlohmann::json json = parse_json(line, where);
-    if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array()) {
-      fail("{}: expected {{\"ids\": [1, 14, 22, ...]}}", where);
-    }
-    const auto vocabulary = static_cast<std::uint64_t>(model_.saved.config.vocabulary);
-    std::vector<std::int32_t> ids;
-    for (const nlohmann::json& id : json["ids"]) {
-      // Compared as numbers of one type: JSON's operators would convert a large one to a negative one.
-      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) {
-        fail("{}: id {}, expected 0 to {}", where, excerpt(id), vocabulary - 1);
-      }
-      ids.push_back(static_cast<std::int32_t>(id.get<std::uint64_t>()));
-    }
-    return ids;
-  }
 
   bool ids_;
   TrainedModel model_;

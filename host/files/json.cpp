@@ -1,5 +1,7 @@
 #include "host/files/json.h"
 
+#include <algorithm>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -25,13 +27,23 @@ Json parse_json(std::string_view text, const std::string& where) {
   };
   try {
     return Json::parse(text, check);
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // a number out of range is no parse_error
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...; last read: '...'"
     std::string reason = error.what();
     reason.erase(0, reason.find("] ") + 2);
     reason.resize(std::min(reason.find("; last read"), reason.size()));
     fail("{}: not JSON: {}", where, reason.substr(0, 2 * kMaxExcerpt));
   }
+}
+
+std::int64_t integer_at(const Json& object, const char* key, const std::string& where) {
+  const auto found = object.find(key);
+  if (found == object.end()) fail("{}: no '{}'", where, key);
+  const bool fits = found->is_number_integer() &&
+                    (!found->is_number_unsigned() ||
+                     found->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+  if (!fits) fail("{}: '{}' is {}, expected a whole number", where, key, excerpt(*found));
+  return found->get<std::int64_t>();
 }
 
 std::string excerpt(const Json& value) {

@@ -61,9 +61,15 @@ struct DefaultCorpusEvents {
   std::function<void(std::int64_t received, std::int64_t total)> progress;  // of the download, in bytes; may be empty
 };
 
+/// Where the reviews are published: Maas et al., ACL 2011.
+struct PublishedArchive {
+  std::string url = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz";
+  std::string md5 = "7c2ac02c03563afcf9b574c7e56c153a";
+};
+
 /// What leaving out `--data` means: $REEL_DATA, then a prepared folder in the user's cache ($REEL_CACHE,
 /// $XDG_CACHE_HOME/reel or ~/.cache/reel), then the published archive (downloaded, checked, prepared into the cache),
 /// and if that fails, the generated reviews.
-Corpus default_corpus(const DefaultCorpusEvents& events);
+Corpus default_corpus(const DefaultCorpusEvents& events, const PublishedArchive& published = {});
 
 }  // namespace reel

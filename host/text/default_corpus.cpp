@@ -11,10 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// https://ai.stanford.edu/~amaas/data/sentiment/ (Maas et al., ACL 2011).
-constexpr const char* kUrl = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz";
-constexpr const char* kMd5 = "7c2ac02c03563afcf9b574c7e56c153a";
-
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
@@ -28,20 +24,20 @@ fs::path cache_folder() {
 }
 
 /// The archive in the cache, downloaded unless it is there already, whole.
-fs::path fetch(const DefaultCorpusEvents& events) {
+fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& published) {
   std::error_code error;
   fs::create_directories(cache_folder(), error);
   if (error) fail("{}: cannot be made: {}", cache_folder().string(), error.message());
   const fs::path archive = cache_folder() / "aclImdb_v1.tar.gz";
-  if (fs::exists(archive) && file_md5(archive) == kMd5) return archive;
-  events.announce(fmt::format("data: downloading {}", kUrl));
-  download({.url = kUrl, .md5 = kMd5, .progress = events.progress}, archive);
+  if (fs::exists(archive) && file_md5(archive) == published.md5) return archive;
+  events.announce(fmt::format("data: downloading {}", published.url));
+  download({.url = published.url, .md5 = published.md5, .progress = events.progress}, archive);
   return archive;
 }
 
 }  // namespace
 
-Corpus default_corpus(const DefaultCorpusEvents& events) {
+Corpus default_corpus(const DefaultCorpusEvents& events, const PublishedArchive& published) {
   if (const std::string data = environment("REEL_DATA"); !data.empty()) {
     events.announce(fmt::format("data: {} ($REEL_DATA)", data));
     return read_corpus(data);
@@ -53,7 +49,7 @@ Corpus default_corpus(const DefaultCorpusEvents& events) {
   }
   fs::path archive;
   try {
-    archive = fetch(events);
+    archive = fetch(events, published);
   } catch (const Error& error) {
     events.announce(error.what());
     events.announce(

@@ -112,8 +112,8 @@ Corpus read_prepared(const fs::path& folder) {
   try {
     corpus.source = description.at("source").get<std::string>();
     corpus.source_checksum = description.at("source_checksum").get<std::string>();
-    corpus.invalid_utf8 = description.at("invalid_utf8").get<std::int64_t>();
-    ranked = description.at("words").get<std::size_t>();
+    corpus.invalid_utf8 = integer_at(description, "invalid_utf8", path);
+    ranked = static_cast<std::size_t>(std::max<std::int64_t>(integer_at(description, "words", path), 0));
   } catch (const Json::exception& error) {
     fail("{}: {}", path, error.what());
   }

@@ -50,8 +50,8 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 Outcome Trainer::run() {
   const InterruptGuard guard;
-  if (!config_.init_from.empty() && !folder_.has_checkpoint())
-    save_state();  // that file may be gone when it is resumed
+  // The file of the first weights may be gone when the run is resumed.
+  if (!config_.init_from.empty() && !folder_.has_checkpoint()) save_state();
   Stop stop = Stop::kEndOfEpoch;
   try {
     const bool patient = config_.early_stopping == 0;

@@ -36,27 +36,31 @@ Cursor cursor_of(const Metadata& metadata, const std::string& where) {
   const auto found = metadata.find(kCursor);
   if (found == metadata.end()) fail("{}: no metadata '{}': not a training state", where, kCursor);
   try {
-    const Json json = parse_json(found->second, where + ": metadata '" + kCursor + "'");
+    const std::string place = where + ": metadata '" + kCursor + "'";
+    const Json json = parse_json(found->second, place);
+    if (!json.is_object()) fail("{} is no object", place);
+    const auto integer = [&](const Json& object, const char* key) { return integer_at(object, key, place); };
+    const bool within_window = json.contains("measured_reviews");
     Cursor c{.config = json.value("config", std::string()),
              .data_checksum = json.at("data_checksum"),
-             .step = json.at("step"),
-             .epochs_done = json.at("epochs_done"),
-             .best_epoch = json.at("best_epoch"),
-             .epochs_without_gain = json.at("epochs_without_gain"),
+             .step = integer(json, "step"),
+             .epochs_done = integer(json, "epochs_done"),
+             .best_epoch = integer(json, "best_epoch"),
+             .epochs_without_gain = integer(json, "epochs_without_gain"),
              .best_accuracy = json.at("best_accuracy"),
              .epoch_seconds = json.at("epoch_seconds"),
-             .measured_reviews = json.value("measured_reviews", std::int64_t{0}),
-             .measured_tokens = json.value("measured_tokens", std::int64_t{0}),
+             .measured_reviews = within_window ? integer(json, "measured_reviews") : 0,
+             .measured_tokens = within_window ? integer(json, "measured_tokens") : 0,
              .measured_seconds = json.value("measured_seconds", 0.0)};
     if (json.contains("best_test")) {
       const Json& e = json["best_test"];
-      c.best_test = Evaluation{.true_positive = e.at("tp"),
-                               .false_positive = e.at("fp"),
-                               .true_negative = e.at("tn"),
-                               .false_negative = e.at("fn"),
+      c.best_test = Evaluation{.true_positive = integer(e, "tp"),
+                               .false_positive = integer(e, "fp"),
+                               .true_negative = integer(e, "tn"),
+                               .false_negative = integer(e, "fn"),
                                .loss = e.at("loss"),
                                .seconds = e.at("seconds"),
-                               .tokens = e.at("tokens")};
+                               .tokens = integer(e, "tokens")};
     }
     return c;
   } catch (const Json::exception& error) {

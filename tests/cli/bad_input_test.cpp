@@ -66,6 +66,22 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
                  "expected something that a TOML file can hold: UTF-8");
 }
 
+/// What fuzzing found: each was more than one line, or no Error.
+TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
+  train_small("--out run");
+  expect_failure("predict run --input ids", 1, "input 1: not JSON: number overflow", "{\"ids\": [1e30877588]}\n");
+  folder_.write("a.jsonl", "{\"text\": \"x\", \"label\": \"a\\nb\\u001b[2J\"}\n");
+  expect_failure("train --data a.jsonl", 1, "label 'a?b?[2j', expected 0, 1");
+  folder_.write("c.toml", "[\n");
+  expect_failure("train --config c.toml", 1, "c.toml");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() +
+                         " && mkdir -p 'a\nb/train/pos' && echo x >'a\nb/train/pos/0_7.txt' && "
+                         "tar czf long.tar.gz 'a\nb' && head -c 120 long.tar.gz >cut.tar.gz")
+                            .c_str()),
+            0);
+  expect_failure("train --data cut.tar.gz", 1, "damaged archive");
+}
+
 TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   train_small("--out run");
   SafetensorsFile file(folder_ / "run" / "model.safetensors");

@@ -2,11 +2,11 @@
 //
 //   REEL_FAULT_FILE=state.safetensors   counts calls on files whose paths contain this,
 //   REEL_FAULT_CALL=n                   and of these the n-th
-//   REEL_FAULT=full|kill                of those that write (open to write, write, fsync, rename, mkdir, flock): finds
-//   the
-//                                       disk full, or ends the process
+//   REEL_FAULT=full|kill|wait           of those that write (open to write, write, fsync, rename, mkdir, flock):
+//                                       finds the disk full, ends the process, or takes ten seconds
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
-//   half of it
+//                                       half of what was asked for
+//   REEL_FAULT_LOG=FILE                 a line for each fsync and rename: "fsync run/config.toml.tmp-abcdef"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -38,10 +38,15 @@ const char* fault(Call call, const char* given) {
   std::strncat(path, given, sizeof path / 2);
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
-  const bool of_writing = std::strcmp(kind, "full") == 0 || std::strcmp(kind, "kill") == 0;
+  const bool waits = std::strcmp(kind, "wait") == 0;
+  const bool of_writing = waits || std::strcmp(kind, "full") == 0 || std::strcmp(kind, "kill") == 0;
   if (of_writing != (call == Call::kWrites)) return nullptr;
   if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
   if (std::strcmp(kind, "kill") == 0) ::kill(::getpid(), SIGKILL);
+  if (waits) {
+    ::sleep(10);
+    return nullptr;
+  }
   errno = of_writing ? ENOSPC : std::strcmp(kind, "interrupted") == 0 ? EINTR : EIO;
   return kind;
 }
@@ -51,6 +56,14 @@ const char* fault(Call call, int descriptor) {
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
   if (::readlink(link, path, sizeof path - 1) < 0) return nullptr;
   return fault(call, path);
+}
+
+void log(const char* call, const char* path) {
+  const char* const name = std::getenv("REEL_FAULT_LOG");
+  if (name == nullptr) return;
+  std::FILE* const file = std::fopen(name, "a");
+  std::fprintf(file, "%s %s\n", call, path);
+  std::fclose(file);
 }
 
 bool is(const char* fault, const char* kind) { return std::strcmp(fault, kind) == 0; }
@@ -97,6 +110,9 @@ ssize_t read(int descriptor, void* bytes, size_t count) {
 
 int fsync(int descriptor) {
   static const auto next = real<int (*)(int)>("fsync");
+  char link[64], path[4096] = "";
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+  if (::readlink(link, path, sizeof path - 1) > 0) log("fsync", path);
   return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor);
 }
 
@@ -107,6 +123,7 @@ int flock(int descriptor, int operation) noexcept {
 
 int rename(const char* from, const char* to) noexcept {
   static const auto next = real<int (*)(const char*, const char*)>("rename");
+  log("rename", from);
   return fault(Call::kWrites, to) != nullptr ? -1 : next(from, to);
 }
 

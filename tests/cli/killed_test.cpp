@@ -1,5 +1,6 @@
 // Runs that are killed, at any moment: they go on as if nothing had happened.
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "host/model/checkpoint.h"
@@ -135,6 +136,22 @@ TEST_F(KilledSave, OnAFullDiskIsOneLineAndGoesOnLater) {
     EXPECT_EQ(finished("run"), expected);
     ASSERT_LT(n, 1000);
   }
+}
+
+/// A power cut must not find the new name and not the new bytes.
+TEST_F(KilledSave, SyncsEveryFileBeforeItRenamesIt) {
+  ASSERT_EQ(reel(train("run"), "", fault("none", "none", 0) + " REEL_FAULT_LOG=log").code, 0);
+  std::istringstream lines(contents(folder_ / "log"));
+  std::set<std::string> synced;
+  int renamed = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::string file = std::filesystem::path(line).filename();
+    if (line.starts_with("fsync ")) synced.insert(file);
+    if (!line.starts_with("rename ")) continue;
+    ++renamed;
+    EXPECT_TRUE(synced.contains(file)) << line;
+  }
+  EXPECT_GT(renamed, 8);
 }
 
 /// The same for what reads: the data, the run's files, standard input.

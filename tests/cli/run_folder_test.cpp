@@ -85,7 +85,9 @@ TEST_F(RunFolders, StartFromWeightsThatMayBeGoneLater) {
   expect_failure("train" + data() + " --init-from nowhere --out run", 1, "nowhere: cannot be read");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "another try may have this name";
   train_small("--init-from weights.safetensors --out whole");
-  train_small("--init-from weights.safetensors --max-steps 2 --out run");
+  const std::string dies = std::string("REEL_FAULT=kill REEL_FAULT_FILE=metrics.jsonl REEL_FAULT_CALL=1 LD_PRELOAD=") +
+                           REEL_FAILING_CALLS + " ASAN_OPTIONS=verify_asan_link_order=0";
+  EXPECT_EQ(reel("train" + data() + " --init-from weights.safetensors --out run", "", dies).code, 137);
   std::filesystem::remove(folder_ / "weights.safetensors");
   folder_.write("elsewhere/x", "");
   ASSERT_EQ(
@@ -110,6 +112,9 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
   train_small("--out whole");
   train_small("--out run --max-steps 5");
   EXPECT_EQ(summary("run")["steps"], 5);
+  EXPECT_EQ(load_model(folder_ / "run" / "model.safetensors").parameters,
+            load_training_state(folder_ / "run" / "last" / "state.safetensors").parameters)
+      << "the model after these steps";
   const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
   EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("{:.4f}", summary("run")["test_loss"].get<double>())));
   ASSERT_EQ(reel("train --resume run").code, 0);
@@ -122,10 +127,10 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
 }
 
 TEST_F(RunFolders, HaveTheRightsThatTheUserWants) {
-  folder_.write("train.sh", "umask 077; " + program_ + " train" + data() + " --out run >/dev/null");
+  folder_.write("train.sh", "umask 007; " + program_ + " train" + data() + " --out run >/dev/null");
   ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash train.sh").c_str()), 0);
   for (const char* file : {"config.toml", "vocab.txt", "model.safetensors", "summary.json", "last/state.safetensors"}) {
-    EXPECT_EQ(std::filesystem::status(folder_ / "run" / file).permissions(), std::filesystem::perms(0600)) << file;
+    EXPECT_EQ(std::filesystem::status(folder_ / "run" / file).permissions(), std::filesystem::perms(0660)) << file;
   }
 }
 

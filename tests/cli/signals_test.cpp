@@ -20,9 +20,11 @@ class Signals : public Program {
 
   /// Starts `reel ARGUMENTS`, as PID 1 of its own namespace if asked to, and signals it once `ready` holds (a shell
   /// condition). Its exit code.
-  int ended_by(const std::string& signal, bool first, const std::string& arguments, const std::string& ready) {
+  int ended_by(const std::string& signal, bool first, const std::string& arguments, const std::string& ready,
+               const std::string& environment = "") {
     folder_.write("signal.sh",
-                  "mkfifo never\nexec 3<>never\n" + (first ? unshare_ : "") + program_ + " " + arguments +
+                  "mkfifo never\nexec 3<>never\n" + (first ? unshare_ : "") + "env " + environment + " " + program_ +
+                      " " + arguments +
                       " <&3 >out 2>err &\n"
                       "child=$!\nuntil " +
                       ready + "; do sleep 0.01; done\n" +
@@ -69,6 +71,13 @@ TEST_F(Signals, EndEveryCommandAtAnyMoment) {
           ended_by(signal, first, train, std::string("[ -s run") + signal + std::to_string(first) + "/metrics.jsonl ]"),
           code);
       EXPECT_THAT(contents(folder_ / "err"), HasSubstr("interrupted and saved; go on with: reel train --resume"));
+      // While it writes a file, which takes a while.
+      const std::string waits =
+          std::string("REEL_FAULT=wait REEL_FAULT_FILE=tokens.safetensors REEL_FAULT_CALL=3 LD_PRELOAD=") +
+          REEL_FAILING_CALLS + " ASAN_OPTIONS=verify_asan_link_order=0";
+      EXPECT_EQ(ended_by(signal, first, "prepare --data " + fixture("aclImdb.tar.gz").string() + " --out prepared",
+                         "[ -n \"$(find prepared -name '*.tmp-*' 2>/dev/null)\" ]", waits),
+                code);
       expect_no_temporary_files();
     }
   }

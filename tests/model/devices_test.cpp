@@ -1,4 +1,5 @@
 // Training on every device: the same losses as on the CPU, the same bits each time.
+#include <algorithm>
 #include <numeric>
 
 #include "host/model/classifier.h"
@@ -142,6 +143,27 @@ TEST_P(DeviceTraining, RepeatsBitForBit) {
   REEL_REQUIRE_DEVICE(device);
   EXPECT_EQ(train_on(device), train_on(device));
 }
+
+class DeviceStats : public testing::TestWithParam<TestDevice> {};
+
+/// Keras: p > 0.5. A new model's logits are exactly 0 where its output layer's weights are.
+TEST_P(DeviceStats, ALogitOfZeroIsNotPositive) {
+  REEL_REQUIRE_DEVICE(GetParam());
+  const auto backend = GetParam().make();
+  Classifier<float> model(*backend, {.vocabulary = 60, .embedding = 12, .hidden = 20}, kReviews, kSteps);  // of zeros
+  const Dataset reviews = make_reviews(60);
+  const DeviceDataset data = to_device(*backend, reviews);
+  const auto rows = reviews_backwards(*backend);
+  auto stats = backend->allocate<BatchStats>(1);
+  model.select(data, rows.span(), {});
+  model.forward();
+  model.backward(stats.span());
+  BatchStats measured;
+  backend->download(std::as_const(stats).span(), std::span(&measured, 1));
+  EXPECT_EQ(measured.correct, static_cast<double>(std::ranges::count(reviews.labels, 0)));
+}
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceStats, testing::ValuesIn(test::all_devices()),
+                         [](const auto& device) { return device.param.name; });
 
 // Rules that divide by the gradient's size turn rounding into steps: they take small ones, lest differences grow
 // exponentially. A vocabulary above and one below the cells of a batch: the token index takes either way.

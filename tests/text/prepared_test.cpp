@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "host/files/checksum.h"
 #include "host/text/dataset.h"
 #include "host/text/vocabulary.h"
 #include "tests/support/support.h"
@@ -48,6 +49,9 @@ TEST(Prepared, DamageIsNamed) {
   expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
   folder.write("prepared/prepared.json", R"({"reel_prepared": 2})");
   expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
+  folder.write("prepared/prepared.json",
+               R"({"reel_prepared": 2, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
+  expect_error([&] { read_corpus(path); }, {"prepared.json: 'words' is 6e+33, expected a whole number"});
   write_prepared(corpus, path);
   folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
   expect_error([&] { read_corpus(path); }, {"vocabulary.txt:2: expected word<TAB>count"});
@@ -109,6 +113,30 @@ TEST(DefaultCorpus, LooksInOrderAndAnnounces) {
   EXPECT_EQ(default_corpus(events).source, "generated reviews");
   EXPECT_THAT(said, testing::HasSubstr("download failed"));
   EXPECT_THAT(said, testing::HasSubstr("NOT IMDB"));
+}
+
+/// An archive that a run before downloaded is not fetched again; where nothing can be prepared, it serves all the same.
+TEST(DefaultCorpus, KeepsWhatItDownloaded) {
+  const TemporaryFolder folder;
+  Environment environment;
+  std::string said;
+  const DefaultCorpusEvents events{.announce = [&](const std::string& line) { said += line + '\n'; }};
+  environment.set("REEL_DATA", "");
+  environment.set("REEL_CACHE", folder.path());
+  const auto archive = folder / "aclImdb_v1.tar.gz", prepared = folder / fmt::format("imdb-{}", kPreparedFormat);
+  const PublishedArchive published{.url = "file://" + fixture("aclImdb.tar.gz").string(),
+                                   .md5 = file_md5(fixture("aclImdb.tar.gz"))};
+  folder.write(prepared.filename(), "a file");
+  EXPECT_EQ(default_corpus(events, published).train.size(), 6);
+  EXPECT_THAT(said, testing::HasSubstr("data: downloading file://"));
+  EXPECT_THAT(said, testing::HasSubstr("the next run reads the archive again"));
+  EXPECT_TRUE(std::filesystem::exists(archive));
+  std::filesystem::remove(prepared);
+  said.clear();
+  EXPECT_EQ(default_corpus(events, published).train.size(), 6);
+  EXPECT_THAT(said, testing::Not(testing::HasSubstr("downloading")));
+  EXPECT_FALSE(std::filesystem::exists(archive)) << "prepared, it is no longer needed";
+  EXPECT_TRUE(std::filesystem::exists(prepared / "prepared.json"));
 }
 
 }  // namespace

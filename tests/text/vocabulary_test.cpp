@@ -58,6 +58,13 @@ TEST(Vocabulary, NumbersAsLoadDataDoes) {
   EXPECT_EQ(Vocabulary(small_corpus(), {.num_words = 1000}).size(), 8) << "no more ids than words";
 }
 
+TEST(Vocabulary, HoldsTheReservedIdsWhateverTheCorpusHas) {
+  EXPECT_EQ(Vocabulary(small_corpus(), {.start_char = 20}).size(), 21);
+  EXPECT_EQ(Vocabulary(small_corpus(), {.oov_char = 30}).size(), 31);
+  EXPECT_EQ(Vocabulary(small_corpus(), {.num_words = 2}).size(), 3) << "<unk> is 2";
+  EXPECT_EQ(Vocabulary(small_corpus(), {.oov_char = 30}).word(30), "<unk>");
+}
+
 TEST(Vocabulary, ReadsWhatItWrote) {
   const TemporaryFolder folder;
   const Vocabulary written(small_corpus(), {.num_words = 7});

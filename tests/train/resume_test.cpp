@@ -4,6 +4,7 @@
 #include <csignal>
 #include <thread>
 
+#include "host/files/file.h"
 #include "host/train/interrupt.h"
 #include "tests/kernels/devices.h"
 #include "tests/train/trainer_fixture.h"
@@ -83,7 +84,7 @@ TEST_F(TrainerTest, ASignalSavesAndResumes) {
   TrainConfig config = small_config();
   config.validation_split = 0.2;
   train(config, "whole");
-  int signal = SIGINT;
+  int signal = SIGINT, between_epochs = 0;
   for (const bool each_epoch : {true, false}) {
     config.test_each_epoch = each_epoch;
     const std::string whole = each_epoch ? "whole" : "whole-end";
@@ -99,12 +100,20 @@ TEST_F(TrainerTest, ASignalSavesAndResumes) {
       EXPECT_EQ(train(config, name), Outcome::kInterrupted);
       EXPECT_EQ(InterruptGuard::signal(), signal);
       on_step_ = {};
+      const Json cursor = Json::parse(state_of(name).values.at("cursor"));
+      if (cursor["step"] ==
+          5 * (cursor["epochs_done"].get<int>() + 1)) {  // as if the signal had come between evaluations
+        ++between_epochs;
+        append_to_file(folder_ / name / "metrics.jsonl",
+                       fmt::format("{{\"step\":{},\"split\":\"validation\"}}\n", cursor["step"].get<int>()));
+      }
       EXPECT_EQ(train(config, name, true), Outcome::kFinished);
       expect_same_weights(whole, name);
       EXPECT_EQ(without_times(metrics_of(name)), without_times(metrics_of(whole)));
       signal = SIGINT + SIGTERM - signal;
     }
   }
+  EXPECT_EQ(between_epochs, 4);
 }
 
 TEST_F(TrainerTest, OptimizersWithOneStateResumeToo) {

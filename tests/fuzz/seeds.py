@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Writes what each fuzz target begins with: seeds.py FIXTURES FOLDER makes FOLDER/TARGET/*."""
+import json
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+
+def safetensors(tensors, metadata=None):
+    header, data = ({"__metadata__": metadata} if metadata else {}), b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def integers(*values):
+    return struct.pack(f"<{len(values)}i", *values)
+
+
+def main():
+    fixtures, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    npz = {path.name: path.read_bytes() for path in fixtures.glob("*.npz")}
+    pickles = {}
+    for name in npz:
+        with zipfile.ZipFile(fixtures / name) as archive:
+            array = archive.read("x_train.npy") if "x_train.npy" in archive.namelist() else b""
+        pickles[name] = array[array.find(b"\n") + 1:]
+    split = {"ranks": ("I32", [3], integers(1, 2, 1)), "lengths": ("I32", [2], integers(2, 1)),
+             "labels": ("I32", [2], integers(1, 0))}
+    tokens = safetensors({f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()})
+    description = json.dumps({"reel_prepared": 2, "source": "s", "source_checksum": "c", "words": 2, "invalid_utf8": 0}).encode()
+    seeds = {
+        "archive": {"tar.gz": (fixtures / "aclImdb.tar.gz").read_bytes(), **npz},
+        "config": {"a": b"lr = 0.1\nmask = 'off'\n# note\nseed = 3\nnesterov = true\ndata = \"a\\nb\"\n"},
+        "csv": {"a": b'text,label\n"good, ""very""\nfilm",1\r\nbad,neg\n', "b": b"\xef\xbb\xbfid,sentiment,review\n1,0,x\n"},
+        "ids": {"a": b'{"ids": [1, 14, 22]}', "b": "É um FILM très joli".encode()},
+        "json_lines": {"a": b'"text": "good\\nfilm", "label": 1}\n\n{"label": "neg", "text": "b\\u00e9"}\n'},
+        "npz": npz,
+        "pickle": pickles,
+        "prepared": {"a": description + b"\0\0" + b"good\t2\nbad\t1\nunseen\t0\n" + b"\0\0" + tokens},
+        "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
+        "vocabulary": {"a": b"<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\ngood\t7\nfilm\t3\n"},
+    }
+    for target, files in seeds.items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / target / name).write_bytes(content)
+
+
+main()
