@@ -5,6 +5,10 @@
 
 // toml++ 3.3 asserts what a file may break ("[" and a line's end), and its questions about characters beyond ASCII end
 // where nothing may, at some that are no spaces: the answer is no.
+#pragma GCC diagnostic push
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wterminate"  // assertions in functions that do not throw
+#endif
 #define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw std::logic_error(#condition))
 #define TOML_HEADER_ONLY 1
 #include <toml++/impl/preprocessor.h>
@@ -17,6 +21,7 @@
 #define TOML_UNREACHABLE __builtin_unreachable()
 #endif
 #include <toml++/toml.h>
+#pragma GCC diagnostic pop
 
 #include "kernels/check.h"
 
