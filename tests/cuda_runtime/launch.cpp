@@ -82,6 +82,9 @@ cudaError_t check(Runtime& r, const void* kernel, const cudaLaunchConfig_t& conf
   return check_cluster(r.options.device, config);
 }
 
+/// Programs, their heaps and stacks lie above; most of what sanitizers keep for themselves, which is all mapped, below.
+constexpr std::uintptr_t kLowestHostMemory = 0x5000'0000'0000;
+
 /// A kernel that is given a pointer into the host's own memory reads it here, but nowhere else. Numbers beside each
 /// other may look like one by chance; that it is mapped, too, is unlikely.
 void refuse_host_memory(Runtime& r, const emulator::KernelType& type, Bytes args) {
@@ -91,6 +94,7 @@ void refuse_host_memory(Runtime& r, const emulator::KernelType& type, Bytes args
   for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= args.size(); i += sizeof(std::uintptr_t)) {
     std::uintptr_t word = 0;
     std::memcpy(&word, args.data() + i, sizeof word);
+    if (word < kLowestHostMemory) continue;
     unsigned char resident = 0;
     Place place{};
     locate(r, reinterpret_cast<const void*>(word), 1, place);
