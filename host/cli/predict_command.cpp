@@ -65,6 +65,7 @@ class Predictor {
     inference_.run();
     std::vector<float> logits(batch_.size());
     backend_->download(classifier_.logits(), std::span(logits));
+    batch_.clear();  // before anything may fail: what has been printed is not printed again
     for (const float logit : logits) {
       const nlohmann::ordered_json line = {{"logit", logit},
                                            {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
@@ -73,7 +74,6 @@ class Predictor {
       fmt::print("{}\n", line.dump());
     }
     if (std::fflush(stdout) != 0) fail("standard output: {}", std::strerror(errno));
-    batch_.clear();
   }
 
  private:

@@ -11,15 +11,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kWide = 1024;  // units from which on making orthogonal weights takes seconds
+
 Corpus read_data(const TrainConfig& config, Progress& progress) {
   if (!config.data.empty()) return read_corpus(config.data, config.test_data);
   return default_corpus(
       {.announce = [&](const std::string& line) { progress.line(line); },
        .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }});
 }
-
-/// Whether making orthogonal weights takes seconds.
-bool model_is_wide(const ModelConfig& model) { return model.hidden >= 1024; }
 
 std::string thousands(std::int64_t number) {
   std::string text = std::to_string(number);
@@ -95,7 +94,7 @@ int train(TrainOptions options, const std::string& config_text) {
     write_file(folder->config(), config_text);
   }
   introduce(options, data, *backend, folder->path(), progress);
-  if (config.orthogonal && model_is_wide(config.model)) {
+  if (config.orthogonal && config.model.hidden >= kWide && !folder->has_checkpoint()) {
     progress.note(fmt::format("orthogonal weights of {} x {}: this takes a while; --orthogonal off does without",
                               config.model.hidden, config.model.hidden));
   }

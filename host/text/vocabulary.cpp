@@ -20,8 +20,9 @@ bool is_word(std::string_view text) { return !text.empty() && !text.starts_with(
 
 /// Whether the vocabulary's words were counted in training reviews like these.
 bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary) {
-  for (std::int64_t id = vocabulary.options().index_from + 1; id < vocabulary.size(); ++id) {
-    const auto rank = static_cast<std::size_t>(id - vocabulary.options().index_from);
+  const std::int64_t index_from = vocabulary.options().index_from;
+  for (std::int64_t id = index_from + 1; id < vocabulary.size(); ++id) {
+    const auto rank = static_cast<std::size_t>(id - index_from);
     if (rank > corpus.counts.size() || corpus.counts[rank - 1] != vocabulary.count(id)) return false;
   }
   return true;
@@ -109,10 +110,11 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
          corpus.words.empty() ? "it has ranks but no words; expected imdb_word_index.json beside it"
                               : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
   }
+  const std::int32_t index_from = vocabulary.options().index_from;
   std::vector<std::int32_t> rank = {0};
   for (const auto* words : {&corpus.words, &corpus.test_only_words}) {
     for (const std::string& word : *words) {
-      rank.push_back(std::max(vocabulary.id(word) - vocabulary.options().index_from, 0));
+      rank.push_back(std::max(vocabulary.id(word) - index_from, 0));
     }
   }
   for (Reviews* reviews : {&corpus.train, &corpus.test}) {

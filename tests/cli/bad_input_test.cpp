@@ -91,6 +91,15 @@ TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   folder_.write("run2/vocab.txt", contents(folder_ / "run" / "vocab.txt"));
   write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
   expect_failure("predict run2 film", 1, "model.safetensors: 'fc.bias' holds what is no number");
+  // Finite weights whose logits are not: what was printed before stays, once.
+  std::vector<float> weight(5, 3e38f), large(5, 3e38f);
+  tensors["fc.bias"] = file.tensors().at("fc.bias");
+  tensors["fc.weight"] = tensor_view(std::span<const float>(weight), {1, 5});
+  tensors["rnn.bias_ih_l0"] = tensor_view(std::span<const float>(large), {5});
+  write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
+  const Result result = reel("predict run2 --input ids", "{\"ids\": []}\n{\"ids\": [4]}\n");
+  expect_one_line(result, 1, "model.safetensors: the model gives");
+  EXPECT_EQ(std::ranges::count(result.out, '\n'), 1) << result.out;
   auto metadata = file.metadata();
   metadata["oov_char"] = "5000";
   write_safetensors(folder_ / "run2" / "model.safetensors", file.tensors(), metadata);

@@ -68,7 +68,8 @@ void log(const char* call, const char* path) {
 
 bool is(const char* fault, const char* kind) { return std::strcmp(fault, kind) == 0; }
 
-int open_with(const char* name, const char* path, int flags, mode_t mode) {
+int open_with(const char* name, const char* path, int flags, va_list more) {
+  const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
   const auto next = real<int (*)(const char*, int, ...)>(name);
   const char* const found = fault((flags & O_ACCMODE) == O_RDONLY ? Call::kReads : Call::kWrites, path);
   // A signal does not interrupt the opening of a file on a disk, and it does not half succeed.
@@ -83,17 +84,17 @@ extern "C" {
 int open(const char* path, int flags, ...) {
   va_list more;
   va_start(more, flags);
-  const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
+  const int result = open_with("open", path, flags, more);
   va_end(more);
-  return open_with("open", path, flags, mode);
+  return result;
 }
 
 int open64(const char* path, int flags, ...) {
   va_list more;
   va_start(more, flags);
-  const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
+  const int result = open_with("open64", path, flags, more);
   va_end(more);
-  return open_with("open64", path, flags, mode);
+  return result;
 }
 
 ssize_t write(int descriptor, const void* bytes, size_t count) {
