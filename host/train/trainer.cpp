@@ -132,8 +132,9 @@ std::int64_t Trainer::steps_until_report() const {
   return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - step_});
 }
 
+/// A profile is marked between graphs: what is within one runs later.
 void Trainer::steps(std::int64_t count) {
-  mark_profile();                                               // not within a graph: that runs later
+  mark_profile();
   const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
   GraphCapture<float> graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();

@@ -1,5 +1,8 @@
 // The program with the emulator for --device cuda, on the stand-in for the CUDA runtime: what a violation, a leak or an
 // error left behind would end.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
 #include "host/model/checkpoint.h"
 #include "kernels/make_backend.h"
 #include "tests/cli/program.h"
@@ -80,6 +83,31 @@ TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
   const Result information = reel("info");
   EXPECT_EQ(information.code, 0) << information.err;
   EXPECT_THAT(information.out, HasSubstr("emulator, compute capability 9.0"));
+}
+
+/// A window is read back while the next one runs: a checkpoint in between must not be ahead of metrics.jsonl.
+TEST_F(EmulatedProgram, DyingBeforeALineOfMetricsLosesNoLine) {
+  if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
+  const auto steps = [&](const std::string& name) {
+    std::istringstream lines(contents(folder_ / name / "metrics.jsonl"));
+    std::vector<int> all;
+    for (std::string line; std::getline(lines, line);) all.push_back(nlohmann::json::parse(line)["step"]);
+    return all;
+  };
+  train("whole");
+  for (const int n :
+       {2, 5}) {  // the lines of an epoch's beginning; they take their time, and so the checkpoint is whole
+    const std::string name = "died" + std::to_string(n);
+    const std::string environment = fmt::format(
+        "REEL_FAULT=wait REEL_FAULT_FILE=metrics.jsonl REEL_FAULT_CALL={} LD_PRELOAD={} "
+        "ASAN_OPTIONS=verify_asan_link_order=0 timeout -s KILL 3",
+        n, REEL_FAILING_CALLS);
+    EXPECT_EQ(
+        reel("train --data " + data() + kFlags + " --out " + name + " --checkpoint-every 1", "", environment).code,
+        137);
+    EXPECT_EQ(reel("train --resume " + name).code, 0);
+    EXPECT_EQ(steps(name), steps("whole")) << "died before call " << n;
+  }
 }
 
 TEST_F(EmulatedProgram, RunsOnEveryKindOfDevice) {
