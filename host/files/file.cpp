@@ -105,14 +105,6 @@ fs::path temporary_name(const fs::path& path) {
   return name;
 }
 
-/// Makes a rename in `folder` survive a power cut. Some file systems cannot sync a folder; that is not an error.
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
-
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -225,6 +217,18 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 void append_to_file(const fs::path& path, std::string_view text) {
   const Descriptor file(path, O_WRONLY | O_APPEND | O_CREAT, "written");
   write_all(file.value(), path, std::as_bytes(std::span(text)));
+}
+
+void sync_file(const fs::path& path) {
+  const Descriptor file(path, O_WRONLY, "written");
+  if (::fsync(file.value()) != 0) fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
+}
+
+void sync_folder(const fs::path& folder) noexcept {
+  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
 }
 
 void write_file(const fs::path& path, std::string_view text) {

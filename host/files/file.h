@@ -74,6 +74,12 @@ class FileLock {
 /// Adds to the end of a file, or makes it. Throws Error with path and reason; part of the text may be there then.
 void append_to_file(const std::filesystem::path& path, std::string_view text);
 
+/// Makes what a file holds survive a power cut. Throws Error with path and reason.
+void sync_file(const std::filesystem::path& path);
+
+/// The same for the names in a folder. Some file systems cannot sync a folder; that is not an error.
+void sync_folder(const std::filesystem::path& folder) noexcept;
+
 /// AtomicFile for a whole text at once.
 void write_file(const std::filesystem::path& path, std::string_view text);
 

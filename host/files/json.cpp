@@ -2,53 +2,185 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
-#include <vector>
+#include <nlohmann/json.hpp>
 
 #include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
+namespace {
 
-using Json = nlohmann::json;
+/// Builds the value from the parser's events.
+class Builder : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit Builder(const std::string& where) : where_(where) {}
 
-Json parse_json(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxJsonDepth) fail("{}: JSON nested deeper than {}", where, kMaxJsonDepth);
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) fail("{}: key {} twice", where, excerpt(parsed));
-    }
+  bool null() override { return add(JsonValue()); }
+  bool boolean(bool value) override { return add(JsonValue(value)); }
+  bool number_integer(number_integer_t value) override { return add(JsonValue(std::int64_t{value})); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (value > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) return add(JsonValue(std::uint64_t{value}));
+    return add(JsonValue(static_cast<std::int64_t>(value)));
+  }
+  bool number_float(number_float_t value, const string_t&) override { return add(JsonValue(value)); }
+  bool string(string_t& value) override { return add(JsonValue(std::move(value))); }
+  bool binary(binary_t&) override { return false; }  // JSON has none
+  bool start_array(std::size_t) override { return open(JsonValue(JsonValue::Array())); }
+  bool start_object(std::size_t) override { return open(JsonValue(JsonValue::Object())); }
+  bool end_array() override { return close(); }
+  bool end_object() override { return close(); }
+  bool key(string_t& key) override {
+    const auto [member, added] = open_.back()->get_if<JsonValue::Object>()->try_emplace(std::move(key));
+    if (!added) fail("{}: key {} twice", where_, excerpt(member->first));
+    member_ = &member->second;
     return true;
-  };
-  try {
-    return Json::parse(text, check);
-  } catch (const Json::exception& error) {  // a number out of range is no parse_error
+  }
+
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) override {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...; last read: '...'"
     std::string reason = error.what();
     reason.erase(0, reason.find("] ") + 2);
     reason.resize(std::min(reason.find("; last read"), reason.size()));
-    fail("{}: not JSON: {}", where, reason.substr(0, 2 * kMaxExcerpt));
+    fail("{}: not JSON: {}", where_, reason.substr(0, 2 * kMaxExcerpt));
+  }
+
+  JsonValue take() { return std::move(root_); }
+
+ private:
+  /// Where the next value belongs.
+  JsonValue& next() {
+    if (open_.empty()) return root_;
+    if (auto* const array = open_.back()->get_if<JsonValue::Array>()) return array->emplace_back();
+    return *member_;
+  }
+
+  bool add(JsonValue value) {
+    next() = std::move(value);
+    return true;
+  }
+
+  bool open(JsonValue value) {
+    if (open_.size() >= kMaxJsonDepth) fail("{}: JSON nested deeper than {}", where_, kMaxJsonDepth);
+    JsonValue& opened = next();
+    opened = std::move(value);
+    open_.push_back(&opened);
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const std::string& where_;
+  JsonValue root_;
+  std::vector<JsonValue*> open_;  // arrays and objects, from the root to the innermost: those do not move
+  JsonValue* member_ = nullptr;   // of the innermost object, whose key was read last
+};
+
+void append_excerpt(std::string& text, const JsonValue& value);
+
+/// Adds ["a", ...]; `element` adds one.
+void append_elements(std::string& text, const auto& elements, const char* brackets, const auto& element) {
+  text += brackets[0];
+  for (const auto& e : elements) {
+    if (text.size() > kMaxExcerpt) return;
+    if (&e != &*elements.begin()) text += ',';
+    element(e);
+  }
+  text += brackets[1];
+}
+
+void append_excerpt(std::string& text, const JsonValue& value) {
+  const auto append = [&](const auto& primitive) { text += nlohmann::json(primitive).dump(-1, ' ', true); };
+  if (const auto* const array = value.get_if<JsonValue::Array>()) {
+    append_elements(text, *array, "[]", [&](const JsonValue& element) { append_excerpt(text, element); });
+  } else if (const auto* const object = value.get_if<JsonValue::Object>()) {
+    append_elements(text, *object, "{}", [&](const auto& member) {
+      append(member.first);
+      text += ':';
+      append_excerpt(text, member.second);
+    });
+  } else if (const auto* const string = value.get_if<std::string>()) {
+    append(*string);
+  } else if (const auto* const integer = value.get_if<std::int64_t>()) {
+    append(*integer);
+  } else if (const auto* const large = value.get_if<std::uint64_t>()) {
+    append(*large);
+  } else if (const auto* const number = value.get_if<double>()) {
+    append(*number);
+  } else if (const auto* const boolean = value.get_if<bool>()) {
+    append(*boolean);
+  } else {
+    append(nullptr);
   }
 }
 
-std::int64_t integer_at(const Json& object, const char* key, const std::string& where) {
-  const auto found = object.find(key);
-  if (found == object.end()) fail("{}: no '{}'", where, key);
-  const bool fits = found->is_number_integer() &&
-                    (!found->is_number_unsigned() ||
-                     found->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
-  if (!fits) fail("{}: '{}' is {}, expected a whole number", where, key, excerpt(*found));
-  return found->get<std::int64_t>();
+std::string shortened(std::string text) {
+  if (text.size() <= kMaxExcerpt) return text;
+  text.resize(kMaxExcerpt);
+  return text + "...";
 }
 
-std::string excerpt(const Json& value) {
-  const std::string text = value.dump(-1, ' ', true);  // ASCII: it can be cut anywhere
-  return text.size() <= kMaxExcerpt ? text : text.substr(0, kMaxExcerpt) + "...";
+const JsonValue& member(const JsonValue& object, std::string_view key, const std::string& where) {
+  const JsonValue* const value = object.find(key);
+  if (value == nullptr) fail("{}: no '{}'", where, key);
+  return *value;
 }
+
+template <class T>
+const T& typed(const JsonValue& value, std::string_view key, const char* expected, const std::string& where) {
+  const T* const found = value.get_if<T>();
+  if (found == nullptr) fail("{}: '{}' is {}, expected {}", where, key, excerpt(value), expected);
+  return *found;
+}
+
+double number_of(const JsonValue& value, std::string_view key, const std::string& where) {
+  if (const auto* const integer = value.get_if<std::int64_t>()) return static_cast<double>(*integer);
+  return typed<double>(value, key, "a number", where);
+}
+
+}  // namespace
+
+const JsonValue* JsonValue::find(std::string_view key) const {
+  const Object* const object = get_if<Object>();
+  if (object == nullptr) return nullptr;
+  const auto found = object->find(key);
+  return found == object->end() ? nullptr : &found->second;
+}
+
+JsonValue parse_json(std::string_view text, const std::string& where) {
+  Builder builder(where);
+  nlohmann::json::sax_parse(text, &builder);
+  return builder.take();
+}
+
+std::int64_t integer_at(const JsonValue& object, std::string_view key, const std::string& where) {
+  return typed<std::int64_t>(member(object, key, where), key, "a whole number", where);
+}
+
+double number_at(const JsonValue& object, std::string_view key, const std::string& where) {
+  return number_of(member(object, key, where), key, where);
+}
+
+std::vector<double> numbers_at(const JsonValue& object, std::string_view key, const std::string& where) {
+  std::vector<double> numbers;
+  for (const JsonValue& value : typed<JsonValue::Array>(member(object, key, where), key, "an array", where)) {
+    numbers.push_back(number_of(value, key, where));
+  }
+  return numbers;
+}
+
+const std::string& string_at(const JsonValue& object, std::string_view key, const std::string& where) {
+  return typed<std::string>(member(object, key, where), key, "a string", where);
+}
+
+std::string excerpt(const JsonValue& value) {
+  std::string text;
+  append_excerpt(text, value);
+  return shortened(std::move(text));
+}
+
+std::string excerpt(std::string_view text) { return shortened(nlohmann::json(text).dump(-1, ' ', true)); }
 
 }  // namespace reel

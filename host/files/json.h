@@ -1,21 +1,60 @@
-// JSON from strangers.
+// JSON from strangers. nlohmann's parser reads it; the value is our own, because nlohmann's needs memory to be
+// destroyed, which there may be none of. Nobody's JSON but our own is written, so nlohmann writes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
 
 namespace reel {
 
+class JsonValue {
+ public:
+  using Array = std::vector<JsonValue>;
+  using Object = std::map<std::string, JsonValue, std::less<>>;
+
+  JsonValue() = default;  // null
+  template <class T>
+  explicit JsonValue(T value) : value_(std::move(value)) {}
+
+  /// The value as a T, nullptr if it is none: std::nullptr_t, bool, std::int64_t, std::uint64_t (only of whole numbers
+  /// that std::int64_t does not hold), double (only of numbers with a fraction or an exponent), std::string, Array or
+  /// Object.
+  template <class T>
+  const T* get_if() const {
+    return std::get_if<T>(&value_);
+  }
+  template <class T>
+  T* get_if() {
+    return std::get_if<T>(&value_);
+  }
+
+  /// An object's member, nullptr if there is none or this is no object.
+  const JsonValue* find(std::string_view key) const;
+
+ private:
+  std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> value_;
+};
+
 /// Throws Error, which begins with `where`, on anything but JSON whose objects have different keys and which is nested
 /// no deeper than kMaxJsonDepth (limits.h).
-nlohmann::json parse_json(std::string_view text, const std::string& where);
+JsonValue parse_json(std::string_view text, const std::string& where);
 
-/// object[key], which has to be a whole number that 64 bits with a sign hold. (nlohmann would convert any number.)
-std::int64_t integer_at(const nlohmann::json& object, const char* key, const std::string& where);
+/// An object's member, which has to be a whole number that 64 bits with a sign hold, any number, an array of them, or
+/// a string. Throws Error, which begins with `where`.
+std::int64_t integer_at(const JsonValue& object, std::string_view key, const std::string& where);
+double number_at(const JsonValue& object, std::string_view key, const std::string& where);
+std::vector<double> numbers_at(const JsonValue& object, std::string_view key, const std::string& where);
+const std::string& string_at(const JsonValue& object, std::string_view key, const std::string& where);
 
-/// The value as a message can show it: on one line, not long.
-std::string excerpt(const nlohmann::json& value);
+/// The value as a message can show it: on one line, in ASCII, not long.
+std::string excerpt(const JsonValue& value);
+std::string excerpt(std::string_view text);  // of a JSON string
 
 }  // namespace reel

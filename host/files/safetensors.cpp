@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <nlohmann/json.hpp>
 #include <type_traits>
 
 #include "host/files/json.h"
@@ -11,8 +11,6 @@
 
 namespace reel {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::size_t kAlignment = 8;
 
@@ -32,9 +30,11 @@ constexpr const char* dtype_of() {
   if constexpr (std::is_same_v<T, std::uint8_t>) return "U8";
 }
 
-std::uint64_t unsigned_of(const Json& value, const std::string& where) {
-  if (!value.is_number_unsigned()) fail("{}: {} where a whole number from 0 was expected", where, excerpt(value));
-  return value.get<std::uint64_t>();
+std::uint64_t unsigned_of(const JsonValue& value, const std::string& where) {
+  const auto* const number = value.get_if<std::int64_t>();
+  if (number == nullptr || *number < 0)
+    fail("{}: {}, expected a whole number from 0 to 2^63 - 1", where, excerpt(value));
+  return static_cast<std::uint64_t>(*number);
 }
 
 struct Extent {
@@ -43,34 +43,34 @@ struct Extent {
 };
 
 /// One entry of the header. Returns the tensor and where its bytes lie in the buffer.
-TensorView parse_tensor(const Json& entry, const std::string& where, std::span<const std::byte> buffer,
+TensorView parse_tensor(const JsonValue& entry, const std::string& where, std::span<const std::byte> buffer,
                         Extent& extent) {
-  if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
-      !entry.contains("data_offsets") || !entry["dtype"].is_string() || !entry["shape"].is_array() ||
-      !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2) {
+  const auto* const members = entry.get_if<JsonValue::Object>();
+  const JsonValue *const dtype = entry.find("dtype"), *const shape = entry.find("shape"),
+                         *const offsets = entry.find("data_offsets");
+  const auto array = [](const JsonValue* value) { return value ? value->get_if<JsonValue::Array>() : nullptr; };
+  if (members == nullptr || members->size() != 3 || dtype == nullptr || dtype->get_if<std::string>() == nullptr ||
+      array(shape) == nullptr || array(offsets) == nullptr || array(offsets)->size() != 2) {
     fail("{}: expected {{\"dtype\", \"shape\", \"data_offsets\": [begin, end]}}", where);
   }
-  TensorView tensor{.dtype = entry["dtype"].get<std::string>()};
+  TensorView tensor{.dtype = *dtype->get_if<std::string>()};
   const auto size = dtype_sizes().find(tensor.dtype);
   if (size == dtype_sizes().end()) fail("{}: unknown dtype '{}'", where, tensor.dtype);
   std::uint64_t bytes = size->second;
-  for (const Json& dimension : entry["shape"]) {
+  for (const JsonValue& dimension : *array(shape)) {
     const std::uint64_t length = unsigned_of(dimension, where + ": shape");
-    if (length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
-        __builtin_mul_overflow(bytes, length, &bytes)) {
-      fail("{}: shape {} is too large", where, excerpt(entry["shape"]));
-    }
+    if (__builtin_mul_overflow(bytes, length, &bytes)) fail("{}: shape {} is too large", where, excerpt(*shape));
     tensor.shape.push_back(static_cast<std::int64_t>(length));
   }
-  extent.begin = unsigned_of(entry["data_offsets"][0], where + ": data_offsets");
-  extent.end = unsigned_of(entry["data_offsets"][1], where + ": data_offsets");
+  extent.begin = unsigned_of(array(offsets)->front(), where + ": data_offsets");
+  extent.end = unsigned_of(array(offsets)->back(), where + ": data_offsets");
   if (extent.begin > extent.end || extent.end > buffer.size()) {
-    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where,
-         excerpt(entry["data_offsets"]), buffer.size());
+    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where, excerpt(*offsets),
+         buffer.size());
   }
   if (extent.end - extent.begin != bytes) {
-    fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype,
-         excerpt(entry["shape"]), bytes);
+    fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype, excerpt(*shape),
+         bytes);
   }
   tensor.bytes = buffer.subspan(extent.begin, extent.end - extent.begin);
   return tensor;
@@ -125,16 +125,14 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_size, header_size);
   if (!text.starts_with('{')) fail("{}: not a safetensors file: its header does not begin with '{{'", name);
-  const Json header = parse_json(text, name + ": header");
-  if (!header.is_object()) fail("{}: header is not a JSON object", name);
+  const JsonValue header = parse_json(text, name + ": header");
   const std::span<const std::byte> buffer = bytes.subspan(sizeof header_size + header_size);
   std::vector<Extent> extents;
-  for (const auto& [key, entry] : header.items()) {
+  for (const auto& [key, entry] : *header.get_if<JsonValue::Object>()) {
     if (key == "__metadata__") {
-      for (const auto& [item, value] : entry.items()) {
-        if (!value.is_string()) fail("{}: __metadata__ '{}' is not a string", name, item);
-        metadata_[item] = value.get<std::string>();
-      }
+      const auto* const items = entry.get_if<JsonValue::Object>();
+      if (items == nullptr) fail("{}: __metadata__ is {}, expected an object", name, excerpt(entry));
+      for (const auto& [item, value] : *items) metadata_[item] = string_at(entry, item, name + ": __metadata__");
       continue;
     }
     Extent extent{.name = key};
@@ -174,7 +172,7 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   const auto width = [](const auto& item) { return dtype_sizes().at(item.second->dtype); };
   std::ranges::stable_sort(order, std::greater{}, width);
 
-  Json header = Json::object();
+  nlohmann::json header = nlohmann::json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : order) {

@@ -15,7 +15,6 @@ namespace reel {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr std::uint64_t kSplitKey = 2;  // beside those of the splits' own orders
 constexpr std::size_t kTestShare = 5;   // one row in five, drawn at random, tests where there is no test file
@@ -120,13 +119,13 @@ std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& b
     std::string line(text);
     const std::string where = fmt::format("{}:{}", path.string(), number);
     builder.count_invalid_utf8(repair_utf8(line));
-    const Json row = parse_json(line, where);
-    if (!row.is_object() || !row.contains("text") || !row["text"].is_string() || !row.contains("label")) {
+    const JsonValue row = parse_json(line, where);
+    const JsonValue *const label = row.find("label"), *const review = row.find("text");
+    if (label == nullptr || review == nullptr || review->get_if<std::string>() == nullptr) {
       fail("{}: expected {{\"text\": \"...\", \"label\": 0 or 1}}", where);
     }
-    const Json& label = row["label"];
-    rows.push_back({parse_label(label.is_string() ? label.get<std::string>() : excerpt(label), where),
-                    row["text"].get<std::string>()});
+    const auto* const name = label->get_if<std::string>();
+    rows.push_back({parse_label(name != nullptr ? *name : excerpt(*label), where), *review->get_if<std::string>()});
   });
   return rows;
 }

@@ -88,19 +88,21 @@ Reviews read_reviews(std::string_view x, std::string_view y, const std::string& 
 }
 
 std::vector<std::string> read_word_index(const fs::path& path) {
-  const nlohmann::json index = parse_json(read_file(path), path.string());
-  if (!index.is_object()) fail("{}: expected {{\"word\": rank, ...}}", path.string());
-  std::vector<std::string> words(index.size());
-  for (const auto& [word, rank] : index.items()) {
-    if (!rank.is_number_unsigned() || rank.get<std::size_t>() - 1 >= words.size()) {
+  const JsonValue json = parse_json(read_file(path), path.string());
+  const auto* const index = json.get_if<JsonValue::Object>();
+  if (index == nullptr) fail("{}: expected {{\"word\": rank, ...}}", path.string());
+  std::vector<std::string> words(index->size());
+  for (const auto& [word, rank] : *index) {
+    const auto* const number = rank.get_if<std::int64_t>();
+    if (number == nullptr || *number < 1 || *number > std::ssize(words)) {
       fail("{}: rank {} of {}, expected 1 to {}", path.string(), excerpt(rank), excerpt(word), words.size());
     }
     if (word.empty() || word.find_first_of("\t\n") != std::string::npos) {
       fail("{}: {} of rank {}, expected a word without tabs and newlines", path.string(), excerpt(word), excerpt(rank));
     }
-    std::string& place = words[rank.get<std::size_t>() - 1];
-    if (!place.empty()) fail("{}: {} and {} have the same rank", path.string(), excerpt(place), excerpt(word));
-    place = word;
+    std::string& ranked = words[static_cast<std::size_t>(*number - 1)];
+    if (!ranked.empty()) fail("{}: {} and {} have the same rank", path.string(), excerpt(ranked), excerpt(word));
+    ranked = word;
   }
   return words;
 }

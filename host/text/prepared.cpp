@@ -101,22 +101,17 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
 
 Corpus read_prepared(const fs::path& folder) {
   const std::string path = (folder / kDescription).string();
-  const Json description = parse_json(read_file(path), path);
-  if (!description.is_object() || !description.contains("reel_prepared")) fail("{}: not a prepared folder", path);
-  if (description["reel_prepared"] != kPreparedFormat) {
-    fail("{}: format {}, expected {}: prepare the data again", path, excerpt(description["reel_prepared"]),
-         kPreparedFormat);
+  const JsonValue description = parse_json(read_file(path), path);
+  const JsonValue* const format = description.find("reel_prepared");
+  if (format == nullptr) fail("{}: not a prepared folder", path);
+  const auto* const number = format->get_if<std::int64_t>();
+  if (number == nullptr || *number != kPreparedFormat) {
+    fail("{}: format {}, expected {}: prepare the data again", path, excerpt(*format), kPreparedFormat);
   }
-  Corpus corpus;
-  std::size_t ranked = 0;
-  try {
-    corpus.source = description.at("source").get<std::string>();
-    corpus.source_checksum = description.at("source_checksum").get<std::string>();
-    corpus.invalid_utf8 = integer_at(description, "invalid_utf8", path);
-    ranked = static_cast<std::size_t>(std::max<std::int64_t>(integer_at(description, "words", path), 0));
-  } catch (const Json::exception& error) {
-    fail("{}: {}", path, error.what());
-  }
+  Corpus corpus{.source = string_at(description, "source", path),
+                .source_checksum = string_at(description, "source_checksum", path),
+                .invalid_utf8 = integer_at(description, "invalid_utf8", path)};
+  const auto ranked = static_cast<std::size_t>(std::max<std::int64_t>(integer_at(description, "words", path), 0));
   read_words(folder / kWords, ranked, corpus);
   const SafetensorsFile tokens(folder / kTokens);
   const auto words = static_cast<std::int64_t>(corpus.counts.size() + corpus.test_only_words.size());

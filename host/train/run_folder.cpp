@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/files/file.h"
+#include "host/files/json.h"
 #include "host/files/lines.h"
 #include "kernels/check.h"
 
@@ -39,6 +40,8 @@ void RunFolder::prepare() {
   std::error_code error;
   fs::create_directories(state().parent_path(), error);
   if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
+  sync_folder(path_);
+  sync_folder(path_.parent_path());
   lock_.emplace(lock_file());
   if (!lock_->held()) fail("{}: another process trains in it", path_.string());
 }
@@ -79,14 +82,24 @@ void RunFolder::append(const MetricsLine& line) const {
   append_to_file(metrics(), json.dump() + '\n');
 }
 
+void RunFolder::sync_metrics() const {
+  if (fs::exists(metrics())) sync_file(metrics());
+}
+
 void RunFolder::keep_metrics(const std::function<bool(std::int64_t, const std::string&)>& kept) const {
   if (!fs::exists(metrics())) return;
   std::string text;
   for_each_line(read_file(metrics()), [&](std::string_view line) {
-    const Json json = Json::parse(line, nullptr, false);  // what a kill cut off is no JSON
-    const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
-                       json.contains("split") && json["split"].is_string();
-    if (whole && kept(json["step"], json["split"])) text.append(line) += '\n';
+    JsonValue json;
+    try {
+      json = parse_json(line, metrics().string());
+    } catch (const Error&) {  // a line that a kill cut off
+      return;
+    }
+    const JsonValue *const member = json.find("step"), *const name = json.find("split");
+    const auto* const step = member == nullptr ? nullptr : member->get_if<std::int64_t>();
+    const auto* const split = name == nullptr ? nullptr : name->get_if<std::string>();
+    if (step != nullptr && split != nullptr && kept(*step, *split)) text.append(line) += '\n';
   });
   write_file(metrics(), text);
 }

@@ -51,6 +51,8 @@ class RunFolder {
   std::string config_text() const;
 
   void append(const MetricsLine& line) const;
+  /// Makes those lines survive a power cut: before a checkpoint, which must not be ahead of them.
+  void sync_metrics() const;
   /// Takes back the lines that `kept` refuses, which a resumed run will write again.
   void keep_metrics(const std::function<bool(std::int64_t step, const std::string& split)>& kept) const;
 

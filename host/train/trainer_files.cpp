@@ -109,6 +109,7 @@ bool Trainer::save_checkpoint() {
       std::ranges::all_of(saved.parameters, [](float weight) { return std::isfinite(weight); }) &&
       std::ranges::all_of(saved.measured, [](const BatchStats& s) { return std::isfinite(s.loss_sum + s.grad_norm); });
   if (!finite) return flush_and_check_weights();  // says so
+  folder_.sync_metrics();
   writer_.start(std::move(saved));
   saved_step_ = step_;
   saved_at_ = now();
@@ -143,6 +144,7 @@ TrainingState Trainer::state() {
 }
 
 void Trainer::save_state() {
+  folder_.sync_metrics();
   writer_.start(state());
   writer_.finish();
   saved_step_ = step_;

@@ -138,18 +138,22 @@ TEST_F(KilledSave, OnAFullDiskIsOneLineAndGoesOnLater) {
   }
 }
 
-/// A power cut must not find the new name and not the new bytes.
+/// A power cut must not find the new name and not the new bytes, nor a checkpoint and not the metrics before it.
 TEST_F(KilledSave, SyncsEveryFileBeforeItRenamesIt) {
   ASSERT_EQ(reel(train("run"), "", fault("none", "none", 0) + " REEL_FAULT_LOG=log").code, 0);
   std::istringstream lines(contents(folder_ / "log"));
   std::set<std::string> synced;
-  int renamed = 0;
+  int renamed = 0, checkpoints = 0, metrics_synced = 0;
   for (std::string line; std::getline(lines, line);) {
     const std::string file = std::filesystem::path(line).filename();
     if (line.starts_with("fsync ")) synced.insert(file);
+    metrics_synced += line.starts_with("fsync ") && file == "metrics.jsonl";
     if (!line.starts_with("rename ")) continue;
     ++renamed;
     EXPECT_TRUE(synced.contains(file)) << line;
+    if (!file.starts_with("state.safetensors")) continue;
+    EXPECT_GE(metrics_synced, checkpoints) << line;  // before the first there are none
+    ++checkpoints;
   }
   EXPECT_GT(renamed, 8);
 }

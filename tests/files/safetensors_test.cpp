@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(
                          R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
                          4),
                "key \"a\" twice"},
-        Damage{"Metadata", file_with(R"({"__metadata__":{"a":1}})", 0), "not a string"}),
+        Damage{"Metadata", file_with(R"({"__metadata__":{"a":1}})", 0), "'a' is 1, expected a string"}),
     [](const auto& test) { return test.param.what; });
 
 }  // namespace
