@@ -17,7 +17,8 @@ using testing::StartsWith;
 TEST_F(Program, HelpReadsLikeAManual) {
   const Result help = reel("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* command : {"train", "prepare", "eval", "predict", "info", "Exit codes"}) {
+  for (const char* command : {"train", "prepare", "eval", "predict", "info",
+                              "0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal"}) {
     EXPECT_THAT(help.out, HasSubstr(command));
   }
   const Result train = reel("train --help");

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Changes the product in one place at a time and sees whether the tests notice: a sample of universalmutator's mutants.
+
+    mutate.py WORK [N [SEED]]     from the repository's root; universalmutator's `mutate` has to be on the PATH
+
+Judges N mutants (300) of host/ and kernels/cpu/, drawn by SEED (1) from all of them. Those that do not compile, or compile
+to the same code, do not count. One is caught if a test program fails, crashes or takes three times as long as without it.
+WORK/results.jsonl has a line for each; called again, it goes on from there. The tests that need an emulator or a GPU
+are not asked: a survivor may be caught by them.
+"""
+import hashlib
+import json
+import os
+import queue
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+AREAS = ("kernels/cpu", "host/files", "host/text", "host/model", "host/train", "host/cli")
+# The programs that may notice, by area, the nearest first.
+PROGRAMS = {
+    "kernels/cpu": ("kernels/kernels_test", "model/model_test", "train/train_test"),
+    "host/files": ("files/files_test", "text/text_test", "text/text_memory_test", "train/train_test", "cli/cli_test"),
+    "host/text": ("text/text_test", "text/text_memory_test", "train/train_test", "cli/cli_test"),
+    "host/model": ("model/model_test", "train/train_test", "cli/cli_test"),
+    "host/train": ("train/train_test", "cli/cli_test"),
+    "host/cli": ("cli/cli_test",),
+}
+LIBRARIES = ("reel_kernels", "reel_files", "reel_text", "reel_model", "reel_train", "reel")
+MEMORY = 8 << 30
+
+
+def area_of(path):
+    return next(area for area in AREAS if str(path).startswith(area))
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def generate(work):
+    """Every mutant as (file, the file's hash, the line's number, what it becomes, the mutated file)."""
+    mutants = []
+    for path in sorted(p for area in AREAS for p in Path(area).glob("*") if p.suffix in (".h", ".cpp")):
+        folder = work / "mutants" / path.parent / path.name
+        done = folder / "done"
+        if not done.exists() or done.read_text() != sha256(path):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            command = ["mutate", str(path), "cpp", "--noCheck", "--mutantDir", str(folder)]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            done.write_text(sha256(path))
+        original = path.read_text().splitlines()
+        for mutant in folder.glob(f"{path.stem}.mutant.*{path.suffix}"):
+            lines = mutant.read_text().splitlines()
+            at = next((i for i, (a, b) in enumerate(zip(original, lines)) if a != b), None)
+            if at is not None and not original[at].lstrip().startswith(("//", "#include", "#pragma")):
+                mutants.append((str(path), sha256(path), at + 1, lines[at].strip(), str(mutant)))
+    return sorted(mutants)
+
+
+class Worker:
+    """A copy of the tree with its own build; judges one mutant after the other."""
+
+    def __init__(self, root):
+        self.source, self.build, self.times = root / "source", root / "build", {}
+        root.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["rsync", "-a", "--delete", "--exclude", "build", "--exclude", ".git", "./", f"{self.source}/"], check=True)
+        subprocess.run(["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Mutants",
+                        "-DCMAKE_CXX_FLAGS_MUTANTS=-O1", "-DREEL_CUDA=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON"],
+                       stdout=subprocess.DEVNULL, check=True)
+        self.environment = {**os.environ, "TMPDIR": str(root / "tmp"), "HOME": str(root / "home"), "REEL_CACHE": str(root / "cache")}
+        self.environment.pop("REEL_DATA", None)
+        for folder in ("tmp", "home", "cache"):
+            (root / folder).mkdir(exist_ok=True)
+
+    def make(self, *targets):
+        return subprocess.run(["ninja", "-C", self.build, "-j1", *targets], stdout=subprocess.DEVNULL).returncode == 0
+
+    def code(self):
+        """Of everything but the tests."""
+        files = sorted([*self.build.glob("host/**/*.o"), *self.build.glob("kernels/**/*.o")])
+        return [sha256(file) for file in files]
+
+    def passes(self, program, limit):
+        def confine():
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+        child = subprocess.Popen([self.build / "tests" / program, "--gtest_fail_fast", "--gtest_brief=1"], env=self.environment,
+                                 cwd=self.build, preexec_fn=confine, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+        try:
+            return child.wait(limit) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+
+    def prepare(self):
+        """Builds the tree as it is and measures its tests; everything has to pass."""
+        programs = sorted({program for several in PROGRAMS.values() for program in several})
+        if not self.make(*LIBRARIES, *(Path(program).name for program in programs)):
+            sys.exit("mutate: the tree itself does not build")
+        self.original = self.code()
+        for program in programs:
+            begin = time.monotonic()
+            if not self.passes(program, 600):
+                sys.exit(f"mutate: {program} fails without a mutant")
+            self.times[program] = time.monotonic() - begin
+
+    def judge(self, mutant):
+        path, mutated = mutant[0], mutant[-1]
+        target = self.source / path
+        shutil.copyfile(mutated, target)
+        try:
+            if not self.make(*LIBRARIES):
+                return "does not compile"
+            if self.code() == self.original:
+                return "the same code"
+            for program in PROGRAMS[area_of(path)]:
+                if not self.make(Path(program).name):
+                    return "does not compile"
+                if not self.passes(program, 30 + 3 * self.times[program]):
+                    return f"caught by {Path(program).name}"
+            return "survived"
+        finally:
+            shutil.copyfile(path, target)
+
+
+def main():
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
+    work, count = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 300
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    work.mkdir(parents=True, exist_ok=True)
+    mutants = generate(work)
+    random.Random(seed).shuffle(mutants)
+    results_file = work / "results.jsonl"
+    known = {}
+    if results_file.exists():
+        for line in results_file.read_text().splitlines():
+            result = json.loads(line)
+            known[result["file"], result["sha256"], result["line"], result["becomes"]] = result["verdict"]
+
+    counted, lock, todo = [], threading.Lock(), queue.SimpleQueue()
+    for mutant in mutants:
+        todo.put(mutant)
+
+    def counts(verdict):
+        return verdict == "survived" or verdict.startswith("caught")
+
+    def work_on(worker):
+        worker.prepare()
+        while not todo.empty():
+            with lock:
+                if len(counted) >= count:
+                    return
+                mutant = todo.get()
+            verdict = known.get(mutant[:4])
+            if verdict is None:
+                verdict = worker.judge(mutant)
+                with lock, results_file.open("a") as results:
+                    named = dict(zip(("file", "sha256", "line", "becomes"), mutant))
+                    results.write(json.dumps({**named, "verdict": verdict}) + "\n")
+            with lock:
+                if counts(verdict) and len(counted) < count:
+                    counted.append((mutant, verdict))
+                    caught = sum(v != "survived" for _, v in counted)
+                    print(f"{caught} of {len(counted)} caught; {mutant[0]}:{mutant[2]} {verdict}", flush=True)
+
+    def run(worker):
+        try:
+            work_on(worker)
+        except BaseException as error:  # a thread's SystemExit would pass unseen
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+
+    threads = [threading.Thread(target=run, args=(Worker(work / f"worker{i}"),)) for i in range(os.cpu_count())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    survivors = sorted(mutant for mutant, verdict in counted if verdict == "survived")
+    print(f"{len(counted) - len(survivors)} of {len(counted)} caught, of {len(mutants)} in all; survivors:")
+    for path, _, line, becomes, _ in survivors:
+        original = Path(path).read_text().splitlines()[line - 1].strip()
+        print(f"{path}:{line}: {original}\n  {becomes}")
+
+
+if __name__ == "__main__":
+    main()
