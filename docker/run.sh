@@ -53,7 +53,7 @@ if [[ $engine != buildah ]]; then
   [[ -t 0 && -t 1 ]] && terminal=(--interactive --tty)
   [[ $stage == runtime ]] && device+=(--read-only)
   if [[ $what == test ]]; then arguments=(./run test --preset bundle "${arguments[@]}"); fi
-  exec "$engine" run --rm "${terminal[@]}" "${device[@]}" -v reel-data:/data -v reel-runs:/runs "$name:$stage" "${arguments[@]}"
+  exec "$engine" run --rm --init "${terminal[@]}" "${device[@]}" -v reel-data:/data -v reel-runs:/runs "$name:$stage" "${arguments[@]}"
 fi
 
 # buildah runs commands, not entry points.

@@ -1,26 +1,31 @@
 // Errors. Everything that goes wrong is thrown; only main turns an exception into a line and an exit code.
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace reel {
 
-/// Bad input or a failed resource. The message is one line: where, what was found, what was expected. What was found
-/// may come from a stranger: its control characters, which could part the line or drive a terminal, become question
-/// marks.
+/// Text of a stranger as a terminal can show it: control characters (ASCII's and, in UTF-8, U+0080 to U+009F), which
+/// could part a line or drive the terminal, become question marks; what is beyond 1000 bytes becomes "...".
+inline std::string printable(std::string text) {
+  constexpr std::size_t kMost = 1000;
+  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (byte == 0xC2 && next >= 0x80 && next < 0xA0) text[i] = text[i + 1] = '?';
+    if (byte < ' ' || byte == 0x7F) text[i] = '?';
+  }
+  return text;
+}
+
+/// Bad input or a failed resource. The message is one line: where, what was found, what was expected.
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string message) : std::runtime_error(printable(std::move(message))) {}
-
- private:
-  static std::string printable(std::string message) {
-    for (char& c : message) {
-      if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
-    }
-    return message;
-  }
 };
 
 /// A broken contract between two parts of the program: a bug, not bad input.

@@ -26,7 +26,8 @@ std::vector<std::string> read_config(const std::filesystem::path& path, const CL
     if (option == nullptr || !option->get_configurable()) {
       fail("{}: key '{}', expected a flag of reel {}", path.string(), key, command.get_name());
     }
-    flags.push_back(flag + "=" + value);
+    flags.push_back(value.empty() ? flag : flag + "=" + value);
+    if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument
   }
   return flags;
 }

@@ -40,9 +40,10 @@ int evaluate_model(const EvalOptions& options) {
   const Preprocessing& how = model.preprocessing;
   adopt_vocabulary(corpus, model.vocabulary);
   const Reviews& reviews = options.test ? corpus.test : corpus.train;
-  const Dataset dataset = make_dataset(reviews, model.vocabulary.options(), how.maxlen, how.truncating);
+  const LoadOptions load = model.vocabulary.options();
+  const Dataset dataset = make_dataset(reviews, load, how.maxlen, how.truncating);
   if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
-  const double known = known_share(reviews, model.vocabulary);
+  const double known = known_share(reviews, load, how.maxlen, how.truncating);
   if (known < kFewWords) {
     fmt::print(
         stderr,

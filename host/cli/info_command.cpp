@@ -1,6 +1,8 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
+#include "host/cli/trained_model.h"
 #include "host/model/checkpoint.h"
+#include "kernels/error.h"
 #include "kernels/make_backend.h"
 
 namespace reel {
@@ -31,13 +33,12 @@ Command add_info_command(CLI::App& app) {
       if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
     }
-    const std::filesystem::path file = std::filesystem::is_directory(*model) ? *model / "model.safetensors" : *model;
-    const SavedModel saved = load_model(file);
+    const SavedModel saved = load_model(model_file(*model));
     for (const Parameter& parameter : parameter_layout(saved.config)) {
       fmt::print("{:18} [{}]\n", parameter.name, fmt::join(parameter.shape, ", "));
     }
     fmt::print("{} parameters\n", parameter_count(saved.config));
-    for (const auto& [key, value] : saved.metadata) fmt::print("{:18} {}\n", key, value);
+    for (const auto& [key, value] : saved.metadata) fmt::print("{:18} {}\n", printable(key), printable(value));
     return kSuccess;
   };
 }

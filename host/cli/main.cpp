@@ -1,4 +1,7 @@
 // reel: arguments -> command -> exit code. The only place that turns an exception into a message.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -57,25 +60,38 @@ int run(const std::vector<std::string>& given) {
   return kUsage;
 }
 
+/// Whoever closed standard input or output must not find a file of ours in its place, with what was printed in it.
+void occupy_standard_descriptors() {
+  int descriptor = 0;
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
+  if (descriptor >= 0) ::close(descriptor);
+}
+
+/// The exit code, which is kFailure if all went well but for what was printed: on a full disk it has not arrived.
+int with_output(int code) {
+  const bool written = std::fflush(stdout) == 0;
+  if (written && std::ferror(stdout) == 0) return code;
+  std::fprintf(stderr, "reel: standard output: %s\n", written ? "cannot be written" : std::strerror(errno));
+  return code == kSuccess ? kFailure : code;
+}
+
 }  // namespace
 }  // namespace reel
 
 int main(int argc, char** argv) {
-  reel::watch_interrupts();
+  reel::occupy_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the call that writes
   try {
-    const int code = reel::run({argv + 1, argv + argc});
-    // What was printed has to have arrived: on a full disk it has not.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) reel::fail("standard output: {}", std::strerror(errno));
-    return code;
+    reel::watch_interrupts();
+    return reel::with_output(reel::run({argv + 1, argv + argc}));
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "reel: out of memory\n");
     return reel::kFailure;
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "reel: %s\n", error.what());
+    std::fprintf(stderr, "reel: %s\n", reel::printable(error.what()).c_str());
     return reel::kUsage;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "reel: %s\n", error.what());
+    std::fprintf(stderr, "reel: %s\n", reel::printable(error.what()).c_str());
     return reel::kFailure;
   }
 }

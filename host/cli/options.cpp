@@ -7,7 +7,8 @@ namespace reel {
 constexpr char kMark = '\x01';
 
 std::string with_mark(std::string argument) {
-  if (argument.starts_with('[') || argument.starts_with(kMark)) argument.insert(argument.begin(), kMark);
+  if (argument.starts_with('[') || argument.starts_with('{') || argument.starts_with(kMark))
+    argument.insert(argument.begin(), kMark);
   return argument;
 }
 

@@ -89,9 +89,13 @@ int train(TrainOptions options, const std::string& config_text) {
   const TrainingData data = make_training_data(std::move(corpus), config);
   config.model.vocabulary = data.vocabulary.size();
   if (!folder) {
-    folder = RunFolder::create(options.out.empty() ? RunFolder::default_path() : options.out);
-    data.vocabulary.write(folder->vocabulary());
+    folder = options.out.empty() ? RunFolder::create_default() : RunFolder::create(options.out);
     write_file(folder->config(), config_text);
+  }
+  if (!fs::exists(folder->vocabulary())) data.vocabulary.write(folder->vocabulary());
+  if (!folder->is_locked()) {
+    progress.line(fmt::format("warning: {}: its file system has no locks: keep other processes from training in it",
+                              folder->path().string()));
   }
   introduce(options, data, *backend, folder->path(), progress);
   if (config.orthogonal && config.model.hidden >= kWide && !folder->has_checkpoint()) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/cli/config_file.h"
+#include "kernels/check.h"
 
 namespace reel {
 namespace {
@@ -109,7 +110,8 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
                    "Whose initialisation to use");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
   app.add_option("--init-from", c.init_from, "Start from the weights in this file (PyTorch's names)")
-      ->type_name("FILE.safetensors");
+      ->type_name("FILE.safetensors")
+      ->transform(absolute_path());
   add(app, "--dropout", c.dropout, "Before the output layer")->check(within(0.0, 0.99));
   add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->check(share());
 }
@@ -227,8 +229,14 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   CLI::App app("", "train");
   TrainOptions known;
   known.add_to(app);
-  std::vector<std::string> all =
-      read_config(resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml", app);
+  const std::filesystem::path file =
+      resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml";
+  std::vector<std::string> all = read_config(file, app);
+  try {
+    app.parse(std::vector<std::string>(all.rbegin(), all.rend()));
+  } catch (const CLI::ParseError& error) {
+    fail("{}: {}", file.string(), error.what());
+  }
   all.insert(all.end(), arguments.begin(), arguments.end());
   return all;
 }

@@ -4,8 +4,12 @@
 
 namespace reel {
 
+std::filesystem::path model_file(const std::filesystem::path& path) {
+  return std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
+}
+
 TrainedModel load_trained_model(const std::filesystem::path& path) {
-  const std::filesystem::path file = std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
+  const std::filesystem::path file = model_file(path);
   TrainedModel model{.file = file, .saved = load_model(file)};
   model.preprocessing = preprocessing_of(model.saved.metadata, file.string());
   const std::filesystem::path words = file.parent_path() / "vocab.txt";

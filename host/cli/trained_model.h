@@ -16,6 +16,9 @@ struct TrainedModel {
   Vocabulary vocabulary;
 };
 
+/// The weights of a run folder, or `path` itself.
+std::filesystem::path model_file(const std::filesystem::path& path);
+
 /// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights. Throws Error.
 TrainedModel load_trained_model(const std::filesystem::path& path);
 

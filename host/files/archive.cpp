@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <utility>
@@ -28,35 +29,56 @@ const char* reason(archive* source) {
   return text != nullptr ? text : "no reason given";
 }
 
-/// `room`: how many bytes it may have.
-std::string read_entry(archive* source, std::span<char> block, std::size_t room, const std::string& where) {
-  std::string contents;
+/// How many bytes an entry has, which may be at most `room`; they are appended to `contents`, if that is not null.
+std::size_t read_entry(archive* source, std::span<char> block, std::size_t room, const std::string& where,
+                       std::string* contents) {
+  std::size_t size = 0;
   for (;;) {
     const la_ssize_t count = archive_read_data(source, block.data(), block.size());
     if (count < 0) fail("{}: damaged archive: {}", where, reason(source));
-    if (count == 0) return contents;
-    if (contents.size() + static_cast<std::size_t>(count) > room) {
-      fail("{}: unpacks to more than {} bytes, expected no more of such an archive", where, room);
-    }
-    contents.append(block.data(), static_cast<std::size_t>(count));
+    if (count == 0) return size;
+    size += static_cast<std::size_t>(count);
+    if (size > room) fail("{}: unpacks to more than {} bytes, expected no more of such an archive", where, room);
+    if (contents != nullptr) contents->append(block.data(), static_cast<std::size_t>(count));
   }
+}
+
+struct Packing {
+  std::string_view magic;
+  int filter;
+};
+constexpr Packing kPackings[] = {{"\x1f\x8b", ARCHIVE_FILTER_GZIP},
+                                 {"BZh", ARCHIVE_FILTER_BZIP2},
+                                 {"\xFD"
+                                  "7zXZ",
+                                  ARCHIVE_FILTER_XZ},
+                                 {"\x28\xB5\x2F\xFD", ARCHIVE_FILTER_ZSTD}};
+
+int filter_of(std::string_view start) {
+  const auto found = std::ranges::find_if(kPackings, [&](const Packing& p) { return start.starts_with(p.magic); });
+  return found != std::end(kPackings) ? found->filter : ARCHIVE_FILTER_NONE;
 }
 
 }  // namespace
 
+bool is_packed(std::string_view start) { return filter_of(start) != ARCHIVE_FILTER_NONE; }
+
 void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string&)>& wanted,
                   const std::function<void(const std::string&, std::string)>& visit) {
-  const MappedFile file(path);
+  const std::string file = read_file(path), name = path.string();
   const std::unique_ptr<archive, Free> source(archive_read_new());
-  archive_read_support_filter_all(source.get());
+  // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
+  const int filter = filter_of(file);
+  if (filter != ARCHIVE_FILTER_NONE && archive_read_append_filter(source.get(), filter) != ARCHIVE_OK) {
+    fail("{}: packed in a way that this libarchive cannot read: {}", name, reason(source.get()));
+  }
   archive_read_support_format_tar(source.get());
   archive_read_support_format_zip(source.get());
-  const std::string name = path.string();
-  if (archive_read_open_memory(source.get(), file.bytes().data(), file.bytes().size()) != ARCHIVE_OK) {
+  if (archive_read_open_memory(source.get(), file.data(), file.size()) != ARCHIVE_OK) {
     fail("{}: damaged archive, or none: {}", name, reason(source.get()));
   }
   std::vector<char> block(kBlock);
-  std::size_t room = kMaxUnpacked + kMaxUnpackedRatio * file.bytes().size();
+  std::size_t room = kMaxUnpacked + kMaxUnpackedRatio * file.size();
   for (;;) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(source.get(), &entry);
@@ -65,16 +87,20 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
       fail("{}: damaged archive: {}", name, reason(source.get()));
     }
     const char* entry_name = archive_entry_pathname(entry);
-    if (entry_name == nullptr || archive_entry_filetype(entry) == AE_IFDIR || !wanted(entry_name)) continue;
+    if (entry_name == nullptr || archive_entry_filetype(entry) == AE_IFDIR) continue;
     const std::string where = name + ": " + entry_name;
+    if (!wanted(entry_name)) {  // what is skipped is unpacked all the same
+      room -= read_entry(source.get(), block, room, where, nullptr);
+      continue;
+    }
     if (archive_entry_hardlink(entry) != nullptr || archive_entry_filetype(entry) != AE_IFREG) {
       fail("{}: a link or the like, expected a file", where);
     }
-    std::string contents = read_entry(source.get(), block, std::min(room, kMaxArchiveEntry), where);
+    std::string contents;
+    room -= read_entry(source.get(), block, std::min(room, kMaxArchiveEntry), where, &contents);
     const bool whole =
         !archive_entry_size_is_set(entry) || archive_entry_size(entry) == static_cast<la_int64_t>(contents.size());
     if (!whole) fail("{}: {} of {} bytes: a sparse file?", where, contents.size(), archive_entry_size(entry));
-    room -= contents.size();
     visit(entry_name, std::move(contents));
   }
 }

@@ -1,11 +1,15 @@
-// Archives (tar, tar.gz, zip and what else libarchive reads), streamed: nothing is unpacked to disk.
+// Archives (zip, and tar as it is or packed by gzip, bzip2, xz or Zstandard), streamed: nothing is unpacked to disk.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace reel {
+
+/// Whether a file that begins so is packed in a way that read_archive() unpacks.
+bool is_packed(std::string_view start);
 
 /// Calls visit(name, contents) for every regular file whose name `wanted` accepts, in the archive's order. Throws Error
 /// where the archive is damaged or ends early, where such a name is a link, and where it unpacks to more than limits.h

@@ -33,9 +33,8 @@ std::string Checksum::hex() {
 namespace {
 
 std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm algorithm) {
-  const MappedFile file(path);
   Checksum checksum(algorithm);
-  checksum.add({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  read_blocks(path, [&](std::string_view block) { checksum.add(block); });
   return checksum.hex();
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <random>
 #include <set>
 #include <utility>
@@ -29,9 +29,10 @@ class Descriptor {
       : value_(::open(path.c_str(), how | O_CLOEXEC, 0666)) {
     if (value_ < 0) fail("{}: cannot be {}: {}", path.string(), what, std::strerror(errno));
     struct stat status {};
-    if (::fstat(value_, &status) == 0 && S_ISDIR(status.st_mode)) {
+    const int error = ::fstat(value_, &status) == 0 ? 0 : errno;
+    if (error != 0 || S_ISDIR(status.st_mode)) {
       ::close(value_);
-      fail("{}: is a folder, expected a file", path.string());
+      fail("{}: {}, expected a file", path.string(), error != 0 ? std::strerror(error) : "is a folder");
     }
     size_ = static_cast<std::size_t>(status.st_size);
   }
@@ -47,15 +48,16 @@ class Descriptor {
   std::size_t size_ = 0;
 };
 
-/// Appends what follows in the file, at most `most` bytes.
-void read_on(const Descriptor& file, const fs::path& path, std::string& text, std::size_t most) {
+/// Hands over what follows in the file, at most `most` bytes.
+void read_on(const Descriptor& file, const fs::path& path, std::size_t most,
+             const std::function<void(std::string_view)>& visit) {
   char block[1 << 16];
   while (most > 0) {
     const ssize_t count = ::read(file.value(), block, std::min(most, sizeof block));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
     if (count == 0) return;
-    text.append(block, static_cast<std::size_t>(count));
+    visit({block, static_cast<std::size_t>(count)});
     most -= static_cast<std::size_t>(count);
   }
 }
@@ -76,16 +78,28 @@ class Temporaries {
     static Temporaries& all = *new Temporaries;  // outlives every thread
     return all;
   }
-  void add(const fs::path& path) {
+  /// Makes the file; its descriptor, or -1 with errno.
+  int open(const fs::path& path) {
     const std::lock_guard lock(mutex_);
-    paths_.insert(path);
+    const auto added = paths_.insert(path).first;
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);  // less the umask
+    if (descriptor < 0) paths_.erase(added);
+    return descriptor;
   }
-  void remove(const fs::path& path) {
+  /// 0, or -1 with errno.
+  int rename(const fs::path& path, const fs::path& to) {
     const std::lock_guard lock(mutex_);
+    const int result = ::rename(path.c_str(), to.c_str());
+    if (result == 0) paths_.erase(path);
+    return result;
+  }
+  void unlink(const fs::path& path) noexcept {
+    const std::lock_guard lock(mutex_);
+    ::unlink(path.c_str());
     paths_.erase(path);
   }
   void unlink_all() noexcept {
-    mutex_.lock();  // for ever: nothing is renamed any more
+    mutex_.lock();  // for ever: nothing is made or renamed any more
     for (const fs::path& path : paths_) ::unlink(path.c_str());
   }
 
@@ -111,76 +125,64 @@ std::string read_file(const fs::path& path) {
   const Descriptor file(path);
   std::string text;
   text.reserve(file.size());
-  read_on(file, path, text, std::numeric_limits<std::size_t>::max());
+  read_on(file, path, std::numeric_limits<std::size_t>::max(), [&](std::string_view block) { text += block; });
   return text;
 }
 
+void read_blocks(const fs::path& path, const std::function<void(std::string_view)>& visit) {
+  read_on(Descriptor(path), path, std::numeric_limits<std::size_t>::max(), visit);
+}
+
 std::string read_start(const fs::path& path, std::size_t count) {
-  const Descriptor file(path);
+  std::error_code error;  // of what is not there, opening it says more
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+    fail("{}: is no regular file, expected one that can be read twice", path.string());
+  }
   std::string start;
-  read_on(file, path, start, count);
+  read_on(Descriptor(path), path, count, [&](std::string_view block) { start += block; });
   return start;
-}
-
-MappedFile::MappedFile(const fs::path& path) {
-  const Descriptor file(path);
-  size_ = file.size();
-  if (size_ == 0) return;
-  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.value(), 0);
-  if (data == MAP_FAILED) fail("{}: cannot be mapped: {}", path.string(), std::strerror(errno));
-  data_ = static_cast<const std::byte*>(data);
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  return *this;
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   do {
-    Temporaries::of_process().remove(temporary_);
     temporary_ = temporary_name(path_);
-    Temporaries::of_process().add(temporary_);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);  // less the umask
+    descriptor_ = Temporaries::of_process().open(temporary_);
   } while (descriptor_ < 0 && errno == EEXIST);
-  if (descriptor_ >= 0) return;
-  const int error = errno;
-  Temporaries::of_process().remove(temporary_);
-  fail("{}: cannot be written: {}", path_.string(), std::strerror(error));
+  if (descriptor_ < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
-  Temporaries::of_process().remove(temporary_);
+  Temporaries::of_process().unlink(temporary_);
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-void AtomicFile::write(std::span<const std::byte> bytes) { write_all(descriptor_, path_, bytes); }
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  synced_ = false;
+  write_all(descriptor_, path_, bytes);
+}
+
+void AtomicFile::sync() {
+  if (synced_) return;
+  if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
+  synced_ = true;
+}
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  sync();
+  if (Temporaries::of_process().rename(temporary_, path_) != 0) {
     fail("{}: cannot be replaced: {}", path_.string(), std::strerror(errno));
   }
-  Temporaries::of_process().remove(temporary_);
   ::close(std::exchange(descriptor_, -1));
   sync_folder(path_.parent_path());
 }
 
 void AtomicFile::abandon_all() noexcept { Temporaries::of_process().unlink_all(); }
 
-void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
+void AtomicFile::remove_abandoned(const fs::path& path) noexcept try {
   std::error_code error;
   const std::string prefix = path.filename().string().append(kTemporaryMark);
   for (fs::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".", error), end;
@@ -189,16 +191,21 @@ void AtomicFile::remove_abandoned(const fs::path& path) noexcept {
     const bool temporary = name.size() == prefix.size() + kTemporaryLetters && name.starts_with(prefix);
     if (temporary && entry->is_regular_file(error)) fs::remove(entry->path(), error);
   }
+} catch (const std::bad_alloc&) {
+  // They stay until the next time.
 }
 
 FileLock::FileLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
-  while (!(held_ = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) && errno != EWOULDBLOCK) {
-    if (errno == EINTR) continue;
-    const int error = errno;
-    ::close(descriptor_);
-    fail("{}: cannot be locked: {}", path.string(), std::strerror(error));
-  }
+  int error = 0;
+  do {
+    error = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  } while (error == EINTR);
+  works_ = error != ENOSYS && error != ENOLCK && error != EOPNOTSUPP;
+  held_ = error == 0 || !works_;
+  if (held_ || error == EWOULDBLOCK) return;
+  ::close(descriptor_);
+  fail("{}: cannot be locked: {}", path.string(), std::strerror(error));
 }
 
 FileLock::~FileLock() {
@@ -206,17 +213,28 @@ FileLock::~FileLock() {
 }
 
 FileLock::FileLock(FileLock&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), held_(std::exchange(other.held_, false)) {}
+    : descriptor_(std::exchange(other.descriptor_, -1)), held_(other.held_), works_(other.works_) {}
 
 FileLock& FileLock::operator=(FileLock&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(held_, other.held_);
+  std::swap(works_, other.works_);
   return *this;
 }
 
 void append_to_file(const fs::path& path, std::string_view text) {
   const Descriptor file(path, O_WRONLY | O_APPEND | O_CREAT, "written");
   write_all(file.value(), path, std::as_bytes(std::span(text)));
+}
+
+void create_folders(const fs::path& path) {
+  std::error_code error;
+  if (path.empty() || fs::is_directory(path, error)) return;
+  const fs::path outer = path.has_filename() ? path.parent_path() : path.parent_path().parent_path();  // "run/", "run"
+  create_folders(outer);
+  fs::create_directory(path, error);
+  if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+  sync_folder(outer);
 }
 
 void sync_file(const fs::path& path) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,26 +13,19 @@ namespace reel {
 /// The whole file. Throws Error with path and reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// At most the first `count` bytes: enough to tell what kind of file it is. Throws Error with path and reason.
+/// At most the first `count` bytes: enough to tell what kind of file it is. Throws Error with path and reason, also
+/// where reading it once would be the last time: of a pipe.
 std::string read_start(const std::filesystem::path& path, std::size_t count = 512);
 
-/// A read-only memory-mapped file. Move-only.
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
+/// Hands the file over in blocks, which are valid only within the call. Throws Error with path and reason.
+void read_blocks(const std::filesystem::path& path, const std::function<void(std::string_view)>& visit);
 
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
-
- private:
-  const std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
-};
+/// Makes a folder and those around it that are missing, so that they survive a power cut. Throws Error with path and
+/// reason.
+void create_folders(const std::filesystem::path& path);
 
 /// Writes a file beside its place, syncs it, then renames it: readers see the old or the new file, nothing between.
-/// Commit() must be called; a writer destroyed before that removes its temporary file. Every failed write (a full disk)
+/// commit() must be called; a writer destroyed before that removes its temporary file. Every failed write (a full disk)
 /// throws Error with path and reason.
 class AtomicFile {
  public:
@@ -42,6 +36,9 @@ class AtomicFile {
 
   void write(std::string_view text);
   void write(std::span<const std::byte> bytes);
+  /// Everything but the renaming: what can still fail on a full disk. So that of several files all are replaced or
+  /// none.
+  void sync();
   void commit();
 
   /// Removes the temporary files of writers of `path` whose processes were killed. Nobody may be writing it.
@@ -52,10 +49,11 @@ class AtomicFile {
  private:
   std::filesystem::path path_, temporary_;
   int descriptor_ = -1;
+  bool synced_ = false;
 };
 
 /// Keeps other processes out, by a lock (flock) on a file that it makes. Ends with its owner, also where that is
-/// killed.
+/// killed. On a file system without locks (some NFS and Lustre mounts) it keeps nobody out.
 class FileLock {
  public:
   explicit FileLock(const std::filesystem::path& path);
@@ -65,10 +63,12 @@ class FileLock {
 
   /// False: another process holds it.
   bool held() const { return held_; }
+  /// False: the file system has no locks.
+  bool works() const { return works_; }
 
  private:
   int descriptor_ = -1;
-  bool held_ = false;
+  bool held_ = false, works_ = true;
 };
 
 /// Adds to the end of a file, or makes it. Throws Error with path and reason; part of the text may be there then.

@@ -16,6 +16,10 @@ inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 30;
 /// it.
 inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxUnpackedRatio = 1032;
+/// Values of a pickle, all that it makes and remembers together; Keras' imdb.npz has 12 million.
+inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 26;
+/// Of those, the ones that it remembers, each of which takes more memory.
+inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
 /// Characters of a value in an error message.
 inline constexpr std::size_t kMaxExcerpt = 80;
 

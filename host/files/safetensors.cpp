@@ -113,8 +113,8 @@ TensorView tensor_view(std::span<const T> elements, std::vector<std::int64_t> sh
   return tensor;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
-  const std::span<const std::byte> bytes = file_.bytes();
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(read_file(path)) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(file_));
   const std::string name = path.string();
   std::uint64_t header_size = 0;
   if (bytes.size() < sizeof header_size) fail("{}: not a safetensors file: {} bytes long", name, bytes.size());
@@ -166,6 +166,13 @@ const std::string& SafetensorsFile::metadata(const std::string& key) const {
 
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorView>& tensors,
                        const std::map<std::string, std::string>& metadata) {
+  AtomicFile file(path);
+  write_safetensors(file, tensors, metadata);
+  file.commit();
+}
+
+void write_safetensors(AtomicFile& file, const std::map<std::string, TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
   // Wide elements first, then by name: so every tensor begins at a multiple of its element's size.
   std::vector<std::pair<std::string, const TensorView*>> order;
   for (const auto& [name, tensor] : tensors) order.emplace_back(name, &tensor);
@@ -184,11 +191,9 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
   const std::uint64_t size = text.size();
 
-  AtomicFile file(path);
   file.write(std::as_bytes(std::span(&size, 1)));
   file.write(text);
   for (const auto& [name, tensor] : order) file.write(tensor->bytes);
-  file.commit();
 }
 
 #define REEL_INSTANTIATE(T)                                                       \

@@ -28,9 +28,12 @@ TensorView tensor_view(std::span<const T> elements, std::vector<std::int64_t> sh
 
 class SafetensorsFile {
  public:
-  /// Maps and validates the file. Throws Error where anything is off: header size and JSON, unknown dtype, shape
+  /// Reads and validates the file. Throws Error where anything is off: header size and JSON, unknown dtype, shape
   /// against offsets, holes, overlaps, duplicate names, trailing bytes.
   explicit SafetensorsFile(const std::filesystem::path& path);
+
+  SafetensorsFile(const SafetensorsFile&) = delete;  // its tensors lie in it
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -46,13 +49,16 @@ class SafetensorsFile {
 
  private:
   std::filesystem::path path_;
-  MappedFile file_;
+  std::string file_;
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 
 /// Writes atomically, tensors in the order of their names, each aligned to 8 bytes or more as the format asks.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+/// The same into a file that somebody else commits.
+void write_safetensors(AtomicFile& file, const std::map<std::string, TensorView>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace reel

@@ -12,7 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
+constexpr std::int64_t kStatsOfStep = 3;                      // loss_sum, correct, grad_norm
+constexpr std::int64_t kMaxLength = (std::int64_t{1} << 30);  // of a tensor's dimension: products of two fit 64 bits
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
@@ -82,6 +83,13 @@ SavedModel load_model(const fs::path& path) {
                   .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
                   .nonlinearity = choice("nonlinearity", "tanh", "relu") ? Nonlinearity::kTanh : Nonlinearity::kRelu,
                   .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
+  // Before a few bytes ask for much memory.
+  for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
+    if (length < 1 || length > kMaxLength) {
+      fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxLength);
+    }
+  }
+  for (const Parameter& parameter : parameter_layout(saved.config)) file.get<float>(parameter.name, parameter.shape);
   saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
   copy_weights(file, path, saved.config, saved.parameters);
   return saved;

@@ -1,5 +1,6 @@
 #include "host/text/corpus.h"
 
+#include "host/files/archive.h"
 #include "host/files/file.h"
 #include "host/text/readers.h"
 #include "kernels/check.h"
@@ -11,8 +12,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSupported =
     "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV or JSON lines (alone, or train.* and test.* in a folder), or "
-    "a "
-    "prepared folder";
+    "a prepared folder";
 
 bool is_file(const fs::path& path) {
   std::error_code error;
@@ -39,23 +39,13 @@ Corpus read_folder(const fs::path& folder) {
 }
 
 /// A tar archive names its format at byte 257; what it may be compressed by begins with a magic number.
-bool is_tar(std::string_view start) {
-  constexpr std::string_view kGzip = "\x1f\x8b",
-                             kXz =
-                                 "\xFD"
-                                 "7zXZ",
-                             kZstd = "\x28\xB5\x2F\xFD", kBzip2 = "BZh";
-  for (const std::string_view magic : {kGzip, kXz, kZstd, kBzip2}) {
-    if (start.starts_with(magic)) return true;
-  }
-  return start.find("ustar") == 257;
-}
+constexpr std::size_t kTarMagic = 257;  // where it stands
 
 Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const std::string start = read_start(path);
   if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
   if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
-  if (is_tar(start)) return read_aclimdb_archive(path);
+  if (is_packed(start) || start.find("ustar") == kTarMagic) return read_aclimdb_archive(path);
   const std::string header = start.substr(0, start.find('\n'));
   if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
   fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);

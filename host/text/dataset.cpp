@@ -1,6 +1,7 @@
 #include "host/text/dataset.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <random>
 
@@ -78,6 +79,24 @@ Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::in
     dataset.ids.resize(static_cast<std::size_t>(dataset.size() * steps), 0);
   }
   return dataset;
+}
+
+double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating) {
+  std::int64_t known = 0, all = 0;
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < reviews.size(); ++i) {
+    std::span<const std::int32_t> words = reviews.review(i);
+    if (!encode_ranks(words, options, ids)) continue;
+    if (options.oov_char >= 0) {  // an id for each word, after one of the start
+      const auto kept = truncate(ids, steps, truncating);
+      const auto starts = ids.size() - words.size(), begin = static_cast<std::size_t>(kept.data() - ids.data());
+      words = words.first(begin + kept.size() - std::min(begin + kept.size(), starts));
+      words = words.subspan(begin - std::min(begin, starts));
+    }
+    known += std::ranges::count_if(words, [&](std::int32_t rank) { return is_known(rank, options); });
+    all += std::ssize(words);
+  }
+  return all == 0 ? 1 : static_cast<double>(known) / static_cast<double>(all);
 }
 
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {

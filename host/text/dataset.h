@@ -38,6 +38,10 @@ std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t
 /// load_data and truncation in one pass over the reviews.
 Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
 
+/// Of the words that make_dataset keeps, the share that has an id of its own; 1 when there are none. Where unknown
+/// words are left out (oov_char -1), of all words of the reviews that it keeps.
+double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
+
 /// The rows [first, last) of a data set.
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last);
 

@@ -3,6 +3,7 @@
 
 #include "host/files/checksum.h"
 #include "host/files/download.h"
+#include "host/files/file.h"
 #include "host/text/corpus.h"
 #include "kernels/check.h"
 
@@ -25,9 +26,7 @@ fs::path cache_folder() {
 
 /// The archive in the cache, downloaded unless it is there already, whole.
 fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& published) {
-  std::error_code error;
-  fs::create_directories(cache_folder(), error);
-  if (error) fail("{}: cannot be made: {}", cache_folder().string(), error.message());
+  create_folders(cache_folder());
   const fs::path archive = cache_folder() / "aclImdb_v1.tar.gz";
   if (fs::exists(archive) && file_md5(archive) == published.md5) return archive;
   events.announce(fmt::format("data: downloading {}", published.url));

@@ -46,7 +46,8 @@ class CsvReader {
       fields.push_back(text_[place_] == '"' ? quoted() : plain());
     } while (take(','));
     take('\r');
-    if (place_ < text_.size() && !take('\n')) fail("{}: text after a closing quote", where());
+    if (place_ < text_.size() && !take('\n'))
+      fail("{}: expected a comma or the end of the line after a field", where());
     ++line_;
     return fields;
   }

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -13,7 +14,7 @@ namespace {
 
 enum class Kind : std::uint8_t { kMark, kPlain, kInteger, kText, kGlobal, kSequence, kArray };
 
-/// An integer, or for the other kinds a place in the machine's tables.
+/// An integer, or for the other kinds an index into the machine's tables.
 struct Value {
   Kind kind = Kind::kPlain;
   std::int64_t number = 0;
@@ -55,7 +56,14 @@ class Unpickler {
   }
 
   [[noreturn]] void damaged() { fail("{}: damaged pickle near byte {}", where_, place_); }
-  void push(Kind kind, std::int64_t value = 0) { stack_.push_back({kind, value}); }
+  void count_values(std::size_t count) {
+    values_ += count;
+    if (values_ > kMaxPickleValues) fail("{}: a pickle of more than {} values", where_, kMaxPickleValues);
+  }
+  void push(Kind kind, std::int64_t value = 0) {
+    count_values(1);
+    stack_.push_back({kind, value});
+  }
   Value pop() {
     if (stack_.empty() || stack_.back().kind == Kind::kMark) damaged();
     const Value value = stack_.back();
@@ -94,14 +102,15 @@ class Unpickler {
     }
     push(Kind::kGlobal);
   }
-  void memoize(std::uint64_t place) {
+  void memoize(std::uint64_t index) {
     if (stack_.empty()) damaged();
-    memo_[place] = stack_.back();
+    memo_[index] = stack_.back();
+    if (memo_.size() > kMaxPickleMemo) fail("{}: a pickle that remembers more than {} values", where_, kMaxPickleMemo);
   }
-  void recall(std::uint64_t place) {
-    const auto found = memo_.find(place);
+  void recall(std::uint64_t index) {
+    const auto found = memo_.find(index);
     if (found == memo_.end()) damaged();
-    stack_.push_back(found->second);
+    push(found->second.kind, found->second.number);
   }
 
   /// REDUCE: a known global with its arguments is an array (or a dtype) in the making; BUILD gives it its state.
@@ -138,6 +147,7 @@ class Unpickler {
   std::vector<std::vector<Value>> sequences_;
   std::vector<Value> arrays_;  // the state that BUILD gave, by array
   std::unordered_map<std::uint64_t, Value> memo_;
+  std::size_t values_ = 0;  // pushed so far
 };
 
 /// Returns whether the pickle goes on.

@@ -66,26 +66,23 @@ void read_words(const fs::path& path, std::size_t ranked, Corpus& corpus) {
 }  // namespace
 
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail("{}: cannot be made: {}", folder.string(), error.message());
-  fs::remove(folder / kDescription, error);  // an interrupted rewrite must not pass for the old folder
-
+  create_folders(folder);
   const std::vector<std::int32_t> train_lengths = lengths_of(corpus.train), test_lengths = lengths_of(corpus.test);
   const auto view = [](const std::vector<std::int32_t>& numbers) {
     return tensor_view(std::span(numbers), {static_cast<std::int64_t>(numbers.size())});
   };
-  write_safetensors(folder / kTokens, {{"train.ranks", view(corpus.train.ranks)},
-                                       {"train.lengths", view(train_lengths)},
-                                       {"train.labels", view(corpus.train.labels)},
-                                       {"test.ranks", view(corpus.test.ranks)},
-                                       {"test.lengths", view(test_lengths)},
-                                       {"test.labels", view(corpus.test.labels)}});
+  AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
+  write_safetensors(tokens, {{"train.ranks", view(corpus.train.ranks)},
+                             {"train.lengths", view(train_lengths)},
+                             {"train.labels", view(corpus.train.labels)},
+                             {"test.ranks", view(corpus.test.ranks)},
+                             {"test.lengths", view(test_lengths)},
+                             {"test.labels", view(corpus.test.labels)}});
   std::vector<std::string> words = corpus.words;
   std::vector<std::int64_t> counts = corpus.counts;
   words.insert(words.end(), corpus.test_only_words.begin(), corpus.test_only_words.end());
   counts.resize(counts.size() + corpus.test_only_words.size());
-  write_word_counts(folder / kWords, words, counts);
+  list.write(word_counts_text(words, counts));
   const Json description = {
       {"reel_prepared", kPreparedFormat},
       {"source", corpus.source},
@@ -96,7 +93,13 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
       {"invalid_utf8", corpus.invalid_utf8},
       {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
       {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
-  write_file(folder / kDescription, description.dump(2) + "\n");
+  about.write(description.dump(2) + "\n");
+  // What a full disk can refuse comes before the old folder goes; then it is the old one, none for a moment, the new
+  // one.
+  for (AtomicFile* const file : {&tokens, &list, &about}) file->sync();
+  std::error_code error;
+  fs::remove(folder / kDescription, error);
+  for (AtomicFile* const file : {&tokens, &list, &about}) file->commit();
 }
 
 Corpus read_prepared(const fs::path& folder) {
@@ -108,7 +111,7 @@ Corpus read_prepared(const fs::path& folder) {
   if (number == nullptr || *number != kPreparedFormat) {
     fail("{}: format {}, expected {}: prepare the data again", path, excerpt(*format), kPreparedFormat);
   }
-  Corpus corpus{.source = string_at(description, "source", path),
+  Corpus corpus{.source = printable(string_at(description, "source", path)),
                 .source_checksum = string_at(description, "source_checksum", path),
                 .invalid_utf8 = integer_at(description, "invalid_utf8", path)};
   const auto ranked = static_cast<std::size_t>(std::max<std::int64_t>(integer_at(description, "words", path), 0));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "host/files/file.h"
 #include "host/text/tokenizer.h"
 #include "host/text/word_counts.h"
 #include "kernels/check.h"
@@ -89,7 +90,7 @@ void Vocabulary::index_words() {
   }
 }
 
-void Vocabulary::write(const std::filesystem::path& path) const { write_word_counts(path, words_, counts_); }
+void Vocabulary::write(const std::filesystem::path& path) const { write_file(path, word_counts_text(words_, counts_)); }
 
 std::int32_t Vocabulary::id(const std::string& word) const {
   const auto found = ids_.find(word);
@@ -134,13 +135,6 @@ std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
   options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about
   encode_ranks(ranks, options, ids);
   return ids;
-}
-
-double known_share(const Reviews& reviews, const Vocabulary& vocabulary) {
-  if (reviews.ranks.empty()) return 1;
-  const LoadOptions options = vocabulary.options();
-  const auto known = std::ranges::count_if(reviews.ranks, [&](std::int32_t rank) { return is_known(rank, options); });
-  return static_cast<double>(known) / static_cast<double>(reviews.ranks.size());
 }
 
 }  // namespace reel

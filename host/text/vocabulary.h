@@ -71,7 +71,4 @@ class Vocabulary {
 /// reviews as often as they did. Throws Error if not.
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary);
 
-/// The share of all words of these reviews that the vocabulary knows; 1 when there are none.
-double known_share(const Reviews& reviews, const Vocabulary& vocabulary);
-
 }  // namespace reel

@@ -22,14 +22,13 @@ WordCounts read_word_counts(const std::filesystem::path& path) {
   return list;
 }
 
-void write_word_counts(const std::filesystem::path& path, const std::vector<std::string>& words,
-                       const std::vector<std::int64_t>& counts) {
+std::string word_counts_text(const std::vector<std::string>& words, const std::vector<std::int64_t>& counts) {
   std::string text;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (!words.empty()) text += words[i];
     text += '\t' + std::to_string(counts[i]) + '\n';
   }
-  write_file(path, text);
+  return text;
 }
 
 }  // namespace reel

@@ -16,8 +16,7 @@ struct WordCounts {
 /// Throws Error with path and line number where a line is something else.
 WordCounts read_word_counts(const std::filesystem::path& path);
 
-/// `words` may be empty: then every word is.
-void write_word_counts(const std::filesystem::path& path, const std::vector<std::string>& words,
-                       const std::vector<std::int64_t>& counts);
+/// What the file says. `words` may be empty: then every word is.
+std::string word_counts_text(const std::vector<std::string>& words, const std::vector<std::int64_t>& counts);
 
 }  // namespace reel

@@ -46,8 +46,11 @@ void watch(sigset_t signals) {
 void watch_interrupts() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGTERM);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    ::sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) ::sigaddset(&signals, signal);  // nohup; a shell's background jobs
+  }
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // and every thread's that this one makes
   std::thread(watch, signals).detach();
 }

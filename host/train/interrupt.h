@@ -1,13 +1,13 @@
-// Ctrl-C and SIGTERM.
+// Ctrl-C, SIGTERM and SIGHUP (a lost terminal).
 #pragma once
 
 #include <exception>
 
 namespace reel {
 
-/// From here on a thread waits for SIGINT and SIGTERM; call it before any other thread is made. They end the program at
-/// once, with exit code 128 + signal and without temporary files, also where it is PID 1, for which Linux drops signals
-/// that nobody handles.
+/// From here on a thread waits for these signals, but for those that were ignored; call it before any other thread is
+/// made. They end the program at once, with exit code 128 + signal and without temporary files, also where it is PID 1,
+/// for which Linux drops signals that nobody handles. Throws std::system_error where no thread can be made.
 void watch_interrupts();
 
 /// While one exists, the first signal sets a flag instead. Another one within a second is the same request: timeout(1)

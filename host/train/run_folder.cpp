@@ -1,6 +1,7 @@
 #include "host/train/run_folder.h"
 
 #include <ctime>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "host/files/file.h"
@@ -14,9 +15,14 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 void RunFolder::check_unused(const fs::path& path) {
-  if (!fs::exists(RunFolder(path).config())) return;
-  fail("{}: holds a run already; --resume {} continues it, another --out starts a new one", path.string(),
-       path.string());
+  const RunFolder folder(path);
+  if (fs::exists(folder.config())) {
+    fail("{}: holds a run already; --resume {} continues it, another --out starts a new one", path.string(),
+         path.string());
+  }
+  for (const fs::path& file : folder.files()) {
+    if (fs::exists(file)) fail("{}: is there already; another --out starts a run", file.string());
+  }
 }
 
 RunFolder RunFolder::create(const fs::path& path) {
@@ -28,50 +34,60 @@ RunFolder RunFolder::create(const fs::path& path) {
   return folder;
 }
 
+RunFolder RunFolder::create_default() {
+  const std::time_t now = std::time(nullptr);
+  char name[32];
+  std::strftime(name, sizeof name, "%Y%m%d-%H%M%S", std::localtime(&now));
+  const fs::path runs = "runs";
+  create_folders(runs);
+  fs::path path = runs / name;
+  std::error_code error;
+  for (int i = 2; !fs::create_directory(path, error); ++i) {  // false where there is one: another process's
+    if (error) fail("{}: cannot be made: {}", path.string(), error.message());
+    path = runs / fmt::format("{}-{}", name, i);
+  }
+  return create(path);
+}
+
 RunFolder RunFolder::open(const fs::path& path) {
   RunFolder folder(path);
-  if (!fs::exists(folder.config())) fail("{}: nothing to resume: no {}", path.string(), folder.config().string());
+  const auto need = [&](const fs::path& file) {
+    if (!fs::exists(file)) fail("{}: nothing to resume: no {}", path.string(), file.string());
+  };
+  need(folder.config());
+  need(folder.state().parent_path());
+  if (fs::exists(folder.summary())) need(folder.state());  // it was finished
   folder.prepare();
   folder.remove_abandoned();
   return folder;
 }
 
 void RunFolder::prepare() {
-  std::error_code error;
-  fs::create_directories(state().parent_path(), error);
-  if (error) fail("{}: cannot be made: {}", path_.string(), error.message());
-  sync_folder(path_);
-  sync_folder(path_.parent_path());
+  create_folders(state().parent_path());
   lock_.emplace(lock_file());
   if (!lock_->held()) fail("{}: another process trains in it", path_.string());
 }
 
 void RunFolder::remove_abandoned() const {
-  for (const fs::path& file : {config(), vocabulary(), model(), state(), summary(), metrics()}) {
-    AtomicFile::remove_abandoned(file);
-  }
+  for (const fs::path& file : files()) AtomicFile::remove_abandoned(file);
 }
 
-void RunFolder::discard() noexcept {
+std::vector<fs::path> RunFolder::files() const {
+  return {config(), vocabulary(), model(), state(), summary(), metrics()};
+}
+
+void RunFolder::discard() noexcept try {
+  std::vector<fs::path> all = files();
+  all.insert(all.end(), {lock_file(), state().parent_path(), path_});
   std::error_code error;
-  for (const fs::path& file :
-       {config(), vocabulary(), model(), state(), summary(), metrics(), lock_file(), state().parent_path(), path_}) {
-    fs::remove(file, error);  // a folder only when it is empty
-  }
+  for (const fs::path& file : all) fs::remove(file, error);  // a folder only when it is empty
+} catch (const std::bad_alloc&) {
+  // It stays: --resume begins anew.
 }
 
 std::string RunFolder::config_text() const { return fs::exists(config()) ? read_file(config()) : std::string(); }
 
 bool RunFolder::has_checkpoint() const { return fs::exists(state()); }
-
-fs::path RunFolder::default_path() {
-  const std::time_t now = std::time(nullptr);
-  char name[32];
-  std::strftime(name, sizeof name, "%Y%m%d-%H%M%S", std::localtime(&now));
-  fs::path path = fs::path("runs") / name;
-  for (int i = 2; fs::exists(path); ++i) path = fs::path("runs") / fmt::format("{}-{}", name, i);
-  return path;
-}
 
 void RunFolder::append(const MetricsLine& line) const {
   const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
@@ -83,7 +99,9 @@ void RunFolder::append(const MetricsLine& line) const {
 }
 
 void RunFolder::sync_metrics() const {
-  if (fs::exists(metrics())) sync_file(metrics());
+  if (!fs::exists(metrics())) return;
+  sync_file(metrics());
+  sync_folder(path_);
 }
 
 void RunFolder::keep_metrics(const std::function<bool(std::int64_t, const std::string&)>& kept) const {

@@ -29,15 +29,18 @@ class RunFolder {
   /// Makes the folder, which is then this process's alone. Throws Error when it already holds a run, when another
   /// process trains in it, or when it cannot be made.
   static RunFolder create(const std::filesystem::path& path);
+  /// The same for runs/DATE-TIME, or DATE-TIME-2 and so on where that is there already.
+  static RunFolder create_default();
   /// Opens one to resume. Throws Error when there is no run, or when another process trains in it.
   static RunFolder open(const std::filesystem::path& path);
   /// Takes back what create() made and what was written since, for a run that cannot begin. Removes nothing else.
   void discard() noexcept;
-  /// runs/DATE-TIME, made different from what exists.
-  static std::filesystem::path default_path();
 
   /// Whether it has got as far as a checkpoint; else a resumed run begins at the beginning.
   bool has_checkpoint() const;
+
+  /// Whether other processes are kept out; some file systems cannot.
+  bool is_locked() const { return lock_->works(); }
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
@@ -62,6 +65,8 @@ class RunFolder {
   void prepare();
   /// Removes what a killed process was just writing.
   void remove_abandoned() const;
+  /// All that a run may write but the lock.
+  std::vector<std::filesystem::path> files() const;
   std::filesystem::path lock_file() const { return path_ / "last" / "lock"; }
 
   std::filesystem::path path_;

@@ -78,7 +78,7 @@ class Trainer {
   bool checkpoint_is_due() const;
   /// Begins to save where the run stands; false when it has diverged, and nothing is saved.
   bool save_checkpoint();
-  void check(const Cursor& cursor) const;
+  void check(const Cursor& cursor, std::int64_t measured_steps) const;
   TrainingState state();
   void save_state();
   void write_summary();

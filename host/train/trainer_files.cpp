@@ -1,6 +1,8 @@
 // What a training run leaves in its folder, and how it goes on from there.
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <iterator>
 #include <utility>
 
 #include "host/files/toml.h"
@@ -32,17 +34,27 @@ void check_same_flags(const std::string& saved, const RunFolder& folder) {
 
 }  // namespace
 
-/// A checkpoint says where in which epoch it was made.
-void Trainer::check(const Cursor& cursor) const {
+/// A checkpoint says where in which epoch it was made, and what was counted until then.
+void Trainer::check(const Cursor& cursor, std::int64_t measured_steps) const {
+  const auto counts = [](std::initializer_list<std::int64_t> numbers, std::int64_t most) {
+    return std::ranges::all_of(numbers, [most](std::int64_t n) { return n >= 0 && n <= most; });
+  };
+  const std::string state = folder_.state().string();
+  const std::int64_t reviews = data_.train.size(), tokens = reviews * data_.train.steps;
+  const std::optional<Evaluation>& e = cursor.best_test;
+  if (!counts({cursor.epochs_done, cursor.best_epoch, cursor.epochs_without_gain}, config_.epochs) ||
+      !counts({cursor.measured_reviews}, reviews) || !counts({cursor.measured_tokens}, tokens) ||
+      (e && !counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data_.test.size()))) {
+    fail("{}: counts that {} epochs of these reviews cannot have", state, config_.epochs);
+  }
   const std::int64_t first = cursor.epochs_done * steps_per_epoch();
-  if (cursor.epochs_done < 0 || cursor.epochs_done > config_.epochs || cursor.step < first ||
-      cursor.step > first + steps_per_epoch() ||
-      cursor.epoch_seconds.size() > static_cast<std::size_t>(config_.epochs)) {
+  const bool began = std::ssize(cursor.epoch_seconds) == cursor.epochs_done + 1;
+  if (cursor.step < first || cursor.step > first + (began ? steps_per_epoch() : 0) ||
+      (!began && std::ssize(cursor.epoch_seconds) != cursor.epochs_done) || measured_steps > cursor.step - first) {
     fail(
         "{}: step {} after {} epochs, but an epoch of these reviews has {} steps: expected the --batch-size and the "
-        "data "
-        "that the run was started with",
-        folder_.state().string(), cursor.step, cursor.epochs_done, steps_per_epoch());
+        "data that the run was started with",
+        state, cursor.step, cursor.epochs_done, steps_per_epoch());
   }
 }
 
@@ -51,16 +63,16 @@ void Trainer::resume() {
   TrainingState state = load_training_state(folder_.state());
   const Cursor cursor = cursor_of(state.values, folder_.state().string());
   check_same_flags(cursor.config, folder_);
-  check(cursor);
   if (cursor.data_checksum != data_.checksum) {
     fail("{}: trained on data with checksum {}, but {} has {}", folder_.path().string(), cursor.data_checksum,
          data_.source, data_.checksum);
   }
-  const auto restore = [&](const std::vector<float>& saved, std::span<float> place, const char* what) {
-    if (saved.size() != place.size()) {
-      fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), place.size());
+  check(cursor, std::ssize(state.measured));
+  const auto restore = [&](const std::vector<float>& saved, std::span<float> to, const char* what) {
+    if (saved.size() != to.size()) {
+      fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), to.size());
     }
-    backend_.upload(std::span<const float>(saved), place);
+    backend_.upload(std::span<const float>(saved), to);
   };
   restore(state.parameters, model_.parameters(), "parameters");
   restore(state.state1, optimizer_.state1(), "state1");

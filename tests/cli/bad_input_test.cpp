@@ -47,7 +47,9 @@ TEST_F(BadInput, BracketsAndWindowsLinesAreText) {
   train_small("--out run");
   const std::string film = reel("predict run 'warm film'").out;
   EXPECT_EQ(reel("predict run '[warm, film]'").out, film) << "punctuation is no word; one text, not two";
-  EXPECT_EQ(reel("predict run '[]'").out, reel("predict run ''").out);
+  for (const char* empty : {"'[]'", "'{}'", "'[[]]'"}) {
+    EXPECT_EQ(reel(std::string("predict run ") + empty, "warm film\n").out, reel("predict run ''").out) << empty;
+  }
   EXPECT_EQ(reel("predict run", "warm film\r\n").out, film);
 }
 
@@ -60,6 +62,11 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
     folder_.write("c.toml", first.out);
     EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << path;
     EXPECT_EQ(std::ranges::count(first.out, '\n'), std::ranges::count(reel("train --dump-config --data x").out, '\n'));
+  }
+  for (const char* flag : {"--test-data ''", "--init-from ''"}) {
+    const Result first = reel(std::string("train --dump-config ") + flag);
+    folder_.write("c.toml", first.out);
+    EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << flag;
   }
   folder_.write("path", "\xff");
   expect_failure("train --dump-config --data \"$(cat path)\"", 1,
@@ -74,12 +81,45 @@ TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
   expect_failure("train --data a.jsonl", 1, "label 'a?b?[2j', expected 0, 1");
   folder_.write("c.toml", "[\n");
   expect_failure("train --config c.toml", 1, "c.toml");
+  folder_.write("c.toml", "mask = \"a\\nb\\u001b[2J\\u009b\"\n");
+  expect_failure("train --config c.toml", 1, "c.toml: --mask: ");
+  EXPECT_THAT(contents(folder_ / "err"), testing::AllOf(HasSubstr("a?b?[2J??"), testing::Not(HasSubstr("\x1b"))));
+  folder_.write("c.toml", "epochs = \"many\"\n");
+  expect_failure("train --config c.toml", 1, "c.toml: ");
+  folder_.write("a.csv", "text,label\nx," + std::string(3000000, 'y') + "\n");
+  expect_failure("train --data a.csv", 1, "a.csv:2: label 'yyy");
+  EXPECT_LT(contents(folder_ / "err").size(), 1100u);
   ASSERT_EQ(std::system(("cd " + folder_.path().string() +
                          " && mkdir -p 'a\nb/train/pos' && echo x >'a\nb/train/pos/0_7.txt' && "
                          "tar czf long.tar.gz 'a\nb' && head -c 120 long.tar.gz >cut.tar.gz")
                             .c_str()),
             0);
   expect_failure("train --data cut.tar.gz", 1, "damaged archive");
+}
+
+/// What a stranger's weights say of themselves.
+TEST_F(BadInput, InfoIsNoWayToTheTerminal) {
+  train_small("--out run");
+  const SafetensorsFile file(folder_ / "run" / "model.safetensors");
+  auto metadata = file.metadata();
+  metadata["a\x1b"] = "b\n\x07";
+  write_safetensors(folder_ / "m.safetensors", file.tensors(), metadata);
+  EXPECT_THAT(reel("info m.safetensors").out, HasSubstr("a?                 b??\n"));
+}
+
+/// A small file must not ask for much memory: here 4 TB, by a bias of a million units.
+TEST_F(BadInput, WeightsThatDoNotFitTogetherAreRefused) {
+  train_small("--out run");
+  const SafetensorsFile file(folder_ / "run" / "model.safetensors");
+  const std::vector<float> bias(1000000, 0.0f), none;
+  auto tensors = file.tensors();
+  tensors["rnn.bias_ih_l0"] = tensor_view(std::span<const float>(bias), {1000000});
+  write_safetensors(folder_ / "m.safetensors", tensors, file.metadata());
+  expect_failure("info m.safetensors", 1, "tensor 'rnn.weight_ih_l0' is F32 [5, 4], expected F32 [1000000, 4]");
+  tensors = file.tensors();
+  tensors["embedding.weight"] = tensor_view(std::span<const float>(none), {0, std::int64_t{1} << 62});
+  write_safetensors(folder_ / "m.safetensors", tensors, file.metadata());
+  expect_failure("info m.safetensors", 1, "m.safetensors: a dimension of 0, expected 1 to");
 }
 
 TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {

@@ -69,10 +69,8 @@ TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
   expect_resumes("part");
   EXPECT_EQ(train("saved", "--checkpoint-every 3"), whole);
   // The twelfth call that writes a checkpoint is the process's last: in the second one.
-  const std::string fault =
-      std::string("REEL_FAULT=kill REEL_FAULT_FILE=state.safetensors REEL_FAULT_CALL=12 LD_PRELOAD=") +
-      REEL_FAILING_CALLS + " ASAN_OPTIONS=verify_asan_link_order=0";
-  EXPECT_EQ(reel("train --data " + data() + kFlags + " --out killed --checkpoint-every 3", "", fault).code, 137);
+  const std::string dies = fault("kill", "state.safetensors", 12);
+  EXPECT_EQ(reel("train --data " + data() + kFlags + " --out killed --checkpoint-every 3", "", dies).code, 137);
   expect_resumes("killed");
   const Result evaluation = reel("eval whole --device cuda --data " + data());
   EXPECT_EQ(evaluation.code, 0) << evaluation.err;
@@ -98,10 +96,7 @@ TEST_F(EmulatedProgram, DyingBeforeALineOfMetricsLosesNoLine) {
   for (const int n :
        {2, 5}) {  // the lines of an epoch's beginning; they take their time, and so the checkpoint is whole
     const std::string name = "died" + std::to_string(n);
-    const std::string environment = fmt::format(
-        "REEL_FAULT=wait REEL_FAULT_FILE=metrics.jsonl REEL_FAULT_CALL={} LD_PRELOAD={} "
-        "ASAN_OPTIONS=verify_asan_link_order=0 timeout -s KILL 3",
-        n, REEL_FAILING_CALLS);
+    const std::string environment = fault("wait", "metrics.jsonl", n) + " timeout -s KILL 3";
     EXPECT_EQ(
         reel("train --data " + data() + kFlags + " --out " + name + " --checkpoint-every 1", "", environment).code,
         137);

@@ -133,6 +133,26 @@ TEST_F(Evaluation, OfUnknownWordsWarns) {
   EXPECT_THAT(result.err, HasSubstr("reel: warning: french.csv: the model knows 40.0 % of these words"));
 }
 
+/// What truncation cuts off is not evaluated, so it is no reason to doubt the score, or to trust it.
+TEST_F(Evaluation, CountsTheWordsThatAreEvaluated) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  train("csv", "run");
+  std::string unknown, known;
+  for (int i = 0; i < 12; ++i) {
+    unknown += "inconnu ";
+    known += "good ";
+  }
+  folder_.write("last.csv", csv({{unknown + known, 1}, {unknown + known, 0}}));
+  EXPECT_THAT(report("run", "last.csv"), HasSubstr("words      100.00 % known to the model"));
+  folder_.write("first.csv", csv({{known + unknown, 1}, {known + known + unknown + " good", 0}}));
+  const Result result = reel("eval run --data first.csv");
+  EXPECT_THAT(result.out, HasSubstr("words      4.17 % known to the model")) << "1 of 24";
+  EXPECT_THAT(result.err, HasSubstr("the model knows 4.2 % of these words"));
+  folder_.write("short.csv", csv({{"good inconnu", 1}, {"film", 0}}));  // and the id of the start before them
+  EXPECT_THAT(reel("eval run --data short.csv").out, HasSubstr("words      66.67 % known to the model"));
+}
+
 /// Ids of an npz beyond the model's vocabulary are unknown words, not errors of the program.
 TEST_F(Evaluation, RanksBeyondTheVocabularyAreUnknown) {
   train(fixture("imdb.npz").string(), "run");

@@ -6,6 +6,7 @@
 //                                       finds the disk full, ends the process, or takes ten seconds
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
 //                                       half of what was asked for
+//   REEL_FAULT=write-short|write-interrupted   of writes alone: half of what was asked for, or a signal
 //   REEL_FAULT_LOG=FILE                 a line for each fsync and rename: "fsync run/config.toml.tmp-abcdef"
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -23,7 +24,9 @@
 
 namespace {
 
-enum class Call { kReads, kWrites };
+enum class Call { kReads, kWrites, kWrite };  // the last: write itself
+
+bool is(const char* fault, const char* kind) { return std::strcmp(fault, kind) == 0; }
 
 template <class Function>
 Function real(const char* name) {
@@ -38,16 +41,16 @@ const char* fault(Call call, const char* given) {
   std::strncat(path, given, sizeof path / 2);
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
-  const bool waits = std::strcmp(kind, "wait") == 0;
-  const bool of_writing = waits || std::strcmp(kind, "full") == 0 || std::strcmp(kind, "kill") == 0;
-  if (of_writing != (call == Call::kWrites)) return nullptr;
+  const bool waits = is(kind, "wait"), goes_on = is(kind, "write-short") || is(kind, "write-interrupted");
+  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "kill");
+  if (of_writing != (call != Call::kReads) || (goes_on && call != Call::kWrite)) return nullptr;
   if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
-  if (std::strcmp(kind, "kill") == 0) ::kill(::getpid(), SIGKILL);
+  if (is(kind, "kill")) ::kill(::getpid(), SIGKILL);
   if (waits) {
     ::sleep(10);
     return nullptr;
   }
-  errno = of_writing ? ENOSPC : std::strcmp(kind, "interrupted") == 0 ? EINTR : EIO;
+  errno = is(kind, "interrupted") || is(kind, "write-interrupted") ? EINTR : of_writing ? ENOSPC : EIO;
   return kind;
 }
 
@@ -65,8 +68,6 @@ void log(const char* call, const char* path) {
   std::fprintf(file, "%s %s\n", call, path);
   std::fclose(file);
 }
-
-bool is(const char* fault, const char* kind) { return std::strcmp(fault, kind) == 0; }
 
 int open_with(const char* name, const char* path, int flags, va_list more) {
   const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
@@ -99,7 +100,9 @@ int open64(const char* path, int flags, ...) {
 
 ssize_t write(int descriptor, const void* bytes, size_t count) {
   static const auto next = real<ssize_t (*)(int, const void*, size_t)>("write");
-  return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor, bytes, count);
+  const char* const found = fault(Call::kWrite, descriptor);
+  if (found == nullptr) return next(descriptor, bytes, count);
+  return is(found, "write-short") ? next(descriptor, bytes, (count + 1) / 2) : -1;
 }
 
 ssize_t read(int descriptor, void* bytes, size_t count) {

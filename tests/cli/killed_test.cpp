@@ -94,12 +94,6 @@ class KilledSave : public KilledRun {
     load_training_state(state);
     return true;
   }
-  /// Of the calls that write files whose paths contain `file`, the n-th.
-  static std::string fault(const std::string& kind, const std::string& file, int n) {
-    return fmt::format(
-        "REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0", kind,
-        file, n, REEL_FAILING_CALLS);
-  }
 };
 
 /// Each call of each save in turn is the process's last. From the first save on there is always a whole one.
@@ -136,6 +130,43 @@ TEST_F(KilledSave, OnAFullDiskIsOneLineAndGoesOnLater) {
     EXPECT_EQ(finished("run"), expected);
     ASSERT_LT(n, 1000);
   }
+}
+
+/// A write may do less than it was asked to, or be interrupted by a signal.
+TEST_F(KilledSave, WritesThatGoOnLoseNothing) {
+  const Trained expected = finished("whole");
+  for (const char* kind : {"write-short", "write-interrupted"}) {
+    for (int n = 1; n <= (deep() ? 200 : 20); ++n) {
+      SCOPED_TRACE(fmt::format("{} at call {}", kind, n));
+      std::filesystem::remove_all(folder_ / "run");
+      const Result result = reel(train("run"), "", fault(kind, (folder_ / "run").string(), n));
+      ASSERT_EQ(result.code, 0) << result.err;
+      EXPECT_EQ(finished("run"), expected);
+    }
+  }
+}
+
+/// The prepared folder of before stays whole. Where a renaming fails there may be none, but never a bit of each.
+TEST_F(KilledSave, PreparingOnAFullDiskLosesNothing) {
+  const std::string path = (folder_ / "prepared").string();
+  ASSERT_EQ(reel("prepare --data " + fixture("aclImdb.tar.gz").string() + " --out prepared").code, 0);
+  const std::string before = contents(folder_ / "prepared" / "prepared.json");
+  int failed = 0;
+  for (int n = 1, in_a_row = 0; in_a_row < 3; ++n) {
+    SCOPED_TRACE(fmt::format("call {}", n));
+    const Result result = reel("prepare --data " + data() + " --out prepared", "", fault("full", path, n));
+    in_a_row = result.code == 0 ? in_a_row + 1 : 0;
+    if (result.code != 0) {
+      ++failed;
+      expect_one_line(result, 1, "No space left on device");
+      const bool renaming = result.err.find("cannot be replaced") != std::string::npos;
+      EXPECT_EQ(contents(folder_ / "prepared" / "prepared.json"), renaming ? "" : before);
+      EXPECT_EQ(reel("prepare --data prepared --out again").code, renaming ? 1 : 0);
+    }
+    ASSERT_EQ(reel("prepare --data " + fixture("aclImdb.tar.gz").string() + " --out prepared").code, 0);
+    ASSERT_LT(n, 1000);
+  }
+  EXPECT_GT(failed, 5);
 }
 
 /// A power cut must not find the new name and not the new bytes, nor a checkpoint and not the metrics before it.

@@ -1,6 +1,7 @@
 // The program from the outside, in a folder of its own.
 #pragma once
 
+#include <fmt/format.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -41,6 +42,13 @@ class Program : public testing::Test {
   void expect_failure(const std::string& arguments, int code, const std::string& part, const std::string& input = "") {
     SCOPED_TRACE(arguments);
     expect_one_line(reel(arguments, input), code, part);
+  }
+
+  /// The environment in which the n-th call on files whose paths contain `file` fails so: failing_calls.cpp.
+  static std::string fault(const std::string& kind, const std::string& file, int n) {
+    return fmt::format(
+        "REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0", kind,
+        file, n, REEL_FAILING_CALLS);
   }
 
   void train_small(const std::string& more) {

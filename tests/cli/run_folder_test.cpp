@@ -1,4 +1,6 @@
 // What a run's folder goes through: two processes, edited files, weights from elsewhere.
+#include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -79,15 +81,82 @@ TEST_F(RunFolders, OfOlderRunsMustFitTheirCheckpointToo) {
   expect_failure("train --resume run", 1, "step 4 after 1 epochs, but an epoch of these reviews has 1 steps");
 }
 
+/// Counts that no run has would be read beyond the end of something.
+TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
+  train_small("--max-steps 4 --log-every 7 --checkpoint-every 1 --batch-size 1 --out run");
+  const TrainingState whole = load_training_state(folder_ / "run" / "last" / "state.safetensors");
+  const nlohmann::json cursor = nlohmann::json::parse(whole.values.at("cursor"));
+  ASSERT_EQ(reel("train --resume run --max-steps 5").code, 0) << "as it is";
+  const auto expect_refused = [&](const char* key, const nlohmann::json& value, const char* part) {
+    SCOPED_TRACE(key);
+    TrainingState state = whole;
+    nlohmann::json changed = cursor;
+    changed[key] = value;
+    state.values["cursor"] = changed.dump();
+    save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
+    expect_failure("train --resume run", 1, part);
+  };
+  expect_refused("epoch_seconds", nlohmann::json::array(), "step 4 after 0 epochs");
+  expect_refused("epochs_done", -1, "counts that 3 epochs of these reviews cannot have");
+  expect_refused("measured_reviews", -1, "counts that");
+  expect_refused("measured_tokens", std::int64_t{1} << 60, "counts that");
+  const std::int64_t many = std::numeric_limits<std::int64_t>::max();
+  expect_refused("best_test",
+                 {{"tp", many}, {"fp", many}, {"tn", 0}, {"fn", 0}, {"loss", 1}, {"seconds", 1}, {"tokens", 1}},
+                 "counts that");
+  TrainingState state = whole;
+  state.measured.resize(100);
+  save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
+  expect_failure("train --resume run", 1, "step 4 after 0 epochs");
+}
+
+TEST_F(RunFolders, TakeNothingThatIsThereAlready) {
+  train_small("--out run");
+  folder_.write("m/model.safetensors", contents(folder_ / "run" / "model.safetensors"));
+  expect_failure("train" + data() + " --hidden-size 9 --init-from m/model.safetensors --out m", 1,
+                 "m/model.safetensors: is there already; another --out starts a run");
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "m" / "model.safetensors"));
+}
+
+TEST_F(RunFolders, WithoutTheirCheckpointAreNotBegunAnew) {
+  train_small("--out run");
+  const std::string metrics = contents(folder_ / "run" / "metrics.jsonl");
+  std::filesystem::remove(folder_ / "run" / "last" / "state.safetensors");
+  expect_failure("train --resume run", 1, "run: nothing to resume: no run/last/state.safetensors");
+  std::filesystem::remove_all(folder_ / "run" / "last");
+  expect_failure("train --resume run", 1, "run: nothing to resume: no run/last");
+  EXPECT_EQ(contents(folder_ / "run" / "metrics.jsonl"), metrics);
+}
+
+/// A file of ours that got the number of a closed standard output would hold what is printed.
+TEST_F(RunFolders, HoldNothingThatWasPrinted) {
+  folder_.write("closed.sh", program_ + " train" + data() +
+                                 " --epochs 100000 --evaluate end --out run <&- >&- 2>err &\n"
+                                 "until [ -s run/metrics.jsonl ]; do sleep 0.02; done\n"
+                                 "readlink /proc/$!/fd/0 /proc/$!/fd/1 >files\nkill $!; wait $!; echo $? >code\n");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && timeout 60 bash closed.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "files"), "/dev/null\n/dev/null\n");
+  EXPECT_EQ(contents(folder_ / "code"), "143\n");
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel: standard output: ")) << "what was printed did not arrive";
+}
+
+TEST_F(RunFolders, WithoutNamesAreManyAtOnce) {
+  folder_.write("many.sh", "for i in 1 2 3 4 5 6; do " + program_ + " train" + data() +
+                               " >/dev/null 2>>err || echo failed >>code & done; wait\n");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash many.sh").c_str()), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "code")) << contents(folder_ / "err");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "runs"), {}), 6);
+}
+
 TEST_F(RunFolders, StartFromWeightsThatMayBeGoneLater) {
   train_small("--out first");
   std::filesystem::copy(folder_ / "first" / "model.safetensors", folder_ / "weights.safetensors");
   expect_failure("train" + data() + " --init-from nowhere --out run", 1, "nowhere: cannot be read");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "another try may have this name";
   train_small("--init-from weights.safetensors --out whole");
-  const std::string dies = std::string("REEL_FAULT=kill REEL_FAULT_FILE=metrics.jsonl REEL_FAULT_CALL=1 LD_PRELOAD=") +
-                           REEL_FAILING_CALLS + " ASAN_OPTIONS=verify_asan_link_order=0";
-  EXPECT_EQ(reel("train" + data() + " --init-from weights.safetensors --out run", "", dies).code, 137);
+  EXPECT_EQ(
+      reel("train" + data() + " --init-from weights.safetensors --out run", "", fault("kill", "metrics.jsonl", 1)).code,
+      137);
   std::filesystem::remove(folder_ / "weights.safetensors");
   folder_.write("elsewhere/x", "");
   ASSERT_EQ(

@@ -1,5 +1,6 @@
 #include "host/files/archive.h"
 
+#include <cstdlib>
 #include <map>
 
 #include "tests/support/support.h"
@@ -47,6 +48,39 @@ TEST(Archive, ASmallOneDoesNotFillTheMemory) {
   expect_error([&] { read_all(folder / "sparse.tar.gz"); }, {"sparse.tar.gz: large: unpacks to more than", "bytes"});
   expect_error([&] { read_all(folder / "hole.tar.gz"); }, {"hole.tar.gz: large: 0 of 3221225472 bytes"});
   EXPECT_EQ(read_all(folder / "plain.tar").size(), 1u);
+}
+
+/// What nobody wants is unpacked too: a bomb could hide there.
+TEST(Archive, SkippedFilesCountToo) {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "text");
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && head -c 64M /dev/zero >zeros && tar cJf bomb.tar.xz zeros a.txt && rm zeros")
+                            .c_str()),
+            0);
+  expect_error([&] { read_all(folder / "bomb.tar.xz", "a.txt"); }, {"bomb.tar.xz: zeros: unpacks to more than"});
+}
+
+/// libarchive would start lrzip, lzop and grzip, and unpack what was packed twice.
+TEST(Archive, StartsNoProgram) {
+  const TemporaryFolder folder;
+  folder.write("lrzip", "#!/bin/sh\ntouch " + (folder / "started").string() + "\n");
+  std::filesystem::permissions(folder / "lrzip", std::filesystem::perms::owner_all);
+  folder.write("inner", "LRZI" + std::string(1000, 'x'));
+  ASSERT_EQ(
+      std::system(
+          ("cd " + folder.path().string() +
+           " && gzip -k inner && mv inner.gz packed.gz && "
+           "tar cf twice.tar packed.gz && gzip twice.tar && mv twice.tar.gz inner.tgz && gzip -c inner.tgz >twice")
+              .c_str()),
+      0);
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", (folder.path().string() + ":" + path).c_str(), 1);
+  expect_error([&] { read_all(folder / "packed.gz"); }, {"packed.gz"});
+  expect_error([&] { read_all(folder / "inner"); }, {"inner"});
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_FALSE(std::filesystem::exists(folder / "started"));
+  expect_error([&] { read_all(folder / "twice"); }, {"twice"});
 }
 
 TEST(Archive, ALinkIsNoFile) {

@@ -1,5 +1,7 @@
 #include "host/files/file.h"
 
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -23,8 +25,10 @@ TEST(File, ReadsWhatWasWritten) {
   write_file(folder / "a", text);
   EXPECT_EQ(read_file(folder / "a"), text);
   EXPECT_EQ(read_start(folder / "a", 3), "one");
-  EXPECT_EQ(MappedFile(folder / "a").bytes().size(), text.size());
-  EXPECT_EQ(MappedFile(folder.write("empty", "")).bytes().size(), 0u);
+  std::string blocks;
+  read_blocks(folder / "a", [&](std::string_view block) { blocks += block; });
+  EXPECT_EQ(blocks, text);
+  EXPECT_EQ(read_file(folder.write("empty", "")), "");
   EXPECT_EQ(files_in(folder), 2u) << "a temporary file was left";
 }
 
@@ -33,6 +37,23 @@ TEST(File, NamesWhatCannotBeRead) {
   expect_error([&] { read_file(folder / "none"); }, {"none: cannot be read: No such file"});
   expect_error([&] { read_file(folder.path()); }, {"is a folder, expected a file"});
   expect_error([&] { write_file(folder / "none" / "file", ""); }, {"none/file: cannot be written"});
+}
+
+/// It would lose what was read first, or wait for ever.
+TEST(File, ThePipeOfAStartIsRefused) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_error([&] { read_start(folder / "pipe"); }, {"pipe: is no regular file, expected one that can be read twice"});
+}
+
+TEST(File, FoldersAreMadeWithThoseAround) {
+  const TemporaryFolder folder;
+  for (const char* path : {"a/b/c", "d/e/", "d/e/f/"}) {
+    create_folders(folder / path);
+    EXPECT_TRUE(std::filesystem::is_directory(folder / path)) << path;
+  }
+  folder.write("file", "");
+  expect_error([&] { create_folders(folder / "file/x"); }, {"file"});
 }
 
 TEST(File, KeepsTheOldFileUntilCommit) {

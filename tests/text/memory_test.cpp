@@ -2,7 +2,11 @@
 #include <cstdlib>
 #include <new>
 
+#include "host/files/safetensors.h"
+#include "host/files/toml.h"
 #include "host/text/corpus.h"
+#include "host/text/ids.h"
+#include "host/text/vocabulary.h"
 #include "tests/support/support.h"
 
 namespace {
@@ -24,9 +28,29 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 namespace reel {
 namespace {
 
+/// Reads with the first hundred allocations failing in turn, and then some of all; `read` throws or gives the same as
+/// with all the memory. How many failed.
+template <class Read>
+int fail_allocations(const Read& read) {
+  const auto expected = read();
+  int failures = 0;
+  for (long n = 1;; n += n < 100 || deep() ? 1 : 1 + n / 20) {
+    until_failure = n;
+    try {
+      const auto found = read();
+      const bool reached = until_failure == 0;
+      until_failure = 0;
+      EXPECT_EQ(found, expected);
+      if (!reached) return failures;
+    } catch (const std::bad_alloc&) {
+      ++failures;
+    }
+    until_failure = 0;
+  }
+}
+
 class Memory : public testing::TestWithParam<const char*> {};
 
-/// The first hundred allocations of a reader, and then some of all.
 TEST_P(Memory, MayRunOutAtAnyAllocation) {
   const TemporaryFolder folder;
   folder.write("d.csv", "text,label\n\"good, film\",1\nbad,0\ngood,1\nbad film,0\nwarm joy,1\n");
@@ -41,26 +65,22 @@ TEST_P(Memory, MayRunOutAtAnyAllocation) {
   const std::string name = GetParam();
   if (name == "d.prepared") write_prepared(read_corpus(fixture("aclImdb.tar.gz")), folder / name);
   const auto path = name.starts_with("d.") ? folder / name : fixture(name);
-  const std::vector<std::int32_t> expected = read_corpus(path).train.ranks;
-  int failures = 0;
-  for (long n = 1;; n += n < 100 || deep() ? 1 : 1 + n / 20) {
-    until_failure = n;
-    try {
-      const Corpus corpus = read_corpus(path);
-      const bool reached = until_failure == 0;
-      until_failure = 0;
-      EXPECT_EQ(corpus.train.ranks, expected);
-      if (!reached) break;
-    } catch (const std::bad_alloc&) {
-      ++failures;
-    }
-    until_failure = 0;
-  }
-  EXPECT_GT(failures, 10);
+  EXPECT_GT(fail_allocations([&] { return read_corpus(path).train.ranks; }), 10);
 }
 INSTANTIATE_TEST_SUITE_P(Readers, Memory,
                          testing::Values("aclImdb.tar.gz", "imdb.npz", "protocol5.npz", "d.csv", "d.jsonl", "d.npz",
                                          "d.prepared"));
+
+TEST(MemoryOf, ConfigurationsIdsWeightsAndVocabularies) {
+  const TemporaryFolder folder;
+  EXPECT_GT(fail_allocations([&] { return parse_toml("data = 'set of words'\nepochs = 3\n", "c.toml"); }), 5);
+  EXPECT_GT(fail_allocations([&] { return parse_ids(R"({"ids": [1, 2, 3, 4, 5]})", 10, "input 1"); }), 5);
+  const std::vector<float> weights(12, 0.5f);
+  write_safetensors(folder / "m", {{"a", tensor_view(std::span(weights), {3, 4})}}, {{"some", "metadata"}});
+  EXPECT_GT(fail_allocations([&] { return SafetensorsFile(folder / "m").metadata(); }), 5);
+  folder.write("vocab.txt", "\t0\n<start>\t0\n<unk>\t0\ngood\t3\na_word_that_is_long\t2\n");
+  EXPECT_GT(fail_allocations([&] { return Vocabulary::read(folder / "vocab.txt", {}).size(); }), 5);
+}
 
 }  // namespace
 }  // namespace reel

@@ -128,6 +128,12 @@ TEST(NpzErrors, AFewBytesAreNotManyIntegers) {
   expect_error([&] { unpickle_lists(pickle, "p"); }, {"p: more integers than the", "bytes of the pickle"});
 }
 
+/// What it remembers packs to next to nothing, and takes much memory.
+TEST(NpzErrors, APickleDoesNotRememberEverything) {
+  const std::string pickle = "\x80\x04]" + std::string((1 << 20) + 1, '\x94') + ".";
+  expect_error([&] { unpickle_lists(pickle, "p"); }, {"p: a pickle that remembers more than 1048576 values"});
+}
+
 TEST(NpzErrors, ALongTypeIsRefused) {
   const TemporaryFolder folder;
   const std::string header = "{'descr': '" + std::string(100000, 'x') + "', 'fortran_order': False, 'shape': (1,), }";
@@ -203,7 +209,7 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\n\"x\ny\",1\nx,maybe\n", {"a.csv:4: label 'maybe', expected 0, 1"});
   expect("text,label\nx,1,2\n", {"a.csv:2: 3 fields, expected 2"});
   expect("text,label\n\"x,1\n", {"a.csv:2: quoted field without a closing quote"});
-  expect("text,label\n\"x\"y,1\n", {"a.csv:2: text after a closing quote"});
+  expect("text,label\n\"x\"y,1\n", {"a.csv:2: expected a comma or the end of the line after a field"});
   expect("text,label\n", {"a.csv: no reviews"});
 }
 
