@@ -71,7 +71,8 @@ class Worker:
     def __init__(self, root):
         self.source, self.build, self.times = root / "source", root / "build", {}
         root.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["rsync", "-a", "--delete", "--exclude", "build", "--exclude", ".git", "./", f"{self.source}/"], check=True)
+        # By contents, and without times: a file that is put back has to be newer than what was made of its mutant.
+        subprocess.run(["rsync", "-rlp", "--checksum", "--delete", "--exclude", "build", "--exclude", ".git", "./", f"{self.source}/"], check=True)
         subprocess.run(["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Mutants",
                         "-DCMAKE_CXX_FLAGS_MUTANTS=-O1", "-DREEL_CUDA=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON"],
                        stdout=subprocess.DEVNULL, check=True)
