@@ -5,7 +5,7 @@ set -euo pipefail
 home=$1 seconds=$2 target=$3
 dictionary=$target
 case $target in
-  ids | json_lines | safetensors | prepared) dictionary=json ;;
+  ids | json_lines | prepared | safetensors | state | weights) dictionary=json ;;
   config) dictionary=toml ;;
   npz) dictionary=pickle ;;
 esac

@@ -33,6 +33,17 @@ def main():
              "labels": ("I32", [2], integers(1, 0))}
     tokens = safetensors({f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()})
     description = json.dumps({"reel_prepared": 2, "source": "s", "source_checksum": "c", "words": 2, "invalid_utf8": 0}).encode()
+    floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
+              "rnn.weight_hh_l0": ("F32", [1, 1], bytes(4)), "rnn.bias_ih_l0": ("F32", [1], bytes(4)),
+              "rnn.bias_hh_l0": ("F32", [1], bytes(4)), "fc.weight": ("F32", [1, 1], bytes(4)), "fc.bias": ("F32", [1], bytes(4))}
+    how = {"reel_format": "1", "nonlinearity": "tanh", "pool": "last", "num_words": "10000", "skip_top": "0", "drop_longer": "-1",
+           "start_char": "1", "oov_char": "2", "index_from": "3", "maxlen": "200", "padding": "post", "truncating": "pre", "mask": "on"}
+    vector = ("F32", [2], bytes(8))
+    cursor = {"config": "lr = 1\n", "data_checksum": "c", "step": 4, "epochs_done": 1, "best_epoch": 1, "epochs_without_gain": 0,
+              "best_accuracy": 0.5, "epoch_seconds": [1.5], "measured_reviews": 1, "measured_tokens": 2, "measured_seconds": 0.1,
+              "best_test": {"tp": 1, "fp": 0, "tn": 1, "fn": 0, "loss": 0.5, "seconds": 1, "tokens": 3}}
+    state = safetensors({"measured": ("F64", [1, 3], bytes(24)), "parameters": vector, "state1": vector, "state2": vector},
+                        {"reel_format": "1", "cursor": json.dumps(cursor)})
     seeds = {
         "archive": {"tar.gz": (fixtures / "aclImdb.tar.gz").read_bytes(), **npz},
         "config": {"a": b"lr = 0.1\nmask = 'off'\n# note\nseed = 3\nnesterov = true\ndata = \"a\\nb\"\n"},
@@ -43,6 +54,8 @@ def main():
         "pickle": pickles,
         "prepared": {"a": description + b"\0\0" + b"good\t2\nbad\t1\nunseen\t0\n" + b"\0\0" + tokens},
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
+        "state": {"a": state},
+        "weights": {"a": safetensors(floats, how)},
         "vocabulary": {"a": b"<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\ngood\t7\nfilm\t3\n"},
     }
     for target, files in seeds.items():

@@ -133,7 +133,9 @@ class Worker:
             for program in PROGRAMS[area_of(path)]:
                 if not self.make(Path(program).name):
                     return "does not compile"
-                if not self.passes(program, 30 + 3 * self.times[program]):
+                limit = 30 + 3 * self.times[program]
+                # Signals and processes depend on what else runs: those tests have to fail twice.
+                if not self.passes(program, limit) and not (program == "cli/cli_test" and self.passes(program, limit)):
                     return f"caught by {Path(program).name}"
             return "survived"
         finally:
