@@ -44,6 +44,7 @@ int evaluate_model(const EvalOptions& options) {
   const Dataset dataset = make_dataset(reviews, load, how.maxlen, how.truncating);
   if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
   const double known = known_share(reviews, load, how.maxlen, how.truncating);
+  if (known == 0) fail("{}: the model knows none of its words", corpus.source);
   if (known < kFewWords) {
     fmt::print(
         stderr,

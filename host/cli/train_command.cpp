@@ -63,7 +63,7 @@ int exit_code(Outcome outcome, const RunFolder& folder) {
   }
   if (outcome == Outcome::kDiverged) {
     fmt::print(
-        stderr, "reel: training diverged; {}; try a lower --lr or a --clip-norm\n",
+        stderr, "reel: training diverged; {}; try a lower --lr or a --clip-norm, and another --out\n",
         folder.has_checkpoint() ? folder.path().string() + " is as of its last checkpoint" : "nothing was saved");
     return kDivergedExit;
   }

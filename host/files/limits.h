@@ -8,10 +8,12 @@ namespace reel {
 
 /// Of a JSON value; the reader of it, and whoever prints it, may recurse.
 inline constexpr int kMaxJsonDepth = 32;
+/// Bytes of a configuration: toml++ recurses for each dot of a key.
+inline constexpr std::size_t kMaxToml = 16'384;
 /// Bytes of a safetensors header: the reference implementation's limit.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
-/// Bytes of one file in an archive, unpacked.
-inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 30;
+/// Bytes of one file in an archive, unpacked; the largest of imdb.npz has 40 million.
+inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 28;
 /// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size as deflate can make of
 /// it.
 inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
@@ -20,7 +22,7 @@ inline constexpr std::size_t kMaxUnpackedRatio = 1032;
 inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 26;
 /// Of those, the ones that it remembers, each of which takes more memory.
 inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
-/// Characters of a value in an error message.
+/// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)
 inline constexpr std::size_t kMaxExcerpt = 80;
 
 }  // namespace reel

@@ -23,11 +23,13 @@
 #include <toml++/toml.h>
 #pragma GCC diagnostic pop
 
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
 
 std::map<std::string, std::string> parse_toml(std::string_view text, const std::string& where) {
+  if (text.size() > kMaxToml) fail("{}: {} bytes of TOML, expected at most {}", where, text.size(), kMaxToml);
   toml::table table;
   try {
     table = toml::parse(text);

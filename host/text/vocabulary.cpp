@@ -108,8 +108,9 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
   if (corpus.words.empty() || !vocabulary.has_words()) {
     if (counts_alike(corpus, vocabulary)) return;
     fail("{}: its words cannot be matched with the model's: {}", corpus.source,
-         corpus.words.empty() ? "it has ranks but no words; expected imdb_word_index.json beside it"
-                              : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
+         vocabulary.has_words()
+             ? "it has ranks but no words; expected imdb_word_index.json beside it"
+             : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
   }
   const std::int32_t index_from = vocabulary.options().index_from;
   std::vector<std::int32_t> rank = {0};

@@ -84,6 +84,12 @@ TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
   folder_.write("c.toml", "mask = \"a\\nb\\u001b[2J\\u009b\"\n");
   expect_failure("train --config c.toml", 1, "c.toml: --mask: ");
   EXPECT_THAT(contents(folder_ / "err"), testing::AllOf(HasSubstr("a?b?[2J??"), testing::Not(HasSubstr("\x1b"))));
+  std::string dots;
+  for (int i = 0; i < 200000; ++i) dots += "a.";
+  folder_.write("c.toml", dots + "b = 1\n");
+  expect_failure("train --config c.toml", 1, "c.toml: 400006 bytes of TOML, expected at most 16384");
+  folder_.write("c.toml", dots.substr(0, 16000) + "b = 1\n");
+  expect_failure("train --config c.toml", 1, "c.toml:1: key 'a' is not a single value");
   folder_.write("c.toml", "epochs = \"many\"\n");
   expect_failure("train --config c.toml", 1, "c.toml: ");
   folder_.write("a.csv", "text,label\nx," + std::string(3000000, 'y') + "\n");

@@ -114,6 +114,7 @@ TEST_F(Evaluation, MatchesRanksOnlyWhereTheyCountTheSameWords) {
   EXPECT_EQ(report("run-of-ranks", "words/imdb.npz"), expected);
   expect_failure("eval run-of-ranks --data csv/test.csv", 1,
                  "its words cannot be matched with the model's: the model was trained on ranks without words");
+  expect_failure("eval run-of-ranks --data " + fixture("imdb.npz").string(), 1, "the model was trained on ranks");
   expect_failure("predict run-of-ranks good", 1, "ranks but no words");
   folder_.write("other.csv",
                 csv({{"film film film", 1}, {"bad", 0}, {"good", 1}, {"warm", 0}, {"dull", 1}, {"joy", 0}}));
@@ -131,6 +132,8 @@ TEST_F(Evaluation, OfUnknownWordsWarns) {
   EXPECT_EQ(result.code, 0);
   EXPECT_THAT(result.out, HasSubstr("words      40.00 % known to the model"));
   EXPECT_THAT(result.err, HasSubstr("reel: warning: french.csv: the model knows 40.0 % of these words"));
+  folder_.write("none.csv", csv({{"tres bon", 1}, {"mauvais", 0}}));
+  expect_failure("eval run --data none.csv", 1, "none.csv: the model knows none of its words");
 }
 
 /// What truncation cuts off is not evaluated, so it is no reason to doubt the score, or to trust it.

@@ -4,8 +4,8 @@
     mutate.py WORK [N [SEED]]     from the repository's root; universalmutator's `mutate` has to be on the PATH
 
 Judges N mutants (300) of host/ and kernels/cpu/, drawn by SEED (1) from all of them. Those that do not compile, or compile
-to the same code, do not count. One is caught if a test program fails, crashes or takes three times as long as without it.
-WORK/results.jsonl has a line for each; called again, it goes on from there. The tests that need an emulator or a GPU
+to the same code, do not count. One is caught if a test program fails, crashes or takes three times as long as without it
+and half a minute more. WORK/results.jsonl has a line for each; called again on the same tree, it goes on from there. The tests that need an emulator or a GPU
 are not asked: a survivor may be caught by them.
 """
 import hashlib
@@ -44,9 +44,15 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def tree():
+    """The hash of everything that a verdict depends on."""
+    files = sorted(p for folder in ("host", "kernels", "tests") for p in Path(folder).rglob("*") if p.is_file())
+    return hashlib.sha256("".join(f"{p} {sha256(p)}\n" for p in files if "__pycache__" not in p.parts).encode()).hexdigest()
+
+
 def generate(work):
-    """Every mutant as (file, the file's hash, the line's number, what it becomes, the mutated file)."""
-    mutants = []
+    """Every mutant as (file, the tree's hash, the line's number, what it becomes, the mutated file)."""
+    mutants, everything = [], tree()
     for path in sorted(p for area in AREAS for p in Path(area).glob("*") if p.suffix in (".h", ".cpp")):
         folder = work / "mutants" / path.parent / path.name
         done = folder / "done"
@@ -61,7 +67,7 @@ def generate(work):
             lines = mutant.read_text().splitlines()
             at = next((i for i, (a, b) in enumerate(zip(original, lines)) if a != b), None)
             if at is not None and not original[at].lstrip().startswith(("//", "#include", "#pragma")):
-                mutants.append((str(path), sha256(path), at + 1, lines[at].strip(), str(mutant)))
+                mutants.append((str(path), everything, at + 1, lines[at].strip(), str(mutant)))
     return sorted(mutants)
 
 
@@ -155,7 +161,7 @@ def main():
     if results_file.exists():
         for line in results_file.read_text().splitlines():
             result = json.loads(line)
-            known[result["file"], result["sha256"], result["line"], result["becomes"]] = result["verdict"]
+            known[result["file"], result["tree"], result["line"], result["becomes"]] = result["verdict"]
 
     counted, lock, todo = [], threading.Lock(), queue.SimpleQueue()
     for mutant in mutants:
@@ -175,7 +181,7 @@ def main():
             if verdict is None:
                 verdict = worker.judge(mutant)
                 with lock, results_file.open("a") as results:
-                    named = dict(zip(("file", "sha256", "line", "becomes"), mutant))
+                    named = dict(zip(("file", "tree", "line", "becomes"), mutant))
                     results.write(json.dumps({**named, "verdict": verdict}) + "\n")
             with lock:
                 if counts(verdict) and len(counted) < count:
