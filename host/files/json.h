@@ -37,6 +37,12 @@ class JsonValue {
 
   /// An object's member, nullptr if there is none or this is no object.
   const JsonValue* find(std::string_view key) const;
+  /// The same, and nullptr if it is no T.
+  template <class T>
+  const T* find_if(std::string_view key) const {
+    const JsonValue* const member = find(key);
+    return member == nullptr ? nullptr : member->get_if<T>();
+  }
 
  private:
   std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> value_;

@@ -46,31 +46,32 @@ struct Extent {
 TensorView parse_tensor(const JsonValue& entry, const std::string& where, std::span<const std::byte> buffer,
                         Extent& extent) {
   const auto* const members = entry.get_if<JsonValue::Object>();
-  const JsonValue *const dtype = entry.find("dtype"), *const shape = entry.find("shape"),
-                         *const offsets = entry.find("data_offsets");
-  const auto array = [](const JsonValue* value) { return value ? value->get_if<JsonValue::Array>() : nullptr; };
-  if (members == nullptr || members->size() != 3 || dtype == nullptr || dtype->get_if<std::string>() == nullptr ||
-      array(shape) == nullptr || array(offsets) == nullptr || array(offsets)->size() != 2) {
+  const auto* const dtype = entry.find_if<std::string>("dtype");
+  const auto* const shape = entry.find_if<JsonValue::Array>("shape");
+  const auto* const offsets = entry.find_if<JsonValue::Array>("data_offsets");
+  if (members == nullptr || members->size() != 3 || dtype == nullptr || shape == nullptr || offsets == nullptr ||
+      offsets->size() != 2) {
     fail("{}: expected {{\"dtype\", \"shape\", \"data_offsets\": [begin, end]}}", where);
   }
-  TensorView tensor{.dtype = *dtype->get_if<std::string>()};
+  TensorView tensor{.dtype = *dtype};
   const auto size = dtype_sizes().find(tensor.dtype);
   if (size == dtype_sizes().end()) fail("{}: unknown dtype '{}'", where, tensor.dtype);
   std::uint64_t bytes = size->second;
-  for (const JsonValue& dimension : *array(shape)) {
+  for (const JsonValue& dimension : *shape) {
     const std::uint64_t length = unsigned_of(dimension, where + ": shape");
-    if (__builtin_mul_overflow(bytes, length, &bytes)) fail("{}: shape {} is too large", where, excerpt(*shape));
+    if (__builtin_mul_overflow(bytes, length, &bytes))
+      fail("{}: shape {} is too large", where, excerpt(*entry.find("shape")));
     tensor.shape.push_back(static_cast<std::int64_t>(length));
   }
-  extent.begin = unsigned_of(array(offsets)->front(), where + ": data_offsets");
-  extent.end = unsigned_of(array(offsets)->back(), where + ": data_offsets");
+  extent.begin = unsigned_of(offsets->front(), where + ": data_offsets");
+  extent.end = unsigned_of(offsets->back(), where + ": data_offsets");
   if (extent.begin > extent.end || extent.end > buffer.size()) {
-    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where, excerpt(*offsets),
-         buffer.size());
+    fail("{}: data_offsets {} lie outside the {} bytes of data (truncated file?)", where,
+         excerpt(*entry.find("data_offsets")), buffer.size());
   }
   if (extent.end - extent.begin != bytes) {
-    fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype, excerpt(*shape),
-         bytes);
+    fail("{}: {} bytes of data, but {} {} takes {}", where, extent.end - extent.begin, tensor.dtype,
+         excerpt(*entry.find("shape")), bytes);
   }
   tensor.bytes = buffer.subspan(extent.begin, extent.end - extent.begin);
   return tensor;

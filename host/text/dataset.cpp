@@ -83,15 +83,12 @@ Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::in
 
 double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating) {
   std::int64_t known = 0, all = 0;
-  std::vector<std::int32_t> ids;
   for (std::int64_t i = 0; i < reviews.size(); ++i) {
     std::span<const std::int32_t> words = reviews.review(i);
-    if (!encode_ranks(words, options, ids)) continue;
-    if (options.oov_char >= 0) {  // an id for each word, after one of the start
-      const auto kept = truncate(ids, steps, truncating);
-      const auto starts = ids.size() - words.size(), begin = static_cast<std::size_t>(kept.data() - ids.data());
-      words = words.first(begin + kept.size() - std::min(begin + kept.size(), starts));
-      words = words.subspan(begin - std::min(begin, starts));
+    if (!is_kept(words, options)) continue;
+    if (options.oov_char >= 0) {  // an id for each word, after that of the start
+      const bool start_counts = truncating == Truncating::kPost && options.start_char >= 0;
+      words = truncate(words, steps - start_counts, truncating);
     }
     known += std::ranges::count_if(words, [&](std::int32_t rank) { return is_known(rank, options); });
     all += std::ssize(words);

@@ -7,8 +7,7 @@ namespace reel {
 
 std::vector<std::int32_t> parse_ids(std::string_view line, std::int64_t vocabulary, const std::string& where) {
   const JsonValue json = parse_json(line, where);
-  const JsonValue* const member = json.find("ids");
-  const auto* const array = member == nullptr ? nullptr : member->get_if<JsonValue::Array>();
+  const auto* const array = json.find_if<JsonValue::Array>("ids");
   if (array == nullptr) fail("{}: expected {{\"ids\": [1, 14, 22, ...]}}", where);
   std::vector<std::int32_t> ids;
   for (const JsonValue& id : *array) {

@@ -121,12 +121,13 @@ std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& b
     const std::string where = fmt::format("{}:{}", path.string(), number);
     builder.count_invalid_utf8(repair_utf8(line));
     const JsonValue row = parse_json(line, where);
-    const JsonValue *const label = row.find("label"), *const review = row.find("text");
-    if (label == nullptr || review == nullptr || review->get_if<std::string>() == nullptr) {
+    const JsonValue* const label = row.find("label");
+    const auto* const review = row.find_if<std::string>("text");
+    if (label == nullptr || review == nullptr) {
       fail("{}: expected {{\"text\": \"...\", \"label\": 0 or 1}}", where);
     }
     const auto* const name = label->get_if<std::string>();
-    rows.push_back({parse_label(name != nullptr ? *name : excerpt(*label), where), *review->get_if<std::string>()});
+    rows.push_back({parse_label(name != nullptr ? *name : excerpt(*label), where), *review});
   });
   return rows;
 }

@@ -56,12 +56,8 @@ class Unpickler {
   }
 
   [[noreturn]] void damaged() { fail("{}: damaged pickle near byte {}", where_, place_); }
-  void count_values(std::size_t count) {
-    values_ += count;
-    if (values_ > kMaxPickleValues) fail("{}: a pickle of more than {} values", where_, kMaxPickleValues);
-  }
   void push(Kind kind, std::int64_t value = 0) {
-    count_values(1);
+    if (++values_ > kMaxPickleValues) fail("{}: a pickle of more than {} values", where_, kMaxPickleValues);
     stack_.push_back({kind, value});
   }
   Value pop() {

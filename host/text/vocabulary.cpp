@@ -1,6 +1,7 @@
 #include "host/text/vocabulary.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "host/files/file.h"
@@ -39,10 +40,14 @@ bool is_known(std::int32_t rank, const LoadOptions& options) {
   return rank > 0 && has_id(rank + options.index_from, options);
 }
 
+bool is_kept(std::span<const std::int32_t> ranks, const LoadOptions& options) {
+  const std::int64_t length = std::ssize(ranks) + (options.start_char >= 0);
+  return options.maxlen < 0 || length < options.maxlen;
+}
+
 bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& options, std::vector<std::int32_t>& ids) {
   ids.clear();
-  const std::size_t length = ranks.size() + (options.start_char >= 0);
-  if (options.maxlen >= 0 && static_cast<std::int64_t>(length) >= options.maxlen) return false;
+  if (!is_kept(ranks, options)) return false;
   const auto add = [&](std::int32_t id, bool known) {
     if (known) {
       ids.push_back(id);

@@ -24,6 +24,9 @@ struct LoadOptions {
   std::int32_t index_from = 3;  // rank r has id r + index_from
 };
 
+/// Whether load_data keeps a review of these words: maxlen drops long ones.
+bool is_kept(std::span<const std::int32_t> ranks, const LoadOptions& options);
+
 /// Whether a rank has an id of its own.
 bool is_known(std::int32_t rank, const LoadOptions& options);
 

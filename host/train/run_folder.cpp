@@ -114,9 +114,8 @@ void RunFolder::keep_metrics(const std::function<bool(std::int64_t, const std::s
     } catch (const Error&) {  // a line that a kill cut off
       return;
     }
-    const JsonValue *const member = json.find("step"), *const name = json.find("split");
-    const auto* const step = member == nullptr ? nullptr : member->get_if<std::int64_t>();
-    const auto* const split = name == nullptr ? nullptr : name->get_if<std::string>();
+    const auto* const step = json.find_if<std::int64_t>("step");
+    const auto* const split = json.find_if<std::string>("split");
     if (step != nullptr && split != nullptr && kept(*step, *split)) text.append(line) += '\n';
   });
   write_file(metrics(), text);
