@@ -87,6 +87,12 @@ Reviews read_reviews(std::string_view x, std::string_view y, const std::string& 
   return reviews;
 }
 
+std::int32_t largest_rank(const Reviews& reviews) {
+  return reviews.ranks.empty() ? 0 : std::ranges::max(reviews.ranks);
+}
+
+}  // namespace
+
 std::vector<std::string> read_word_index(const fs::path& path) {
   const JsonValue json = parse_json(read_file(path), path.string());
   const auto* const index = json.get_if<JsonValue::Object>();
@@ -106,12 +112,6 @@ std::vector<std::string> read_word_index(const fs::path& path) {
   }
   return words;
 }
-
-std::int32_t largest_rank(const Reviews& reviews) {
-  return reviews.ranks.empty() ? 0 : std::ranges::max(reviews.ranks);
-}
-
-}  // namespace
 
 Corpus read_npz(const fs::path& path, const fs::path& word_index) {
   std::map<std::string, std::string> arrays = {{"x_train", {}}, {"y_train", {}}, {"x_test", {}}, {"y_test", {}}};

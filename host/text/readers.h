@@ -15,6 +15,8 @@ Corpus read_aclimdb_folder(const std::filesystem::path& folder);
 
 /// Keras' imdb.npz; `word_index` (imdb_word_index.json, word -> rank) may be empty.
 Corpus read_npz(const std::filesystem::path& path, const std::filesystem::path& word_index);
+/// imdb_word_index.json, {"word": rank, ...} with every rank from 1: the words by rank, the first of rank 1.
+std::vector<std::string> read_word_index(const std::filesystem::path& path);
 
 /// Rows of CSV files with a header (review,sentiment or text,label; RFC 4180) or of JSON lines ({"text": ..., "label":
 /// ...}). Labels: 0, 1, neg, pos, negative, positive; JSON also false and true. Without `test_path` a fifth

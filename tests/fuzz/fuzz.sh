@@ -5,8 +5,8 @@ set -euo pipefail
 home=$1 seconds=$2 target=$3
 dictionary=$target
 case $target in
-  ids | json_lines | prepared | safetensors | state | weights) dictionary=json ;;
-  config) dictionary=toml ;;
+  ids | json_lines | prepared | safetensors | state | weights | word_index) dictionary=json ;;
+  config | flags) dictionary=toml ;;
   npz) dictionary=pickle ;;
 esac
 dictionary=$(dirname "$0")/dictionaries/$dictionary.dict

@@ -48,6 +48,8 @@ def main():
         "archive": {"tar.gz": (fixtures / "aclImdb.tar.gz").read_bytes(), **npz},
         "config": {"a": b"lr = 0.1\nmask = 'off'\n# note\nseed = 3\nnesterov = true\ndata = \"a\\nb\"\n"},
         "csv": {"a": b'text,label\n"good, ""very""\nfilm",1\r\nbad,neg\n', "b": b"\xef\xbb\xbfid,sentiment,review\n1,0,x\n"},
+        "flags": {"a": b"preset = \"tutorial\"\ndata = \"set#2\"\nvocab-size = 20000\nlr = 1e-3\nmask = \"off\"\nnesterov = true\n"
+                       b"checkpoint-every = \"5m\"\nseed = 18446744073709551615\nthreads = 2\noptimizer = \"sgd\"\nclip-norm = 0.5\n"},
         "ids": {"a": b'{"ids": [1, 14, 22]}', "b": "É um FILM très joli".encode()},
         "json_lines": {"a": b'"text": "good\\nfilm", "label": 1}\n\n{"label": "neg", "text": "b\\u00e9"}\n'},
         "npz": npz,
@@ -56,6 +58,7 @@ def main():
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
         "state": {"a": state},
         "weights": {"a": safetensors(floats, how)},
+        "word_index": {"a": b'{"good": 2, "bad": 1, "tr\\u00e8s": 3}'},
         "vocabulary": {"a": b"<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\ngood\t7\nfilm\t3\n"},
     }
     for target, files in seeds.items():
