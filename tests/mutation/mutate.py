@@ -5,8 +5,8 @@
 
 Judges N mutants (300) of host/ and kernels/cpu/, drawn by SEED (1) from all of them. Those that do not compile, or compile
 to the same code, do not count. One is caught if a test program fails, crashes or takes three times as long as without it
-and half a minute more. WORK/results.jsonl has a line for each; called again on the same tree, it goes on from there. The tests that need an emulator or a GPU
-are not asked: a survivor may be caught by them.
+and half a minute more. WORK/results.jsonl has a line for each; called again on the same tree, it goes on from there. The
+tests that need an emulator or a GPU are not asked: a survivor may be caught by them.
 """
 import hashlib
 import json
@@ -98,6 +98,8 @@ class Worker:
     def passes(self, program, limit):
         def confine():
             os.setsid()
+            for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # those that a background job ignores
+                signal.signal(one, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

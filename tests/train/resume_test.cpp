@@ -75,8 +75,8 @@ TEST_F(TrainerTest, AShorterLogEveryResumesToo) {
   EXPECT_EQ(metrics_of("run")[0]["step"], 4);
 }
 
-/// Before any other thread, as main() does.
-const bool watched = (watch_interrupts(), true);
+/// Before any other thread, as main() does; a background job of a shell ignores SIGINT, and then so would Reel.
+const bool watched = (std::signal(SIGINT, SIG_DFL), std::signal(SIGTERM, SIG_DFL), watch_interrupts(), true);
 
 /// At every report in turn: between windows, and after an epoch's last step, when it is evaluated.
 TEST_F(TrainerTest, ASignalSavesAndResumes) {
