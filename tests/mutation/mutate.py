@@ -86,8 +86,10 @@ class Worker:
         # By contents, and without times: a file that is put back has to be newer than what was made of its mutant.
         subprocess.run(["rsync", "-rlp", "--checksum", "--delete", "--exclude", "build", "--exclude", ".git", "./", f"{self.source}/"], check=True)
         subprocess.run(["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Mutants",
+                        "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",  # a file that is put back has been compiled before
                         f"-DCMAKE_CXX_FLAGS_MUTANTS={FLAGS}", "-DREEL_CUDA=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON"],
                        stdout=subprocess.DEVNULL, check=True)
+        self.compiling = {**os.environ, "CCACHE_DIR": str(root.parent / "ccache"), "CCACHE_BASEDIR": str(root), "CCACHE_NOHASHDIR": "1"}
         self.environment = {**os.environ, "TMPDIR": str(root / "tmp"), "HOME": str(root / "home"), "REEL_CACHE": str(root / "cache")}
         self.environment.pop("REEL_DATA", None)
         for folder in ("tmp", "home", "cache"):
@@ -116,8 +118,9 @@ class Worker:
             target.write_bytes(mutant)
         return self.understood[path]
 
-    def make(self, *targets):
-        return subprocess.run(["ninja", "-C", self.build, "-j1", *targets], stdout=subprocess.DEVNULL).returncode == 0
+    def make(self, *targets, jobs=1):
+        command = ["ninja", "-C", self.build, f"-j{jobs}", *targets]
+        return subprocess.run(command, env=self.compiling, stdout=subprocess.DEVNULL).returncode == 0
 
     def code(self):
         """Of everything but the tests."""
@@ -155,7 +158,7 @@ class Worker:
     def prepare(self):
         """Builds the tree as it is and measures its tests; everything has to pass."""
         programs = sorted({program for several in PROGRAMS.values() for program in several})
-        if not self.make(*LIBRARIES, *(Path(program).name for program in programs)):
+        if not self.make(*LIBRARIES, *(Path(program).name for program in programs), jobs=os.cpu_count()):
             sys.exit("mutate: the tree itself does not build")
         self.original = self.code()
         for program in programs:
@@ -208,7 +211,6 @@ def main():
         return verdict == "survived" or verdict.startswith("caught")
 
     def work_on(worker):
-        worker.prepare()
         while not todo.empty():
             with lock:
                 if len(counted) >= count:
@@ -233,7 +235,10 @@ def main():
             print(error, file=sys.stderr, flush=True)
             os._exit(1)
 
-    threads = [threading.Thread(target=run, args=(Worker(work / f"worker{i}"),)) for i in range(os.cpu_count())]
+    workers = [Worker(work / f"worker{i}") for i in range(os.cpu_count())]
+    for worker in workers:
+        worker.prepare()
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in workers]
     for thread in threads:
         thread.start()
     for thread in threads:
