@@ -62,6 +62,8 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"NoJson", file_with("{nonsense", 0), "header: not JSON"},
         Damage{"NoObject", file_with("[1]", 0), "does not begin"},
         Damage{"MissingKey", file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "expected {\"dtype\""},
+        Damage{"ThreeOffsets", file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})", 4),
+               "expected {\"dtype\""},
         Damage{"UnknownType", file_with(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4), "F33"},
         Damage{"Truncated", file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "outside"},
         Damage{"WrongSize", file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "takes 12"},

@@ -5,8 +5,8 @@
 
 Judges N mutants (300) of host/ and kernels/cpu/, drawn by SEED (1) from all of them. Those that do not compile, or compile
 to the same code, do not count. One is caught if a test program fails, crashes or takes three times as long as without it
-and half a minute more. WORK/results.jsonl has a line for each; called again on the same tree, it goes on from there. The
-tests that need an emulator or a GPU are not asked: a survivor may be caught by them.
+and half a minute more. WORK/results.jsonl has a line for each; called again on the same product, it goes on from there, and
+asks new tests about the survivors. The tests that need an emulator or a GPU are not asked: a survivor may be caught by them.
 """
 import hashlib
 import json
@@ -50,15 +50,23 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def tree():
-    """The hash of everything that a verdict depends on."""
-    files = sorted(p for folder in ("host", "kernels", "tests") for p in Path(folder).rglob("*") if p.is_file())
-    return hashlib.sha256("".join(f"{p} {sha256(p)}\n" for p in files if "__pycache__" not in p.parts).encode()).hexdigest()
+def tree(*folders):
+    files = sorted(p for folder in folders for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return hashlib.sha256("".join(f"{p} {sha256(p)}\n" for p in files).encode()).hexdigest()
+
+
+def product():
+    return tree("host", "kernels")
+
+
+def tests():
+    """Of those that are asked."""
+    return tree(*(f"tests/{area}" for area in ("cli", "files", "fixtures", "golden", "kernels", "model", "support", "text", "train")))
 
 
 def generate(work):
-    """Every mutant as (file, the tree's hash, the line's number, what it becomes, the mutated file)."""
-    mutants, everything = [], tree()
+    """Every mutant as (file, the product's hash, the line's number, what it becomes, the mutated file)."""
+    mutants, everything = [], product()
     for path in sorted(p for area in AREAS for p in Path(area).glob("*") if p.suffix in (".h", ".cpp")):
         folder = work / "mutants" / path.parent / path.name
         done = folder / "done"
@@ -197,11 +205,12 @@ def main():
     mutants = generate(work)
     random.Random(seed).shuffle(mutants)
     results_file = work / "results.jsonl"
-    known = {}
+    known, asked = {}, tests()
     if results_file.exists():
         for line in results_file.read_text().splitlines():
             result = json.loads(line)
-            known[result["file"], result["tree"], result["line"], result["becomes"]] = result["verdict"]
+            if result["verdict"] != "survived" or result["tests"] == asked:
+                known[result["file"], result["product"], result["line"], result["becomes"]] = result["verdict"]
 
     counted, lock, todo = [], threading.Lock(), queue.SimpleQueue()
     for mutant in mutants:
@@ -220,8 +229,8 @@ def main():
             if verdict is None:
                 verdict = worker.judge(mutant)
                 with lock, results_file.open("a") as results:
-                    named = dict(zip(("file", "tree", "line", "becomes"), mutant))
-                    results.write(json.dumps({**named, "verdict": verdict}) + "\n")
+                    named = dict(zip(("file", "product", "line", "becomes"), mutant))
+                    results.write(json.dumps({**named, "tests": asked, "verdict": verdict}) + "\n")
             with lock:
                 if counts(verdict) and len(counted) < count:
                     counted.append((mutant, verdict))

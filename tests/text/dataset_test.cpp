@@ -73,7 +73,6 @@ TEST(Dataset, SlicesAndMeasuresPadding) {
   EXPECT_EQ(measure_padding({}).padded_share, 0);
 }
 
-// numpy.random.RandomState(113): a = arange(10); shuffle(a); b = arange(4); shuffle(b).
 TEST(KnownShare, IsOfTheWordsThatAreKept) {
   const Reviews reviews{.ranks = {1, 1, 99, 99}, .begin = {0, 4}, .labels = {1}};
   LoadOptions options{.num_words = 10};
@@ -81,6 +80,8 @@ TEST(KnownShare, IsOfTheWordsThatAreKept) {
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 3, Truncating::kPost), 1.0) << "the start, 1 1";
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 4, Truncating::kPost), 2.0 / 3) << "the start, 1 1 99";
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 200, Truncating::kPost), 0.5);
+  options.start_char = 0;
+  EXPECT_DOUBLE_EQ(known_share(reviews, options, 3, Truncating::kPost), 1.0) << "0 is a start too";
   options.start_char = -1;
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 3, Truncating::kPost), 2.0 / 3) << "1 1 99";
   options.oov_char = -1;
@@ -89,6 +90,7 @@ TEST(KnownShare, IsOfTheWordsThatAreKept) {
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 2, Truncating::kPost), 1.0) << "dropped: none is left";
 }
 
+// numpy.random.RandomState(113): a = arange(10); shuffle(a); b = arange(4); shuffle(b).
 TEST(KerasShuffle, IsNumpysLegacyShuffle) {
   Corpus corpus;
   std::vector<std::vector<std::int32_t>> train(10), test(4);

@@ -128,21 +128,43 @@ TEST(NpzErrors, AFewBytesAreNotManyIntegers) {
   expect_error([&] { unpickle_lists(pickle, "p"); }, {"p: more integers than the", "bytes of the pickle"});
 }
 
+TEST(NpzErrors, IntegersOfEveryKindAreRead) {
+  const std::string begin =
+      "\x80\x03"
+      "cnumpy.core.multiarray\n_reconstruct\n)R(K\x01"
+      "(K\x01tN\x89](](";
+  const std::string integers =
+      "K\x07"                      // BININT1
+      "M\x2c\x01"                  // BININT2
+      "J\xfe\xff\xff\xff"          // BININT
+      "\x8a\x01\xff"               // LONG1, as short as it can be
+      "\x8a\x02\x80\xff" +         // of two bytes
+      std::string("\x8a\x00", 2);  // of none
+  EXPECT_THAT(unpickle_lists(begin + integers + "eetb.", "p"), ElementsAre(ElementsAre(7, 300, -2, -1, -128, 0)));
+  expect_error([&] { unpickle_lists("\x80\x02\x01", "p"); }, {"p: pickle opcode 0x01 at byte 2, which"});
+}
+
 /// What it remembers packs to next to nothing, and takes much memory.
 TEST(NpzErrors, APickleDoesNotRememberEverything) {
   const std::string pickle = "\x80\x04]" + std::string((1 << 20) + 1, '\x94') + ".";
   expect_error([&] { unpickle_lists(pickle, "p"); }, {"p: a pickle that remembers more than 1048576 values"});
 }
 
-TEST(NpzErrors, ALongTypeIsRefused) {
-  const TemporaryFolder folder;
-  const std::string header = "{'descr': '" + std::string(100000, 'x') + "', 'fortran_order': False, 'shape': (1,), }";
-  const std::uint32_t size = static_cast<std::uint32_t>(header.size());
-  folder.write("x_train.npy", "\x93NUMPY\x02" + std::string(1, '\0') +
-                                  std::string(reinterpret_cast<const char*>(&size), sizeof size) + header);
-  for (const char* name : {"y_train", "x_test", "y_test"}) folder.write(std::string(name) + ".npy", "x");
-  ASSERT_EQ(std::system(("cd " + folder.path().string() + " && python3 -m zipfile -c imdb.npz *.npy").c_str()), 0);
-  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"train: reviews of type xxx"});
+TEST(NpzErrors, WrongHeadersAreRefused) {
+  const auto refuse = [](const std::string& header, const char* part) {
+    const TemporaryFolder folder;
+    const std::uint32_t size = static_cast<std::uint32_t>(header.size());
+    folder.write("x_train.npy", "\x93NUMPY\x02" + std::string(1, '\0') +
+                                    std::string(reinterpret_cast<const char*>(&size), sizeof size) + header);
+    for (const char* name : {"y_train", "x_test", "y_test"}) folder.write(std::string(name) + ".npy", "x");
+    ASSERT_EQ(std::system(("cd " + folder.path().string() + " && python3 -m zipfile -c imdb.npz *.npy").c_str()), 0);
+    expect_error([&] { read_corpus(folder / "imdb.npz"); }, {part});
+  };
+  refuse("{'descr': '" + std::string(100000, 'x') + "', 'fortran_order': False, 'shape': (1,), }",
+         "train: reviews of type xxx");
+  refuse("{'descr': '|O', 'fortran_order': False, 'shape': (-1,), }", "expected a one-dimensional array");
+  refuse("{'descr': '|O', 'fortran_order': False, 'shape': (1, 2), }", "expected a one-dimensional array");
+  refuse("{'descr': '|O', 'fortran_order': True, 'shape': (1,), }", "expected a one-dimensional array");
 }
 
 TEST(AclImdb, IsOneDataSetOfFilesWithoutNotes) {
@@ -188,6 +210,14 @@ TEST(Csv, ReadsQuotesNewlinesAndBothHeaders) {
   EXPECT_THAT(lines_of(corpus, corpus.train), UnorderedElementsAre("1 good very good", "0 bad", "0"));
   EXPECT_THAT(lines_of(corpus, corpus.test), UnorderedElementsAre("0 bad", "1 good"));
   EXPECT_EQ(read_corpus(folder / "train.csv", folder / "test.csv").train.ranks, corpus.train.ranks);
+}
+
+TEST(Csv, AFolderTrainBesideItIsNoAclImdb) {
+  const TemporaryFolder folder;
+  folder.write("train/notes", "");
+  folder.write("train.csv", "text,label\ngood,1\nbad,0\n");
+  folder.write("test.csv", "text,label\ngood,1\n");
+  EXPECT_EQ(read_corpus(folder.path()).train.size(), 2);
 }
 
 /// Drawn at random: a file may be sorted by its labels.

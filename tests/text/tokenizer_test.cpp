@@ -32,6 +32,7 @@ TEST(Tokenizer, LowersAndSplitsAsKerasDoes) {
 
 TEST(Tokenizer, LowersLettersBeyondAscii) {
   EXPECT_THAT(words_of("ÉTÉ Ωmega ДА ß"), ElementsAre("été", "ωmega", "да", "ß"));
+  EXPECT_THAT(words_of("\u212Aelvin"), ElementsAre("kelvin")) << "its small letter is ASCII";
 }
 
 TEST(Tokenizer, KeepsOtherCharacters) {

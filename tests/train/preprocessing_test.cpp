@@ -15,6 +15,14 @@ TEST(Preprocessing, SurvivesMetadata) {
   const Preprocessing read = preprocessing_of(to_metadata(written), "m");
   EXPECT_EQ(to_metadata(read), to_metadata(written));
   EXPECT_EQ(read.batch_padding(), Padding::kPre);
+  EXPECT_EQ(read.load.num_words, 77);
+  EXPECT_EQ(read.load.skip_top, 3);
+  EXPECT_EQ(read.load.maxlen, 9);
+  EXPECT_EQ(read.load.start_char, -1);
+  EXPECT_EQ(read.load.oov_char, 5);
+  EXPECT_EQ(read.maxlen, 12);
+  EXPECT_EQ(read.truncating, Truncating::kPost);
+  EXPECT_EQ(preprocessing_of(to_metadata(Preprocessing{}), "m").truncating, Truncating::kPre);
 }
 
 TEST(Preprocessing, WrongMetadataIsNamed) {

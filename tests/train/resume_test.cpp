@@ -116,6 +116,17 @@ TEST_F(TrainerTest, ASignalSavesAndResumes) {
   EXPECT_EQ(between_epochs, 4);
 }
 
+TEST(Cursor, OfBeforeKnowsOfNoUnfinishedWindow) {
+  const Metadata before = {{"cursor", R"({"data_checksum": "c", "step": 7, "epochs_done": 1, "best_epoch": 1,
+      "epochs_without_gain": 0, "best_accuracy": 0.5, "epoch_seconds": [1.5]})"}};
+  const Cursor cursor = cursor_of(before, "state");
+  EXPECT_EQ(cursor.step, 7);
+  EXPECT_EQ(cursor.config, "");
+  EXPECT_EQ(cursor.measured_reviews, 0);
+  EXPECT_EQ(cursor.measured_tokens, 0);
+  EXPECT_EQ(cursor.measured_seconds, 0);
+}
+
 TEST_F(TrainerTest, OptimizersWithOneStateResumeToo) {
   TrainConfig config = small_config();
   config.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.1, .momentum = 0.9};

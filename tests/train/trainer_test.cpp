@@ -63,6 +63,20 @@ TEST_F(TrainerTest, EarlyStoppingKeepsTheBestByValidation) {
   EXPECT_EQ(summary["epoch_seconds"].size(), 3u);
 }
 
+TEST_F(TrainerTest, TheModelIsThatOfTheBestEpoch) {
+  TrainConfig config = small_config();
+  config.validation_split = 0.3;
+  config.optimizer.learning_rate = 1e-7;  // weights change, the accuracy does not
+  TrainConfig first = config;
+  first.max_steps = 5;
+  train(first, "first");
+  train(config, "whole");
+  const std::vector<float> best = load_model(folder_ / "whole" / "model.safetensors").parameters;
+  EXPECT_EQ(Json::parse(contents(folder_ / "whole" / "summary.json"))["best_epoch"], 1);
+  EXPECT_EQ(best, state_of("first").parameters);
+  EXPECT_NE(best, state_of("whole").parameters);
+}
+
 TEST_F(TrainerTest, DropoutIsDrawnAnewInEveryStep) {
   TrainConfig config = small_config();
   config.optimizer.learning_rate = 0;
