@@ -4,6 +4,7 @@
 //   REEL_FAULT_CALL=n                   and of these the n-th
 //   REEL_FAULT=full|kill|wait           of those that write (open to write, write, fsync, rename, mkdir, flock):
 //                                       finds the disk full, ends the process, or takes ten seconds
+//   REEL_FAULT=exists                   of the same: finds a file of that name
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
 //                                       half of what was asked for
 //   REEL_FAULT=write-short|write-interrupted   of writes alone: half of what was asked for, or a signal
@@ -42,7 +43,7 @@ const char* fault(Call call, const char* given) {
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
   const bool waits = is(kind, "wait"), goes_on = is(kind, "write-short") || is(kind, "write-interrupted");
-  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "kill");
+  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "exists") || is(kind, "kill");
   if (of_writing != (call != Call::kReads) || (goes_on && call != Call::kWrite)) return nullptr;
   if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
   if (is(kind, "kill")) ::kill(::getpid(), SIGKILL);
@@ -50,7 +51,10 @@ const char* fault(Call call, const char* given) {
     ::sleep(10);
     return nullptr;
   }
-  errno = is(kind, "interrupted") || is(kind, "write-interrupted") ? EINTR : of_writing ? ENOSPC : EIO;
+  errno = is(kind, "interrupted") || is(kind, "write-interrupted") ? EINTR
+          : is(kind, "exists")                                     ? EEXIST
+          : of_writing                                             ? ENOSPC
+                                                                   : EIO;
   return kind;
 }
 

@@ -146,6 +146,15 @@ TEST_F(KilledSave, WritesThatGoOnLoseNothing) {
   }
 }
 
+/// The first call on any of these files opens the temporary one.
+TEST_F(KilledSave, ATemporaryNameThatIsTakenIsNoError) {
+  for (const char* file : {"state.safetensors", "model.safetensors", "vocab.txt"}) {
+    std::filesystem::remove_all(folder_ / "run");
+    const Result result = reel(train("run"), "", fault("exists", file, 1));
+    EXPECT_EQ(result.code, 0) << file << ": " << result.err;
+  }
+}
+
 /// The prepared folder of before stays whole. Where a renaming fails there may be none, but never a bit of each.
 TEST_F(KilledSave, PreparingOnAFullDiskLosesNothing) {
   const std::string path = (folder_ / "prepared").string();

@@ -33,6 +33,7 @@ TEST(Tokenizer, LowersAndSplitsAsKerasDoes) {
 TEST(Tokenizer, LowersLettersBeyondAscii) {
   EXPECT_THAT(words_of("ÉTÉ Ωmega ДА ß"), ElementsAre("été", "ωmega", "да", "ß"));
   EXPECT_THAT(words_of("\u212Aelvin"), ElementsAre("kelvin")) << "its small letter is ASCII";
+  EXPECT_THAT(words_of("\U00010400 \U0001F600"), ElementsAre("\U00010428", "\U0001F600")) << "of four bytes";
 }
 
 TEST(Tokenizer, KeepsOtherCharacters) {

@@ -43,6 +43,8 @@ TEST(TrainingData, ValidationIsTheLastSamples) {
   config.validation_split = 0.25;
   const Corpus corpus = generate_corpus(40, 10);
   const std::vector<std::int32_t> labels = corpus.train.labels;
+  EXPECT_EQ(labels.size(), 40u);
+  EXPECT_EQ(corpus.test.size(), 10);
   const TrainingData data = make_training_data(corpus, config);
   EXPECT_EQ(data.train.labels, std::vector(labels.begin(), labels.begin() + 30));
   EXPECT_EQ(data.validation.labels, std::vector(labels.begin() + 30, labels.end()));

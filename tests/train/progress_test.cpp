@@ -19,5 +19,36 @@ TEST(Progress, SaysWhereARunStands) {
   EXPECT_THAT(progress_text(report, true), testing::StartsWith("[============            ] epoch"));
 }
 
+/// What has been drawn goes before anything else is said.
+TEST(Progress, ABarIsDrawnOver) {
+  testing::internal::CaptureStdout();
+  Progress bar(Progress::Style::kBar);
+  bar.show_download(1'000'000, 4'000'000);
+  bar.show_download(2'000'000, 4'000'000);
+  bar.show_download(5, 0);
+  bar.show({.step = 1, .steps_in_all = 1});
+  bar.note("note");
+  bar.line("line");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "[======                  ] 1 of 4 MB"
+            "\r\x1b[K[============            ] 2 of 4 MB"
+            "\r\x1b[K" +
+                progress_text({.step = 1, .steps_in_all = 1}, true) + "\r\x1b[Knote\nline\n");
+}
+
+TEST(Progress, LinesAndQuietRunsHaveNoBar) {
+  const auto said = [](Progress::Style style) {
+    testing::internal::CaptureStdout();
+    Progress progress(style);
+    progress.show_download(1'000'000, 4'000'000);
+    progress.show({.step = 1, .steps_in_all = 1});
+    progress.note("note");
+    progress.line("line");
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(said(Progress::Style::kLines), progress_text({.step = 1, .steps_in_all = 1}, false) + "\nnote\nline\n");
+  EXPECT_EQ(said(Progress::Style::kQuiet), "line\n");
+}
+
 }  // namespace
 }  // namespace reel

@@ -1,0 +1,53 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "host/cli/train_options.h"
+
+namespace reel {
+namespace {
+
+TEST(Flags, AreExplained) {
+  CLI::App app("", "train");
+  TrainOptions options;
+  options.add_to(app);
+  for (const CLI::Option* flag : app.get_options()) EXPECT_NE(flag->get_description(), "") << flag->get_name();
+}
+
+/// The least and the most that each takes, and what is beyond.
+TEST(Flags, HaveLimits) {
+  const auto takes = [](const std::string& argument) {
+    CLI::App app("", "train");
+    TrainOptions options;
+    options.add_to(app);
+    try {
+      app.parse(std::vector<std::string>{argument});
+      return true;
+    } catch (const CLI::ValidationError&) {
+      return false;
+    }
+  };
+  for (const char* good :
+       {"--vocab-size=1", "--skip-top=0", "--drop-longer=-1", "--start-char=-1", "--oov-char=-1", "--index-from=0",
+        "--maxlen=1", "--maxlen=100000", "--validation-split=0", "--validation-split=0.99", "--embedding-dim=1",
+        "--embedding-dim=4096", "--hidden-size=1", "--hidden-size=4096", "--dropout=0", "--dropout=0.99",
+        "--word-dropout=0", "--word-dropout=1", "--lr=0", "--beta1=0", "--beta2=0.999999", "--epsilon=0", "--rho=0",
+        "--momentum=0", "--weight-decay=0", "--warmup=0", "--warmup=1", "--clip-norm=0", "--clip-value=0", "--epochs=1",
+        "--epochs=100000", "--batch-size=1", "--batch-size=65536", "--max-steps=0", "--early-stopping=0", "--seed=0",
+        "--profile=0", "--log-every=1", "--log-every=100000", "--threads=0", "--threads=1024"}) {
+    EXPECT_TRUE(takes(good)) << good;
+  }
+  for (const char* bad :
+       {"--vocab-size=0", "--skip-top=-1", "--drop-longer=-2", "--start-char=-2", "--oov-char=-2", "--index-from=-1",
+        "--maxlen=0", "--maxlen=100001", "--validation-split=-0.1", "--validation-split=1", "--embedding-dim=0",
+        "--embedding-dim=4097", "--hidden-size=0", "--hidden-size=4097", "--dropout=-0.1", "--dropout=1",
+        "--word-dropout=-0.1", "--word-dropout=1.1", "--lr=-0.1", "--beta1=1", "--beta2=1", "--epsilon=-1", "--rho=1",
+        "--momentum=1", "--weight-decay=-1", "--warmup=-0.1", "--warmup=1.1", "--clip-norm=-1", "--clip-value=-1",
+        "--epochs=0", "--epochs=100001", "--batch-size=0", "--batch-size=65537", "--max-steps=-1",
+        "--early-stopping=-1", "--seed=-1", "--profile=-1", "--log-every=0", "--log-every=100001", "--threads=-1",
+        "--threads=1025", "--lr=nan", "--clip-norm=inf"}) {
+    EXPECT_FALSE(takes(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace reel
