@@ -1,6 +1,7 @@
 #include "host/files/safetensors.h"
 
 #include <cstring>
+#include <map>
 #include <numeric>
 
 #include "tests/support/support.h"
@@ -38,6 +39,18 @@ TEST(Safetensors, ReadsWhatItWrote) {
   expect_error([&] { file.get<float>("floats", {3, 2}); }, {"F32 [2, 3], expected F32 [3, 2]"});
   expect_error([&] { file.get<double>("floats", {2, 3}); }, {"expected F64"});
   expect_error([&] { file.metadata("none"); }, {"no 'none'"});
+}
+
+TEST(Safetensors, KnowsTheSizeOfEveryType) {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::size_t> sizes = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1},
+                                                    {"U16", 2},  {"I16", 2}, {"F16", 2}, {"BF16", 2},    {"U32", 4},
+                                                    {"I32", 4},  {"F32", 4}, {"U64", 8}, {"I64", 8},     {"F64", 8}};
+  for (const auto& [dtype, size] : sizes) {
+    const std::string header =
+        fmt::format(R"({{"a":{{"dtype":"{}","shape":[3],"data_offsets":[0,{}]}}}})", dtype, 3 * size);
+    EXPECT_NO_THROW(SafetensorsFile(folder.write(dtype, file_with(header, 3 * size)))) << dtype;
+  }
 }
 
 struct Damage {
