@@ -58,8 +58,8 @@ def main():
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
         "state": {"a": state},
         "weights": {"a": safetensors(floats, how)},
-        "word_index": {"a": b'{"good": 2, "bad": 1, "tr\\u00e8s": 3}'},
         "vocabulary": {"a": b"<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\ngood\t7\nfilm\t3\n"},
+        "word_index": {"a": b'{"good": 2, "bad": 1, "tr\\u00e8s": 3}'},
     }
     for target, files in seeds.items():
         (folder / target).mkdir(parents=True, exist_ok=True)

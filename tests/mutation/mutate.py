@@ -61,12 +61,13 @@ def product():
 
 def tests():
     """Of those that are asked."""
-    return tree(*(f"tests/{area}" for area in ("cli", "files", "fixtures", "golden", "kernels", "model", "support", "text", "train")))
+    asked = {Path(program).parts[0] for several in PROGRAMS.values() for program in several}
+    return tree(*(f"tests/{area}" for area in asked | {"fixtures", "golden", "support"}))
 
 
 def generate(work):
     """Every mutant as (file, the product's hash, the line's number, what it becomes, the mutated file)."""
-    mutants, everything = [], product()
+    mutants, current = [], product()
     for path in sorted(p for area in AREAS for p in Path(area).glob("*") if p.suffix in (".h", ".cpp")):
         folder = work / "mutants" / path.parent / path.name
         done = folder / "done"
@@ -81,7 +82,7 @@ def generate(work):
             lines = mutant.read_text().splitlines()
             at = next((i for i, (a, b) in enumerate(zip(original, lines)) if a != b), None)
             if at is not None and not original[at].lstrip().startswith(("//", "#include", "#pragma")):
-                mutants.append((str(path), everything, at + 1, lines[at].strip(), str(mutant)))
+                mutants.append((str(path), current, at + 1, lines[at].strip(), str(mutant)))
     return sorted(mutants)
 
 
