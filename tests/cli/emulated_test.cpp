@@ -93,14 +93,13 @@ TEST_F(EmulatedProgram, DyingBeforeALineOfMetricsLosesNoLine) {
     return all;
   };
   train("whole");
-  for (const int n :
-       {2, 5}) {  // the lines of an epoch's beginning; they take their time, and so the checkpoint is whole
+  for (const int n : {2, 5}) {  // the lines of an epoch's beginning
     const std::string name = "died" + std::to_string(n);
-    const std::string environment = fault("wait", "metrics.jsonl", n) + " timeout -s KILL 3";
-    EXPECT_EQ(
-        reel("train --data " + data() + kFlags + " --out " + name + " --checkpoint-every 1", "", environment).code,
-        137);
-    EXPECT_EQ(reel("train --resume " + name).code, 0);
+    const Result died = reel("train --data " + data() + kFlags + " --out " + name + " --checkpoint-every 1", "",
+                             fault("kill-late", "metrics.jsonl", n));
+    EXPECT_EQ(died.code, 137) << died.err;
+    const Result resumed = reel("train --resume " + name);
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
     EXPECT_EQ(steps(name), steps("whole")) << "died before call " << n;
   }
 }

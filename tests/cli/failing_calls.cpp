@@ -4,6 +4,8 @@
 //   REEL_FAULT_CALL=n                   and of these the n-th
 //   REEL_FAULT=full|kill|wait           of those that write (open to write, write, fsync, rename, mkdir, flock):
 //                                       finds the disk full, ends the process, or takes ten seconds
+//   REEL_FAULT=kill-late                of the same: ends the process once a checkpoint lies beside and what other
+//                                       threads are writing had two seconds more
 //   REEL_FAULT=exists                   of the same: finds a file of that name
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
 //                                       half of what was asked for
@@ -22,6 +24,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 namespace {
 
@@ -34,6 +38,16 @@ Function real(const char* name) {
   return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
 
+/// Ends the process when a checkpoint lies beside the file, whatever time this machine takes for it.
+void kill_late(const char* path) {
+  const std::string folder(path, std::string_view(path).rfind('/') + 1);
+  for (int tenths = 0; tenths < 600 && ::access((folder + "state.safetensors").c_str(), F_OK) != 0; ++tenths) {
+    ::usleep(100'000);
+  }
+  ::sleep(2);
+  ::kill(::getpid(), SIGKILL);
+}
+
 /// What shall happen to this call, or null; does not return if it shall be the last one.
 const char* fault(Call call, const char* given) {
   static std::atomic<long> calls = 0;
@@ -43,10 +57,11 @@ const char* fault(Call call, const char* given) {
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
   const bool waits = is(kind, "wait"), goes_on = is(kind, "write-short") || is(kind, "write-interrupted");
-  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "exists") || is(kind, "kill");
+  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "exists") || is(kind, "kill") || is(kind, "kill-late");
   if (of_writing != (call != Call::kReads) || (goes_on && call != Call::kWrite)) return nullptr;
   if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
   if (is(kind, "kill")) ::kill(::getpid(), SIGKILL);
+  if (is(kind, "kill-late")) kill_late(path);
   if (waits) {
     ::sleep(10);
     return nullptr;
