@@ -221,9 +221,9 @@ def main():
         return verdict == "survived" or verdict.startswith("caught")
 
     def work_on(worker):
-        while not todo.empty():
+        while True:
             with lock:
-                if len(counted) >= count:
+                if len(counted) >= count or todo.empty():
                     return
                 mutant = todo.get()
             verdict = known.get(mutant[:4])
