@@ -9,15 +9,22 @@
 namespace reel {
 
 /// Text of a stranger as a terminal can show it: control characters (ASCII's and, in UTF-8, U+0080 to U+009F), which
-/// could part a line or drive the terminal, become question marks; what is beyond 1000 bytes becomes "...".
+/// could part a line or drive the terminal, become question marks, and so do bytes of U+0080 to U+009F that are no
+/// UTF-8; what is beyond 1000 bytes becomes "...".
 inline std::string printable(std::string text) {
   constexpr std::size_t kMost = 1000;
   if (text.size() > kMost) text = text.substr(0, kMost) + "...";
+  int left = 0;  // bytes of a character that are still to come
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
     if (byte == 0xC2 && next >= 0x80 && next < 0xA0) text[i] = text[i + 1] = '?';
-    if (byte < ' ' || byte == 0x7F) text[i] = '?';
+    if (byte < ' ' || byte == 0x7F || (byte >= 0x80 && byte < 0xA0 && left == 0)) text[i] = '?';
+    left = byte >= 0xF0                              ? 3
+           : byte >= 0xE0                            ? 2
+           : byte >= 0xC2                            ? 1
+           : left > 0 && byte >= 0x80 && byte < 0xC0 ? left - 1
+                                                     : 0;
   }
   return text;
 }

@@ -7,20 +7,28 @@
 namespace reel {
 namespace {
 
-/// Numbers and booleans stand bare; so do not the names of files, though they may look like numbers, nor what TOML's
-/// integers of 64 bits cannot hold.
+/// Whether TOML reads the value bare, and as what it is; of a number like ".5" or 2^64 it does not.
+bool reads_bare(const std::string& value) {
+  try {
+    return parse_toml("value = " + value, "")["value"] == value;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Numbers and booleans stand bare; so do not the names of files, though they may look like numbers.
 bool is_bare(const CLI::Option& option, const std::string& value) {
   const std::string type = option.get_type_name();
   const bool flag = option.get_expected_max() == 0,
              number = type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
-  return flag || (number && parse_toml("value = " + value, option.get_name())["value"] == value);
+  return (flag || number) && reads_bare(value);
 }
 
 }  // namespace
 
 std::vector<std::string> read_config(const std::filesystem::path& path, const CLI::App& command) {
   std::vector<std::string> flags;
-  for (const auto& [key, value] : parse_toml(read_file(path), path.string())) {
+  for (const auto& [key, value] : parse_toml(read_all(path), path.string())) {
     const std::string flag = "--" + key;
     const CLI::Option* option = command.get_option_no_throw(flag);
     if (option == nullptr || !option->get_configurable()) {

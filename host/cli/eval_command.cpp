@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
@@ -36,12 +38,15 @@ int evaluate_model(const EvalOptions& options) {
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   const DefaultCorpusEvents events{.announce = [](const std::string& line) { fmt::print("{}\n", line); }};
   // A single CSV or JSON lines file is all test: every row is scored, and every word known.
-  Corpus corpus = options.data.empty() ? default_corpus(events) : read_corpus(options.data, options.data);
+  Corpus corpus =
+      options.data.empty() ? default_corpus(events, SingleFile::kTests) : read_corpus(options.data, options.data);
   const Preprocessing& how = model.preprocessing;
   adopt_vocabulary(corpus, model.vocabulary);
   const Reviews& reviews = options.test ? corpus.test : corpus.train;
   const LoadOptions load = model.vocabulary.options();
-  const Dataset dataset = make_dataset(reviews, load, how.maxlen, how.truncating);
+  // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.
+  const std::int64_t steps = how.mask ? std::min(how.maxlen, longest_review(reviews) + 1) : how.maxlen;
+  const Dataset dataset = make_dataset(reviews, load, steps, how.truncating);
   if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
   const double known = known_share(reviews, load, how.maxlen, how.truncating);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
@@ -52,7 +57,7 @@ int evaluate_model(const EvalOptions& options) {
         "and tokenized alike?\n",
         corpus.source, 100 * known, 100 * kFewWords);
   }
-  Classifier<float> classifier = make_classifier(*backend, model, options.batch_size);
+  Classifier<float> classifier = make_classifier(*backend, model, options.batch_size, steps);
   print(evaluate(classifier, dataset, how.batch_padding(), options.batch_size), known);
   return kSuccess;
 }

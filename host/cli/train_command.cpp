@@ -92,7 +92,14 @@ int train(TrainOptions options, const std::string& config_text) {
     folder = options.out.empty() ? RunFolder::create_default() : RunFolder::create(options.out);
     write_file(folder->config(), config_text);
   }
-  if (!fs::exists(folder->vocabulary())) data.vocabulary.write(folder->vocabulary());
+  if (!folder->has_checkpoint()) {  // it begins, perhaps anew and with other data: nothing of before may be taken for
+                                    // its own
+    std::error_code error;
+    fs::remove(folder->model(), error);
+    data.vocabulary.write(folder->vocabulary());
+  } else if (!is_there(folder->vocabulary())) {
+    data.vocabulary.write(folder->vocabulary());
+  }
   if (!folder->is_locked()) {
     progress.line(fmt::format("warning: {}: its file system has no locks: keep other processes from training in it",
                               folder->path().string()));

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/cli/config_file.h"
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -220,7 +221,7 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   if (resume.empty() && config.empty()) return arguments;
   if (!resume.empty()) {
     for (const std::string& argument : arguments) {
-      if (argument.starts_with("--") &&
+      if (argument.starts_with("--") && argument != "--help" &&
           std::ranges::find(kFreeOnResume, flag_of(argument).substr(2)) == std::end(kFreeOnResume)) {
         throw CLI::ValidationError(flag_of(argument), "a resumed run keeps the flags that it was started with");
       }

@@ -5,7 +5,8 @@
 namespace reel {
 
 std::filesystem::path model_file(const std::filesystem::path& path) {
-  return std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) ? path / "model.safetensors" : path;
 }
 
 TrainedModel load_trained_model(const std::filesystem::path& path) {
@@ -27,8 +28,9 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
   return model;
 }
 
-Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch) {
-  Classifier<float> classifier(backend, model.saved.config, max_batch, model.preprocessing.maxlen);
+Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,
+                                  std::int64_t max_steps) {
+  Classifier<float> classifier(backend, model.saved.config, max_batch, max_steps);
   backend.upload(std::span<const float>(model.saved.parameters), classifier.parameters());
   return classifier;
 }

@@ -22,7 +22,8 @@ std::filesystem::path model_file(const std::filesystem::path& path);
 /// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights. Throws Error.
 TrainedModel load_trained_model(const std::filesystem::path& path);
 
-/// A classifier with the model's weights.
-Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch);
+/// A classifier with the model's weights, for batches of up to `max_batch` rows of `max_steps`.
+Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,
+                                  std::int64_t max_steps);
 
 }  // namespace reel

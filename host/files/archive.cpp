@@ -4,8 +4,10 @@
 #include <archive_entry.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -23,8 +25,9 @@ struct Free {
   void operator()(archive* a) const { archive_read_free(a); }
 };
 
-/// What libarchive says, if it says something.
+/// What libarchive says, if it says something. Throws std::bad_alloc where that is a lack of memory.
 const char* reason(archive* source) {
+  if (archive_errno(source) == ENOMEM) throw std::bad_alloc();
   const char* const text = archive_error_string(source);
   return text != nullptr ? text : "no reason given";
 }
@@ -67,6 +70,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
                   const std::function<void(const std::string&, std::string)>& visit) {
   const std::string file = read_file(path), name = path.string();
   const std::unique_ptr<archive, Free> source(archive_read_new());
+  if (!source) throw std::bad_alloc();
   // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
   const int filter = filter_of(file);
   if (filter != ARCHIVE_FILTER_NONE && archive_read_append_filter(source.get(), filter) != ARCHIVE_OK) {
@@ -86,16 +90,20 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
       fail("{}: damaged archive: {}", name, reason(source.get()));
     }
-    const char* entry_name = archive_entry_pathname(entry);
-    if (entry_name == nullptr || archive_entry_filetype(entry) == AE_IFDIR) continue;
+    const char* entry_name = archive_entry_pathname_utf8(entry);
+    if (entry_name == nullptr) entry_name = archive_entry_pathname(entry);
+    if (entry_name == nullptr) fail("{}: an entry without a name, or one that is no text", name);
     const std::string where = name + ": " + entry_name;
+    // A link to a folder would hide what is in it.
+    if (archive_entry_symlink(entry) != nullptr || archive_entry_hardlink(entry) != nullptr) {
+      fail("{}: a link, expected files and folders alone", where);
+    }
+    if (archive_entry_filetype(entry) == AE_IFDIR) continue;
     if (!wanted(entry_name)) {  // what is skipped is unpacked all the same
       room -= read_entry(source.get(), block, room, where, nullptr);
       continue;
     }
-    if (archive_entry_hardlink(entry) != nullptr || archive_entry_filetype(entry) != AE_IFREG) {
-      fail("{}: a link or the like, expected a file", where);
-    }
+    if (archive_entry_filetype(entry) != AE_IFREG) fail("{}: expected a file", where);
     std::string contents;
     room -= read_entry(source.get(), block, std::min(room, kMaxArchiveEntry), where, &contents);
     const bool whole =

@@ -12,7 +12,7 @@ namespace reel {
 bool is_packed(std::string_view start);
 
 /// Calls visit(name, contents) for every regular file whose name `wanted` accepts, in the archive's order. Throws Error
-/// where the archive is damaged or ends early, where such a name is a link, and where it unpacks to more than limits.h
+/// where the archive is damaged or ends early, where there is a link in it, and where it unpacks to more than limits.h
 /// allows.
 void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string& name)>& wanted,
                   const std::function<void(const std::string& name, std::string contents)>& visit);

@@ -2,6 +2,8 @@
 
 #include <openssl/evp.h>
 
+#include <new>
+
 #include "host/files/file.h"
 #include "kernels/check.h"
 
@@ -9,22 +11,33 @@ namespace reel {
 
 struct Checksum::Context {
   EVP_MD_CTX* digest = EVP_MD_CTX_new();
+  Context() {
+    if (digest == nullptr) throw std::bad_alloc();
+  }
   ~Context() { EVP_MD_CTX_free(digest); }
 };
 
+namespace {
+
+void check(int result) {
+  if (result != 1) fail("OpenSSL cannot compute this checksum");
+}
+
+}  // namespace
+
 Checksum::Checksum(Algorithm algorithm) : context_(std::make_unique<Context>()) {
   const EVP_MD* type = algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_md5();
-  if (EVP_DigestInit_ex(context_->digest, type, nullptr) != 1) fail("OpenSSL cannot compute this checksum");
+  check(EVP_DigestInit_ex(context_->digest, type, nullptr));
 }
 
 Checksum::~Checksum() = default;
 
-void Checksum::add(std::string_view bytes) { EVP_DigestUpdate(context_->digest, bytes.data(), bytes.size()); }
+void Checksum::add(std::string_view bytes) { check(EVP_DigestUpdate(context_->digest, bytes.data(), bytes.size())); }
 
 std::string Checksum::hex() {
   unsigned char value[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  EVP_DigestFinal_ex(context_->digest, value, &size);
+  check(EVP_DigestFinal_ex(context_->digest, value, &size));
   std::string text;
   for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
   return text;
@@ -39,6 +52,12 @@ std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm
 }
 
 }  // namespace
+
+std::string text_sha256(std::string_view text) {
+  Checksum checksum;
+  checksum.add(text);
+  return "sha256:" + checksum.hex();
+}
 
 std::string file_sha256(const std::filesystem::path& path) {
   return "sha256:" + file_checksum(path, Checksum::Algorithm::kSha256);

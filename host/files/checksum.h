@@ -26,7 +26,8 @@ class Checksum {
   std::unique_ptr<Context> context_;
 };
 
-/// "sha256:..." of a file.
+/// "sha256:..." of a text, and of a file.
+std::string text_sha256(std::string_view text);
 std::string file_sha256(const std::filesystem::path& path);
 /// The hexadecimal digits alone.
 std::string file_md5(const std::filesystem::path& path);

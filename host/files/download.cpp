@@ -2,11 +2,13 @@
 
 #include <curl/curl.h>
 
+#include <cstdint>
 #include <exception>
 #include <memory>
 
 #include "host/files/checksum.h"
 #include "host/files/file.h"
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -18,6 +20,7 @@ struct Transfer {
   const Download& request;
   AtomicFile& file;
   Checksum checksum{Checksum::Algorithm::kMd5};
+  std::int64_t received = 0;
   std::exception_ptr error;  // libcurl is C: an exception waits here until it has returned
 };
 
@@ -25,6 +28,8 @@ std::size_t receive(char* data, std::size_t size, std::size_t count, void* user)
   auto& transfer = *static_cast<Transfer*>(user);
   const std::string_view bytes(data, size * count);
   try {
+    transfer.received += static_cast<std::int64_t>(bytes.size());
+    if (transfer.received > kMaxDownload) fail("{}: more than {} bytes", transfer.request.url, kMaxDownload);
     transfer.file.write(bytes);
     transfer.checksum.add(bytes);
     return bytes.size();
@@ -50,7 +55,9 @@ void download(const Download& request, const std::filesystem::path& path) {
   char reason[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl.get(), CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, reason);
+  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);  // other threads are running
   curl_easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl.get(), CURLOPT_FAILONERROR, 1L);
   curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
   curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, kStallSeconds);

@@ -48,6 +48,8 @@ class Descriptor {
   std::size_t size_ = 0;
 };
 
+constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
+
 /// Hands over what follows in the file, at most `most` bytes.
 void read_on(const Descriptor& file, const fs::path& path, std::size_t most,
              const std::function<void(std::string_view)>& visit) {
@@ -59,6 +61,15 @@ void read_on(const Descriptor& file, const fs::path& path, std::size_t most,
     if (count == 0) return;
     visit({block, static_cast<std::size_t>(count)});
     most -= static_cast<std::size_t>(count);
+  }
+}
+
+/// Before it is opened: opening a pipe waits for a writer.
+void expect_regular(const fs::path& path) {
+  std::error_code error;  // of what is not there, opening it says more
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+    fail("{}: is no regular file, expected one that can be read twice", path.string());
   }
 }
 
@@ -121,24 +132,33 @@ fs::path temporary_name(const fs::path& path) {
 
 }  // namespace
 
-std::string read_file(const fs::path& path) {
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  const bool there = fs::exists(path, error);
+  if (error) fail("{}: cannot be read: {}", path.string(), error.message());
+  return there;
+}
+
+std::string read_all(const fs::path& path) {
   const Descriptor file(path);
   std::string text;
   text.reserve(file.size());
-  read_on(file, path, std::numeric_limits<std::size_t>::max(), [&](std::string_view block) { text += block; });
+  read_on(file, path, kWhole, [&](std::string_view block) { text += block; });
   return text;
 }
 
+std::string read_file(const fs::path& path) {
+  expect_regular(path);
+  return read_all(path);
+}
+
 void read_blocks(const fs::path& path, const std::function<void(std::string_view)>& visit) {
-  read_on(Descriptor(path), path, std::numeric_limits<std::size_t>::max(), visit);
+  expect_regular(path);
+  read_on(Descriptor(path), path, kWhole, visit);
 }
 
 std::string read_start(const fs::path& path, std::size_t count) {
-  std::error_code error;  // of what is not there, opening it says more
-  const fs::file_status status = fs::status(path, error);
-  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
-    fail("{}: is no regular file, expected one that can be read twice", path.string());
-  }
+  expect_regular(path);
   std::string start;
   read_on(Descriptor(path), path, count, [&](std::string_view block) { start += block; });
   return start;

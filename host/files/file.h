@@ -10,14 +10,19 @@
 
 namespace reel {
 
-/// The whole file. Throws Error with path and reason.
-std::string read_file(const std::filesystem::path& path);
+/// Whether there is something of this name. Throws Error with path and reason where that cannot be seen.
+bool is_there(const std::filesystem::path& path);
 
-/// At most the first `count` bytes: enough to tell what kind of file it is. Throws Error with path and reason, also
-/// where reading it once would be the last time: of a pipe.
+/// The whole file, which must be a regular one: a device or a pipe may have no end. Throws Error with path and reason.
+std::string read_file(const std::filesystem::path& path);
+/// The same of anything that can be read, for what the user named: a pipe too.
+std::string read_all(const std::filesystem::path& path);
+
+/// At most the first `count` bytes of a regular file: enough to tell what kind it is. Throws Error with path and
+/// reason.
 std::string read_start(const std::filesystem::path& path, std::size_t count = 512);
 
-/// Hands the file over in blocks, which are valid only within the call. Throws Error with path and reason.
+/// Hands a regular file over in blocks, which are valid only within the call. Throws Error with path and reason.
 void read_blocks(const std::filesystem::path& path, const std::function<void(std::string_view)>& visit);
 
 /// Makes a folder and those around it that are missing, so that they survive a power cut. Throws Error with path and

@@ -78,6 +78,12 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   JsonValue* member_ = nullptr;   // of the innermost object, whose key was read last
 };
 
+/// As JSON, in ASCII; of invalid UTF-8, U+FFFD.
+template <class T>
+std::string ascii(const T& primitive) {
+  return nlohmann::json(primitive).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
 void append_excerpt(std::string& text, const JsonValue& value);
 
 /// Adds ["a", ...]; `element` adds one.
@@ -92,7 +98,7 @@ void append_elements(std::string& text, const auto& elements, const char* bracke
 }
 
 void append_excerpt(std::string& text, const JsonValue& value) {
-  const auto append = [&](const auto& primitive) { text += nlohmann::json(primitive).dump(-1, ' ', true); };
+  const auto append = [&](const auto& primitive) { text += ascii(primitive); };
   if (const auto* const array = value.get_if<JsonValue::Array>()) {
     append_elements(text, *array, "[]", [&](const JsonValue& element) { append_excerpt(text, element); });
   } else if (const auto* const object = value.get_if<JsonValue::Object>()) {
@@ -181,6 +187,6 @@ std::string excerpt(const JsonValue& value) {
   return shortened(std::move(text));
 }
 
-std::string excerpt(std::string_view text) { return shortened(nlohmann::json(text).dump(-1, ' ', true)); }
+std::string excerpt(std::string_view text) { return shortened(ascii(text)); }
 
 }  // namespace reel

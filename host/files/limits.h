@@ -12,16 +12,26 @@ inline constexpr int kMaxJsonDepth = 32;
 inline constexpr std::size_t kMaxToml = 16'384;
 /// Bytes of a safetensors header: the reference implementation's limit.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+/// Of a dimension of a tensor of weights: products of two fit 64 bits.
+inline constexpr std::int64_t kMaxTensorLength = std::int64_t{1} << 30;
 /// Bytes of one file in an archive, unpacked; the largest of imdb.npz has 40 million.
 inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 28;
-/// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size as deflate can make of
-/// it.
+/// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size. Text packs to a fifth.
 inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
-inline constexpr std::size_t kMaxUnpackedRatio = 1032;
-/// Values of a pickle, all that it makes and remembers together; Keras' imdb.npz has 12 million.
-inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 26;
-/// Of those, the ones that it remembers, each of which takes more memory.
+inline constexpr std::size_t kMaxUnpackedRatio = 50;
+/// Bytes of a download; the archive of the reviews has 84 million.
+inline constexpr std::int64_t kMaxDownload = std::int64_t{1} << 30;
+/// Values of a pickle, all that it makes and remembers together; each of Keras' imdb.npz has six million.
+inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 24;
+/// Of those, the ones that take more memory: those that it remembers, and lists, texts and arrays.
 inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
+inline constexpr std::size_t kMaxPickleObjects = std::size_t{1} << 20;
+/// Of a word in imdb.npz.
+inline constexpr std::int64_t kMaxRank = 1 << 24;
+/// Steps of a row, of all rows of a data set and of a batch of predictions: they are held with their padding.
+inline constexpr std::int64_t kMaxRowSteps = 100'000;
+inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
+inline constexpr std::int64_t kMaxPredictedSteps = std::int64_t{1} << 18;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)
 inline constexpr std::size_t kMaxExcerpt = 80;
 

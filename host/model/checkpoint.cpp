@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "host/files/limits.h"
 #include "host/files/safetensors.h"
 #include "kernels/check.h"
 
@@ -12,8 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kStatsOfStep = 3;                      // loss_sum, correct, grad_norm
-constexpr std::int64_t kMaxLength = (std::int64_t{1} << 30);  // of a tensor's dimension: products of two fit 64 bits
+constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
@@ -85,8 +85,8 @@ SavedModel load_model(const fs::path& path) {
                   .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
-    if (length < 1 || length > kMaxLength) {
-      fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxLength);
+    if (length < 1 || length > kMaxTensorLength) {
+      fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxTensorLength);
     }
   }
   for (const Parameter& parameter : parameter_layout(saved.config)) file.get<float>(parameter.name, parameter.shape);

@@ -27,7 +27,8 @@ Corpus read_npz_with_index(const fs::path& path) {
 Corpus read_folder(const fs::path& folder) {
   if (is_file(folder / "prepared.json")) return read_prepared(folder);
   for (const fs::path& root : {folder, folder / "aclImdb"}) {
-    if (fs::is_directory(root / "train" / "pos")) return read_aclimdb_folder(root);
+    std::error_code error;
+    if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(root);
   }
   for (const char* type : {".csv", ".jsonl", ".json"}) {
     const fs::path train = folder / (std::string("train") + type), test = folder / (std::string("test") + type);
@@ -45,7 +46,8 @@ Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const std::string start = read_start(path);
   if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
   if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
-  if (is_packed(start) || start.find("ustar") == kTarMagic) return read_aclimdb_archive(path);
+  if (is_packed(start) || (start.size() > kTarMagic && start.compare(kTarMagic, 5, "ustar") == 0))
+    return read_aclimdb_archive(path);
   const std::string header = start.substr(0, start.find('\n'));
   if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
   fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);

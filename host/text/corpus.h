@@ -50,9 +50,10 @@ Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::pat
 Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
 
 /// Of what write_prepared writes; another one has to be prepared again.
-inline constexpr int kPreparedFormat = 2;
+inline constexpr int kPreparedFormat = 3;
 
-/// Writes the prepared folder, which read_corpus reads in a fraction of a second.
+/// Writes the prepared folder, which read_corpus reads in a fraction of a second. Throws Error when it cannot be
+/// written, or when another process is writing it.
 void write_prepared(const Corpus& corpus, const std::filesystem::path& folder);
 
 /// What people hear while default_corpus() looks for data.
@@ -60,6 +61,9 @@ struct DefaultCorpusEvents {
   std::function<void(const std::string& line)> announce;
   std::function<void(std::int64_t received, std::int64_t total)> progress;  // of the download, in bytes; may be empty
 };
+
+/// What the rows of a single CSV or JSON lines file are: see read_corpus; to evaluate, all of them test.
+enum class SingleFile { kTrainsAndTests, kTests };
 
 /// Where the reviews are published: Maas et al., ACL 2011.
 struct PublishedArchive {
@@ -69,7 +73,8 @@ struct PublishedArchive {
 
 /// What leaving out `--data` means: $REEL_DATA, then a prepared folder in the user's cache ($REEL_CACHE,
 /// $XDG_CACHE_HOME/reel or ~/.cache/reel), then the published archive (downloaded, checked, prepared into the cache),
-/// and if that fails, the generated reviews.
-Corpus default_corpus(const DefaultCorpusEvents& events, const PublishedArchive& published = {});
+/// and if that fails, the generated reviews. Of processes that want it, one downloads and prepares, the others wait.
+Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single = SingleFile::kTrainsAndTests,
+                      const PublishedArchive& published = {});
 
 }  // namespace reel

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "host/files/limits.h"
 #include "host/text/corpus_builder.h"
 #include "kernels/check.h"
 
@@ -66,7 +67,16 @@ std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t
   return padded;
 }
 
+std::int64_t longest_review(const Reviews& reviews) {
+  std::int64_t longest = 0;
+  for (std::int64_t i = 0; i < reviews.size(); ++i) longest = std::max(longest, std::ssize(reviews.review(i)));
+  return longest;
+}
+
 Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating) {
+  if (reviews.size() > kMaxDatasetSteps / steps) {
+    fail("{} reviews of {} steps each, expected at most {} steps together", reviews.size(), steps, kMaxDatasetSteps);
+  }
   Dataset dataset{.steps = steps};
   dataset.ids.reserve(static_cast<std::size_t>(reviews.size() * steps));
   std::vector<std::int32_t> ids;

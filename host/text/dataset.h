@@ -35,7 +35,11 @@ std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t
                                         Padding padding = Padding::kPre, Truncating truncating = Truncating::kPre,
                                         std::int32_t value = 0);
 
-/// load_data and truncation in one pass over the reviews.
+/// Words of the longest one; 0 when there are none.
+std::int64_t longest_review(const Reviews& reviews);
+
+/// load_data and truncation in one pass over the reviews. Throws Error where all rows together, which are held with
+/// their padding, take more than limits.h allows.
 Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
 
 /// Of the words that make_dataset keeps, the share that has an id of its own; 1 when there are none. Where unknown

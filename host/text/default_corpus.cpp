@@ -1,5 +1,9 @@
 // Where the data comes from when nobody said: $REEL_DATA, the cache, a download, the generator.
+#include <chrono>
 #include <cstdlib>
+#include <optional>
+#include <thread>
+#include <utility>
 
 #include "host/files/checksum.h"
 #include "host/files/download.h"
@@ -24,30 +28,54 @@ fs::path cache_folder() {
   return (home.empty() ? fs::temp_directory_path() : fs::path(home) / ".cache") / "reel";
 }
 
+/// This process's alone: what is in the cache is neither read nor removed while another one makes it.
+FileLock lock_cache(const DefaultCorpusEvents& events) {
+  create_folders(cache_folder());
+  for (bool announced = false;; announced = true) {
+    FileLock lock(cache_folder() / "lock");
+    if (lock.held()) return lock;
+    if (!announced) events.announce(fmt::format("data: waiting for another process at {}", cache_folder().string()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
+
 /// The archive in the cache, downloaded unless it is there already, whole.
 fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& published) {
-  create_folders(cache_folder());
   const fs::path archive = cache_folder() / "aclImdb_v1.tar.gz";
-  if (fs::exists(archive) && file_md5(archive) == published.md5) return archive;
+  AtomicFile::remove_abandoned(archive);
+  if (is_there(archive) && file_md5(archive) == published.md5) return archive;
   events.announce(fmt::format("data: downloading {}", published.url));
   download({.url = published.url, .md5 = published.md5, .progress = events.progress}, archive);
   return archive;
 }
 
+/// Nothing where it is not there, or no longer whole.
+std::optional<Corpus> read_cache(const DefaultCorpusEvents& events, const fs::path& prepared) {
+  try {
+    if (!is_there(prepared / "prepared.json")) return {};
+    Corpus corpus = read_corpus(prepared);
+    events.announce(fmt::format("data: {} (the cache)", prepared.string()));
+    return corpus;
+  } catch (const Error& error) {
+    events.announce(fmt::format("{}: it is made anew", error.what()));
+    return {};
+  }
+}
+
 }  // namespace
 
-Corpus default_corpus(const DefaultCorpusEvents& events, const PublishedArchive& published) {
+Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, const PublishedArchive& published) {
   if (const std::string data = environment("REEL_DATA"); !data.empty()) {
     events.announce(fmt::format("data: {} ($REEL_DATA)", data));
-    return read_corpus(data);
+    return read_corpus(data, single == SingleFile::kTests ? fs::path(data) : fs::path());
   }
   const fs::path prepared = cache_folder() / fmt::format("imdb-{}", kPreparedFormat);
-  if (fs::exists(prepared / "prepared.json")) {
-    events.announce(fmt::format("data: {} (the cache)", prepared.string()));
-    return read_corpus(prepared);
-  }
+  if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);
   fs::path archive;
+  std::optional<FileLock> lock;
   try {
+    lock = lock_cache(events);
+    if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);  // made meanwhile
     archive = fetch(events, published);
   } catch (const Error& error) {
     events.announce(error.what());

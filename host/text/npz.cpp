@@ -11,14 +11,13 @@
 #include "host/files/limits.h"
 #include "host/text/pickle.h"
 #include "host/text/readers.h"
+#include "host/text/vocabulary.h"
 #include "kernels/check.h"
 
 namespace reel {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t kMaxRank = 1 << 24;
 
 struct Npy {
   std::string dtype;    // NumPy's: "|O", "<i8", ...
@@ -103,8 +102,9 @@ std::vector<std::string> read_word_index(const fs::path& path) {
     if (number == nullptr || *number < 1 || *number > std::ssize(words)) {
       fail("{}: rank {} of {}, expected 1 to {}", path.string(), excerpt(rank), excerpt(word), words.size());
     }
-    if (word.empty() || word.find_first_of("\t\n") != std::string::npos) {
-      fail("{}: {} of rank {}, expected a word without tabs and newlines", path.string(), excerpt(word), excerpt(rank));
+    if (!is_word(word) || word.find_first_of("\t\n") != std::string::npos) {
+      fail("{}: {} of rank {}, expected a word without tabs and newlines, none of Reel's own names", path.string(),
+           excerpt(word), excerpt(rank));
     }
     std::string& ranked = words[static_cast<std::size_t>(*number - 1)];
     if (!ranked.empty()) fail("{}: {} and {} have the same rank", path.string(), excerpt(ranked), excerpt(word));
@@ -138,10 +138,10 @@ Corpus read_npz(const fs::path& path, const fs::path& word_index) {
   if (!corpus.words.empty() && corpus.words.size() < static_cast<std::size_t>(in_train)) {
     fail("{}: {} words, but {} has ranks up to {}", word_index.string(), corpus.words.size(), path.string(), in_train);
   }
-  corpus.counts.resize(std::max(static_cast<std::size_t>(in_all), corpus.words.size()));
+  corpus.counts.resize(corpus.words.empty() ? static_cast<std::size_t>(in_all) : corpus.words.size());
   for (const std::int32_t rank : corpus.train.ranks) ++corpus.counts[static_cast<std::size_t>(rank) - 1];
-  while (!corpus.words.empty() && corpus.words.size() < corpus.counts.size()) {  // ranks of the test split alone
-    corpus.words.push_back(fmt::format("<rank-{}>", corpus.words.size() + 1));
+  for (std::int32_t& rank : corpus.test.ranks) {  // of no word in the index
+    if (static_cast<std::size_t>(rank) > corpus.counts.size()) rank = 0;
   }
   return corpus;
 }

@@ -66,8 +66,16 @@ class Unpickler {
     stack_.pop_back();
     return value;
   }
+  /// What takes more memory than a value.
+  template <class T>
+  void add_to(std::vector<T>& table, T object) {
+    if (texts_.size() + sequences_.size() + arrays_.size() >= kMaxPickleObjects) {
+      fail("{}: a pickle of more than {} lists, texts and arrays", where_, kMaxPickleObjects);
+    }
+    table.push_back(std::move(object));
+  }
   void push_text(std::string_view text) {
-    texts_.push_back(text);
+    add_to(texts_, text);
     push(Kind::kText, static_cast<std::int64_t>(texts_.size()) - 1);
   }
   std::vector<Value>& sequence(const Value& value) {
@@ -75,7 +83,7 @@ class Unpickler {
     return sequences_[static_cast<std::size_t>(value.number)];
   }
   void push_sequence(std::vector<Value> items) {
-    sequences_.push_back(std::move(items));
+    add_to(sequences_, std::move(items));
     push(Kind::kSequence, static_cast<std::int64_t>(sequences_.size()) - 1);
   }
   /// Everything above the last mark, which is removed too.
@@ -113,7 +121,7 @@ class Unpickler {
   void reduce() {
     sequence(pop());
     if (pop().kind != Kind::kGlobal) damaged();
-    arrays_.push_back({});
+    add_to(arrays_, Value());
     push(Kind::kArray, static_cast<std::int64_t>(arrays_.size()) - 1);
   }
   void build() {

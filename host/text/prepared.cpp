@@ -1,9 +1,13 @@
 // The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank, those of the test split alone last)
-// and prepared.json, written last.
+// and prepared.json, written last. The tokens and prepared.json name the checksum of the words and of the source, so
+// that files of two data sets are not taken for one.
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "host/files/checksum.h"
+#include "host/files/file.h"
 #include "host/files/json.h"
 #include "host/files/safetensors.h"
 #include "host/text/readers.h"
@@ -16,7 +20,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json";
+constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
+                     *kSourceChecksum = "source_checksum", *kWordsChecksum = "words_checksum";
+
+/// What the tokens say of the data set that they are of.
+std::map<std::string, std::string> whose(const std::string& source_checksum, const std::string& words_checksum) {
+  return {{kSourceChecksum, source_checksum}, {kWordsChecksum, words_checksum}};
+}
 
 std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
   std::vector<std::int32_t> lengths;
@@ -47,8 +57,8 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
 }
 
 /// Words by rank; all of them empty where the source has no word list. The first `ranked` are of the training split.
-void read_words(const fs::path& path, std::size_t ranked, Corpus& corpus) {
-  WordCounts list = read_word_counts(path);
+void read_words(const fs::path& path, std::string_view text, std::size_t ranked, Corpus& corpus) {
+  WordCounts list = parse_word_counts(text, path.string());
   if (ranked > list.words.size()) fail("{}: {} words, expected {} or more", path.string(), list.words.size(), ranked);
   const auto unknown = std::ranges::count(list.words, "");
   if (unknown == 0) {
@@ -67,33 +77,40 @@ void read_words(const fs::path& path, std::size_t ranked, Corpus& corpus) {
 
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
+  const FileLock lock(folder / "lock");
+  if (!lock.held()) fail("{}: another process is writing it", folder.string());
+  for (const char* const file : {kTokens, kWords, kDescription}) AtomicFile::remove_abandoned(folder / file);
   const std::vector<std::int32_t> train_lengths = lengths_of(corpus.train), test_lengths = lengths_of(corpus.test);
   const auto view = [](const std::vector<std::int32_t>& numbers) {
     return tensor_view(std::span(numbers), {static_cast<std::int64_t>(numbers.size())});
   };
-  AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
-  write_safetensors(tokens, {{"train.ranks", view(corpus.train.ranks)},
-                             {"train.lengths", view(train_lengths)},
-                             {"train.labels", view(corpus.train.labels)},
-                             {"test.ranks", view(corpus.test.ranks)},
-                             {"test.lengths", view(test_lengths)},
-                             {"test.labels", view(corpus.test.labels)}});
   std::vector<std::string> words = corpus.words;
   std::vector<std::int64_t> counts = corpus.counts;
   words.insert(words.end(), corpus.test_only_words.begin(), corpus.test_only_words.end());
   counts.resize(counts.size() + corpus.test_only_words.size());
-  list.write(word_counts_text(words, counts));
+  const std::string text = word_counts_text(words, counts);
+  AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
+  write_safetensors(tokens,
+                    {{"train.ranks", view(corpus.train.ranks)},
+                     {"train.lengths", view(train_lengths)},
+                     {"train.labels", view(corpus.train.labels)},
+                     {"test.ranks", view(corpus.test.ranks)},
+                     {"test.lengths", view(test_lengths)},
+                     {"test.labels", view(corpus.test.labels)}},
+                    whose(corpus.source_checksum, text_sha256(text)));
+  list.write(text);
   const Json description = {
       {"reel_prepared", kPreparedFormat},
       {"source", corpus.source},
-      {"source_checksum", corpus.source_checksum},
+      {kSourceChecksum, corpus.source_checksum},
+      {kWordsChecksum, text_sha256(text)},
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},
       {"invalid_utf8", corpus.invalid_utf8},
       {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
       {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
-  about.write(description.dump(2) + "\n");
+  about.write(description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   // What a full disk can refuse comes before the old folder goes; then it is the old one, none for a moment, the new
   // one.
   for (AtomicFile* const file : {&tokens, &list, &about}) file->sync();
@@ -112,14 +129,20 @@ Corpus read_prepared(const fs::path& folder) {
     fail("{}: format {}, expected {}: prepare the data again", path, excerpt(*format), kPreparedFormat);
   }
   Corpus corpus{.source = printable(string_at(description, "source", path)),
-                .source_checksum = string_at(description, "source_checksum", path),
+                .source_checksum = string_at(description, kSourceChecksum, path),
                 .invalid_utf8 = integer_at(description, "invalid_utf8", path)};
-  const auto ranked = static_cast<std::size_t>(std::max<std::int64_t>(integer_at(description, "words", path), 0));
-  read_words(folder / kWords, ranked, corpus);
+  const std::int64_t ranked = integer_at(description, "words", path);
+  if (ranked < 1) fail("{}: {} words, expected 1 or more", path, ranked);
   const SafetensorsFile tokens(folder / kTokens);
+  const std::string text = read_file(folder / kWords);
+  read_words(folder / kWords, text, static_cast<std::size_t>(ranked), corpus);
   const auto words = static_cast<std::int64_t>(corpus.counts.size() + corpus.test_only_words.size());
   corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
   corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
+  const std::string& words_checksum = string_at(description, kWordsChecksum, path);
+  if (tokens.metadata() != whose(corpus.source_checksum, words_checksum) || text_sha256(text) != words_checksum) {
+    fail("{}: its files are not of one data set: prepare the data again", folder.string());
+  }
   return corpus;
 }
 

@@ -18,8 +18,6 @@ std::string reserved_name(std::int64_t id, const LoadOptions& options) {
   return id == 0 ? "<pad>" : fmt::format("<reserved-{}>", id);
 }
 
-bool is_word(std::string_view text) { return !text.empty() && !text.starts_with('<'); }
-
 /// Whether the vocabulary's words were counted in training reviews like these.
 bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary) {
   const std::int64_t index_from = vocabulary.options().index_from;
@@ -35,6 +33,11 @@ bool has_id(std::int32_t id, const LoadOptions& options) {
 }
 
 }  // namespace
+
+bool is_word(std::string_view text) {
+  const bool numbered = text.starts_with("<reserved-") || text.starts_with("<rank-");
+  return !text.empty() && !numbered && text != "<start>" && text != "<unk>" && text != "<pad>";
+}
 
 bool is_known(std::int32_t rank, const LoadOptions& options) {
   return rank > 0 && has_id(rank + options.index_from, options);

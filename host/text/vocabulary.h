@@ -36,8 +36,11 @@ bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& option
 /// How many ids there are: num_words, or fewer where the corpus has no more words; at least the reserved ids.
 std::int64_t vocabulary_size(const Corpus& corpus, const LoadOptions& options);
 
+/// Whether a line of vocab.txt is a word, not one of the names that ids without words have.
+bool is_word(std::string_view text);
+
 /// vocab.txt: line i (from 0) is `word<TAB>count` of id i; ids below the first word are reserved (<pad>, <start>,
-/// <unk>, <reserved-N>).
+/// <unk>, <reserved-N>), and those of ranks without words are <rank-N>.
 class Vocabulary {
  public:
   Vocabulary() = default;

@@ -9,17 +9,22 @@
 
 namespace reel {
 
-WordCounts read_word_counts(const std::filesystem::path& path) {
+WordCounts parse_word_counts(std::string_view text, const std::string& where) {
   WordCounts list;
-  for_each_line(read_file(path), [&](std::string_view line) {
+  for_each_line(text, [&](std::string_view line) {
     const std::size_t tab = line.find('\t');
     std::int64_t count = -1;
-    if (tab != std::string_view::npos) std::from_chars(line.data() + tab + 1, line.data() + line.size(), count);
-    if (count < 0) fail("{}:{}: expected word<TAB>count", path.string(), list.words.size() + 1);
+    const char* const end = line.data() + line.size();
+    const bool whole = tab != std::string_view::npos && std::from_chars(line.data() + tab + 1, end, count).ptr == end;
+    if (!whole || count < 0) fail("{}:{}: expected word<TAB>count", where, list.words.size() + 1);
     list.words.emplace_back(line.substr(0, tab));
     list.counts.push_back(count);
   });
   return list;
+}
+
+WordCounts read_word_counts(const std::filesystem::path& path) {
+  return parse_word_counts(read_file(path), path.string());
 }
 
 std::string word_counts_text(const std::vector<std::string>& words, const std::vector<std::int64_t>& counts) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {

@@ -8,8 +8,6 @@
 
 namespace reel {
 
-inline constexpr std::int64_t kMaxRowSteps = 100'000;  // of a row
-
 struct Preprocessing {
   LoadOptions load{.num_words = 10000};
   std::int64_t maxlen = 200;  // steps of a row: pad_sequences' maxlen

@@ -16,18 +16,19 @@ using Json = nlohmann::ordered_json;
 
 void RunFolder::check_unused(const fs::path& path) {
   const RunFolder folder(path);
-  if (fs::exists(folder.config())) {
+  if (is_there(folder.config())) {
     fail("{}: holds a run already; --resume {} continues it, another --out starts a new one", path.string(),
          path.string());
   }
   for (const fs::path& file : folder.files()) {
-    if (fs::exists(file)) fail("{}: is there already; another --out starts a run", file.string());
+    if (is_there(file)) fail("{}: is there already; another --out starts a run", file.string());
   }
 }
 
 RunFolder RunFolder::create(const fs::path& path) {
   check_unused(path);
   RunFolder folder(path);
+  folder.made_ = !is_there(path);
   folder.prepare();
   check_unused(path);  // another process may have been faster
   folder.remove_abandoned();
@@ -46,17 +47,19 @@ RunFolder RunFolder::create_default() {
     if (error) fail("{}: cannot be made: {}", path.string(), error.message());
     path = runs / fmt::format("{}-{}", name, i);
   }
-  return create(path);
+  RunFolder folder = create(path);
+  folder.made_ = true;
+  return folder;
 }
 
 RunFolder RunFolder::open(const fs::path& path) {
   RunFolder folder(path);
   const auto need = [&](const fs::path& file) {
-    if (!fs::exists(file)) fail("{}: nothing to resume: no {}", path.string(), file.string());
+    if (!is_there(file)) fail("{}: nothing to resume: no {}", path.string(), file.string());
   };
   need(folder.config());
   need(folder.state().parent_path());
-  if (fs::exists(folder.summary())) need(folder.state());  // it was finished
+  if (is_there(folder.summary())) need(folder.state());  // it was finished
   folder.prepare();
   folder.remove_abandoned();
   return folder;
@@ -78,16 +81,17 @@ std::vector<fs::path> RunFolder::files() const {
 
 void RunFolder::discard() noexcept try {
   std::vector<fs::path> all = files();
-  all.insert(all.end(), {lock_file(), state().parent_path(), path_});
+  all.insert(all.end(), {lock_file(), state().parent_path()});
+  if (made_) all.push_back(path_);
   std::error_code error;
   for (const fs::path& file : all) fs::remove(file, error);  // a folder only when it is empty
 } catch (const std::bad_alloc&) {
   // It stays: --resume begins anew.
 }
 
-std::string RunFolder::config_text() const { return fs::exists(config()) ? read_file(config()) : std::string(); }
+std::string RunFolder::config_text() const { return is_there(config()) ? read_file(config()) : std::string(); }
 
-bool RunFolder::has_checkpoint() const { return fs::exists(state()); }
+bool RunFolder::has_checkpoint() const { return is_there(state()); }
 
 void RunFolder::append(const MetricsLine& line) const {
   const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
@@ -99,13 +103,13 @@ void RunFolder::append(const MetricsLine& line) const {
 }
 
 void RunFolder::sync_metrics() const {
-  if (!fs::exists(metrics())) return;
+  if (!is_there(metrics())) return;
   sync_file(metrics());
   sync_folder(path_);
 }
 
 void RunFolder::keep_metrics(const std::function<bool(std::int64_t, const std::string&)>& kept) const {
-  if (!fs::exists(metrics())) return;
+  if (!is_there(metrics())) return;
   std::string text;
   for_each_line(read_file(metrics()), [&](std::string_view line) {
     JsonValue json;

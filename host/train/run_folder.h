@@ -70,6 +70,7 @@ class RunFolder {
   std::filesystem::path lock_file() const { return path_ / "last" / "lock"; }
 
   std::filesystem::path path_;
+  bool made_ = false;  // the folder was not there before
   std::optional<FileLock> lock_;
 };
 

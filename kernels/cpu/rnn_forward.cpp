@@ -74,8 +74,7 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
     const auto slot = [&](std::size_t t) { return t % 2 * B + place; };
     const auto input = [&](std::size_t b, std::size_t t) {
       const auto row = static_cast<std::size_t>(args.row[b * T + t]);
-      REEL_CHECK((row + 1) * H <= args.projected.size(), "row {}[{}] is {}, {} inputs", b, t, row,
-                 args.projected.size() / H);
+      REEL_CHECK(row < args.projected.size() / H, "row {}[{}] is {}, {} inputs", b, t, row, args.projected.size() / H);
       return args.projected.data() + row * H;
     };
     const auto state_at = [&](std::size_t t, std::size_t i, bool kept) {

@@ -63,8 +63,11 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
     EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << path;
     EXPECT_EQ(std::ranges::count(first.out, '\n'), std::ranges::count(reel("train --dump-config --data x").out, '\n'));
   }
-  for (const char* flag : {"--test-data ''", "--init-from ''"}) {
+  // What TOML does not take for a number, or for another one, CLI11 does.
+  for (const char* flag : {"--test-data ''", "--init-from ''", "--dropout .5", "--lr 1.", "--epochs 04", "--lr 1e5",
+                           "--seed 18446744073709551615", "--nesterov=yes", "--clip-norm +0.5"}) {
     const Result first = reel(std::string("train --dump-config ") + flag);
+    ASSERT_EQ(first.code, 0) << first.err;
     folder_.write("c.toml", first.out);
     EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << flag;
   }

@@ -9,8 +9,13 @@
 //   REEL_FAULT=exists                   of the same: finds a file of that name
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
 //                                       half of what was asked for
+//   REEL_FAULT=wait-reading            of the same: takes ten seconds
 //   REEL_FAULT=write-short|write-interrupted   of writes alone: half of what was asked for, or a signal
-//   REEL_FAULT_LOG=FILE                 a line for each fsync and rename: "fsync run/config.toml.tmp-abcdef"
+//   REEL_FAULT=memory                   of the allocations from the first opening of such a file on: there is no memory
+//   REEL_FAULT=no-locks                 of any file: there are no locks on this disk
+//   REEL_FAULT_LOG=FILE                 a line for each fsync and rename: "fsync run/config.toml.tmp-abcdef", and for
+//   one
+//                                       that takes its time: "wait run/metrics.jsonl"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -38,6 +43,14 @@ Function real(const char* name) {
   return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
 
+void log(const char* call, const char* path) {
+  const char* const name = std::getenv("REEL_FAULT_LOG");
+  if (name == nullptr) return;
+  std::FILE* const file = std::fopen(name, "a");
+  std::fprintf(file, "%s %s\n", call, path);
+  std::fclose(file);
+}
+
 /// Ends the process when a checkpoint lies beside the file, whatever time this machine takes for it.
 void kill_late(const char* path) {
   const std::string folder(path, std::string_view(path).rfind('/') + 1);
@@ -48,6 +61,8 @@ void kill_late(const char* path) {
   ::kill(::getpid(), SIGKILL);
 }
 
+std::atomic<bool> allocations_count = false;
+
 /// What shall happen to this call, or null; does not return if it shall be the last one.
 const char* fault(Call call, const char* given) {
   static std::atomic<long> calls = 0;
@@ -56,13 +71,20 @@ const char* fault(Call call, const char* given) {
   std::strncat(path, given, sizeof path / 2);
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
-  const bool waits = is(kind, "wait"), goes_on = is(kind, "write-short") || is(kind, "write-interrupted");
-  const bool of_writing = waits || goes_on || is(kind, "full") || is(kind, "exists") || is(kind, "kill") || is(kind, "kill-late");
+  if (is(kind, "memory")) {
+    allocations_count = true;
+    return nullptr;
+  }
+  const bool waits = is(kind, "wait") || is(kind, "wait-reading"),
+             goes_on = is(kind, "write-short") || is(kind, "write-interrupted");
+  const bool of_writing = is(kind, "wait") || goes_on || is(kind, "full") || is(kind, "exists") || is(kind, "kill") ||
+                          is(kind, "kill-late");
   if (of_writing != (call != Call::kReads) || (goes_on && call != Call::kWrite)) return nullptr;
   if (++calls != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return nullptr;
   if (is(kind, "kill")) ::kill(::getpid(), SIGKILL);
   if (is(kind, "kill-late")) kill_late(path);
   if (waits) {
+    log("wait", path);
     ::sleep(10);
     return nullptr;
   }
@@ -80,14 +102,6 @@ const char* fault(Call call, int descriptor) {
   return fault(call, path);
 }
 
-void log(const char* call, const char* path) {
-  const char* const name = std::getenv("REEL_FAULT_LOG");
-  if (name == nullptr) return;
-  std::FILE* const file = std::fopen(name, "a");
-  std::fprintf(file, "%s %s\n", call, path);
-  std::fclose(file);
-}
-
 int open_with(const char* name, const char* path, int flags, va_list more) {
   const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(more, int) : 0);
   const auto next = real<int (*)(const char*, int, ...)>(name);
@@ -98,6 +112,34 @@ int open_with(const char* name, const char* path, int flags, va_list more) {
 }
 
 }  // namespace
+
+// glibc's own, by which a program's malloc may be replaced; sanitizers have theirs.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+extern "C" {
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+}
+
+namespace {
+
+bool no_memory() {
+  static std::atomic<long> allocations = 0;
+  if (!allocations_count) return false;
+  if (++allocations != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return false;
+  errno = ENOMEM;
+  return true;
+}
+
+}  // namespace
+
+extern "C" {
+
+void* malloc(size_t size) { return no_memory() ? nullptr : __libc_malloc(size); }
+void* calloc(size_t count, size_t size) { return no_memory() ? nullptr : __libc_calloc(count, size); }
+void* realloc(void* memory, size_t size) { return no_memory() ? nullptr : __libc_realloc(memory, size); }
+}
+#endif
 
 extern "C" {
 
@@ -140,6 +182,11 @@ int fsync(int descriptor) {
 }
 
 int flock(int descriptor, int operation) noexcept {
+  const char* const kind = std::getenv("REEL_FAULT");
+  if (kind != nullptr && is(kind, "no-locks")) {
+    errno = ENOLCK;
+    return -1;
+  }
   static const auto next = real<int (*)(int, int)>("flock");
   return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor, operation);
 }

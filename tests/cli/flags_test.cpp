@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/cli/config_file.h"
 #include "host/cli/train_options.h"
 
 namespace reel {
@@ -11,6 +12,73 @@ TEST(Flags, AreExplained) {
   TrainOptions options;
   options.add_to(app);
   for (const CLI::Option* flag : app.get_options()) EXPECT_NE(flag->get_description(), "") << flag->get_name();
+}
+
+/// What a model is trained with when nobody says anything: a change here is a change of the recipe.
+TEST(Flags, HaveTheseDefaults) {
+  const auto dumped = [](Preset preset) {
+    CLI::App app("", "train");
+    TrainOptions options;
+    options.config = preset_config(preset);
+    options.add_to(app);
+    app.parse(std::vector<std::string>{});
+    EXPECT_EQ(options.config.checkpoint_every.minutes, 5) << "as the flag says";
+    EXPECT_EQ(options.config.checkpoint_every.steps, 0);
+    return dump_config(app);
+  };
+  std::string expected = R"(preset = "recipe"
+device = "auto"
+precision = "float32"
+recurrence = "reel"
+threads = 0
+vocab-size = 10000
+skip-top = 0
+drop-longer = -1
+start-char = 1
+oov-char = 2
+index-from = 3
+maxlen = 200
+padding = "post"
+truncating = "pre"
+mask = "on"
+validation-split = 0
+embedding-dim = 128
+hidden-size = 128
+nonlinearity = "tanh"
+pool = "last"
+init = "keras"
+orthogonal = "on"
+dropout = 0.5
+word-dropout = 0.2
+optimizer = "adam"
+convention = "keras"
+schedule = "linear"
+warmup = 0.1
+clip-norm = 1
+clip-value = 0
+epochs = 4
+batch-size = 64
+early-stopping = 0
+shuffle = "on"
+evaluate = "epoch"
+seed = 1
+profile = 0
+checkpoint-every = "5m"
+log-every = 50
+)";
+  EXPECT_EQ(dumped(Preset::kRecipe), expected);
+  for (const auto& [recipe, tutorial] : {std::pair{"recipe", "tutorial"},
+                                         {"mask = \"on", "mask = \"off"},
+                                         {"\ndropout = 0.5", "\ndropout = 0"},
+                                         {"word-dropout = 0.2", "word-dropout = 0"},
+                                         {"\"linear", "\"constant"},
+                                         {"warmup = 0.1", "warmup = 0"},
+                                         {"clip-norm = 1", "clip-norm = 0"},
+                                         {"epochs = 4", "epochs = 5"},
+                                         {"size = 64", "size = 32"}}) {
+    expected.replace(expected.find(recipe), std::string_view(recipe).size(), tutorial);
+  }
+  EXPECT_EQ(dumped(Preset::kTutorial), expected);
 }
 
 /// The least and the most that each takes, and what is beyond.

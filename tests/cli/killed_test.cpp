@@ -201,14 +201,29 @@ TEST_F(KilledSave, SyncsEveryFileBeforeItRenamesIt) {
 /// The same for what reads: the data, the run's files, standard input.
 TEST_F(KilledSave, ReadsThatFailAreOneLineAndOthersGoOn) {
   const Trained expected = finished("whole");
-  const std::string commands[] = {"eval whole --data data.csv", "predict whole", "info whole",
-                                  "train --config whole/config.toml --out again"};
+  ASSERT_EQ(reel(train("stopped") + " --max-steps 7").code, 0);
+  for (const char* file : {"aclImdb.tar.gz", "imdb.npz"}) std::filesystem::copy_file(fixture(file), folder_ / file);
+  folder_.write("rows.jsonl", "{\"text\": \"warm\", \"label\": 1}\n{\"text\": \"dull\", \"label\": 0}\n");
+  ASSERT_EQ(reel("prepare --data rows.jsonl --out prepared").code, 0);
+  const std::string prepare = "prepare --out again --data ";
+  const std::string commands[] = {"eval whole --data data.csv",
+                                  "predict whole",
+                                  "info whole",
+                                  "train --config whole/config.toml --out again",
+                                  "train --resume again",
+                                  prepare + "aclImdb.tar.gz",
+                                  prepare + "imdb.npz",
+                                  prepare + "rows.jsonl",
+                                  prepare + "prepared"};
   for (const std::string& command : commands) {
-    const std::string path = command.starts_with("train") ? "config.toml" : folder_.path().string();
+    const std::string path = command.starts_with("train --config") ? "config.toml" : folder_.path().string();
     const auto run = [&](const std::string& environment) {
       std::filesystem::remove_all(folder_ / "again");
+      if (command == "train --resume again") {
+        std::filesystem::copy(folder_ / "stopped", folder_ / "again", std::filesystem::copy_options::recursive);
+      }
       Result result = reel(command, "warm\ndull\n", environment);
-      result.out = command.starts_with("train") ? "" : result.out;
+      result.out = command.starts_with("train") ? "" : result.out;  // tells time
       return result;
     };
     const Result whole = run("");
@@ -229,6 +244,29 @@ TEST_F(KilledSave, ReadsThatFailAreOneLineAndOthersGoOn) {
       }
       EXPECT_EQ(failed > 0, std::string(kind) == "error") << command << ": " << kind;
     }
+  }
+}
+
+/// Of C's malloc too, from the first opening of a file of the folder on. (Not of what libarchive and OpenSSL allocate:
+/// without memory they end the program themselves.)
+TEST_F(KilledSave, MemoryThatRunsOutIsOneLine) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers have their own malloc";
+#endif
+  finished("whole");
+  for (const std::string command : {"predict whole warm", "info whole", "predict whole --input ids"}) {
+    int failed = 0;
+    for (int n = 1, in_a_row = 0; in_a_row < 3; n += 1 + (deep() ? 0 : n / 4)) {
+      SCOPED_TRACE(fmt::format("{}, allocation {}", command, n));
+      const Result result = reel(command, "{\"ids\": [1, 2]}\n", fault("memory", folder_.path().string(), n));
+      in_a_row = result.code == 0 ? in_a_row + 1 : 0;
+      if (result.code != 0) {
+        ++failed;
+        expect_one_line(result, 1, "memory");
+      }
+      ASSERT_LT(n, 1'000'000);
+    }
+    EXPECT_GT(failed, 10) << command;
   }
 }
 

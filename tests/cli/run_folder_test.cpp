@@ -51,6 +51,12 @@ TEST_F(RunFolders, AreOneProcessesAlone) {
               testing::AnyOf(HasSubstr("another process trains in it"), HasSubstr("holds a run already")));
 }
 
+TEST_F(RunFolders, SayWhereNobodyIsKeptOut) {
+  const Result result = reel("train" + data() + " --out run", "", fault("no-locks", "any", 1));
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("warning: run: its file system has no locks"));
+}
+
 TEST_F(RunFolders, KeepTheFlagsThatTheyWereStartedWith) {
   train_small("--out run --max-steps 4");
   const std::string config = contents(folder_ / "run" / "config.toml");
@@ -148,11 +154,27 @@ TEST_F(RunFolders, WithoutNamesAreManyAtOnce) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "runs"), {}), 6);
 }
 
+/// A run that was killed before its first checkpoint begins anew, with the words of the data it is given then.
+TEST_F(RunFolders, BeginAnewWithTheWordsOfOtherData) {
+  folder_.write("a.csv", "text,label\nwarm film,1\ndull film,0\nwarm,1\ndull,0\nfilm warm,1\n");
+  folder_.write("b.csv", "text,label\nkind book,1\nlong book,0\nkind,1\nlong,0\nbook kind,1\n");
+  const std::string train = std::string("train --out run") + kSmall + " --data ";
+  ASSERT_EQ(reel(train + "a.csv", "", fault("kill", "state.safetensors", 1)).code, 137);
+  EXPECT_THAT(contents(folder_ / "run" / "vocab.txt"), HasSubstr("film\t"));
+  ASSERT_EQ(reel("train --resume run --data b.csv").code, 0);
+  EXPECT_THAT(contents(folder_ / "run" / "vocab.txt"),
+              testing::AllOf(HasSubstr("book\t"), testing::Not(HasSubstr("film"))));
+  EXPECT_THAT(reel("eval run --data b.csv").out, HasSubstr("words      100.00 % known"));
+}
+
 TEST_F(RunFolders, StartFromWeightsThatMayBeGoneLater) {
   train_small("--out first");
   std::filesystem::copy(folder_ / "first" / "model.safetensors", folder_ / "weights.safetensors");
   expect_failure("train" + data() + " --init-from nowhere --out run", 1, "nowhere: cannot be read");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "another try may have this name";
+  std::filesystem::create_directory(folder_ / "mine");
+  expect_failure("train" + data() + " --init-from nowhere --out mine", 1, "nowhere: cannot be read");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "mine")) << "what was there before stays";
   train_small("--init-from weights.safetensors --out whole");
   EXPECT_EQ(
       reel("train" + data() + " --init-from weights.safetensors --out run", "", fault("kill", "metrics.jsonl", 1)).code,
@@ -185,7 +207,9 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
             load_training_state(folder_ / "run" / "last" / "state.safetensors").parameters)
       << "the model after these steps";
   const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
-  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("{:.4f}", summary("run")["test_loss"].get<double>())));
+  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("loss       {:.4f}\n", summary("run")["test_loss"].get<double>())));
+  EXPECT_THAT(evaluation.out,
+              HasSubstr(fmt::format("accuracy   {:.2f} %", 100 * summary("run")["test_accuracy"].get<double>())));
   ASSERT_EQ(reel("train --resume run").code, 0);
   EXPECT_EQ(summary("run")["test_loss"], summary("whole")["test_loss"]);
   EXPECT_EQ(tests("run"), tests("whole")) << "what was tested within an epoch is not";
@@ -222,6 +246,9 @@ TEST_F(RunFolders, OfOneLabelWarn) {
   const Result result = reel("train --data one.csv --out run" + std::string(kSmall));
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("all 4 test reviews have the label 1: accuracy on them says nothing"));
+  folder_.write("test.csv", "text,label\nword,1\n");
+  EXPECT_THAT(reel("train --data one.csv --test-data test.csv --out other" + std::string(kSmall)).out,
+              HasSubstr("all 1 test reviews have the label 1"));
 }
 
 }  // namespace

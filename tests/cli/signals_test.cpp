@@ -22,19 +22,21 @@ class Signals : public Program {
   /// condition). Its exit code.
   int ended_by(const std::string& signal, bool first, const std::string& arguments, const std::string& ready,
                const std::string& environment = "") {
-    folder_.write("signal.sh",
-                  // A shell's background jobs ignore SIGINT, unless told otherwise.
-                  "mkfifo never\nexec 3<>never\n" + (first ? unshare_ : "") + "env --default-signal " + environment +
-                      " " + program_ + " " + arguments +
-                      " <&3 >out 2>err &\n"
-                      "child=$!\nuntil " +
-                      ready + "; do sleep 0.01; done\n" +
-                      (first ? "reel=$(cat /proc/$child/task/$child/children)\n" : std::string("reel=$child\n")) +
-                      "begin=$(date +%s%N)\nkill -" + signal +
-                      " $reel\nwait $child\necho $? $((($(date +%s%N) - begin) / 1000000)) >code\n");
-    EXPECT_EQ(
-        std::system(("cd " + folder_.path().string() + " && rm -f never code && timeout 60 bash signal.sh").c_str()),
-        0);
+    folder_.write(
+        "signal.sh",
+        // A shell's background jobs ignore SIGINT, unless told otherwise.
+        "mkfifo never\nexec 3<>never\n" + (first ? unshare_ : "") + "env --default-signal " + environment + " " +
+            program_ + " " + arguments +
+            " <&3 >out 2>err &\n"
+            "child=$!\nuntil " +
+            ready + "; do sleep 0.01; done\n" +
+            (first ? "until reel=$(cat /proc/$child/task/$child/children) && [ -n \"$reel\" ]; do sleep 0.01; done\n"
+                   : std::string("reel=$child\n")) +
+            "begin=$(date +%s%N)\nkill -" + signal +
+            " $reel\nwait $child\necho $? $((($(date +%s%N) - begin) / 1000000)) >code\n");
+    EXPECT_EQ(std::system(
+                  ("cd " + folder_.path().string() + " && rm -f never code log && timeout 60 bash signal.sh").c_str()),
+              0);
     int code = -1;
     long milliseconds = -1;
     std::istringstream(contents(folder_ / "code")) >> code >> milliseconds;
@@ -51,32 +53,28 @@ class Signals : public Program {
 };
 
 TEST_F(Signals, EndEveryCommandAtAnyMoment) {
+  if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
   train_small("--out run");
-  std::string rows = "text,label\n";
-  for (int i = 0; i < 300000; ++i)
-    rows += "word" + std::to_string(i % 5000) + " film,1\nbad" + std::to_string(i) + ",0\n";
-  folder_.write("large.csv", rows);
-  const std::string reading = "sleep 0.15";
+  folder_.write("rows.csv", "text,label\ngood film,1\nbad film,0\ngood,1\nbad,0\nfilm good,1\n");
+  // The commands stand still while they read or write, so that the moment is the same on every machine.
+  const std::string logs = " REEL_FAULT_LOG=" + (folder_ / "log").string(), waits = "grep -qs ^wait log";
+  const auto reading = [&](const std::string& file) { return fault("wait-reading", file, 1) + logs; };
+  const std::string writing = fault("wait", "tokens.safetensors", 3) + logs;
   for (const bool first : {false, true}) {
     if (first && unshare_.empty()) GTEST_SKIP() << "needs unshare, to be PID 1 of a namespace";
     for (const auto& [signal, code] : {std::pair{"INT", 130}, std::pair{"TERM", 143}, std::pair{"HUP", 129}}) {
       SCOPED_TRACE(std::string(signal) + (first ? " as PID 1" : ""));
-      EXPECT_EQ(ended_by(signal, first, "predict run", "sleep 0.3"), code);
-      EXPECT_EQ(ended_by(signal, first, "prepare --data large.csv --out prepared", reading), code);
-      EXPECT_EQ(ended_by(signal, first, "eval run --data large.csv", reading), code);
-      EXPECT_EQ(ended_by(signal, first, "train --data large.csv --out new", reading), code);
+      EXPECT_EQ(ended_by(signal, first, "predict run", waits, reading("never")), code);
+      for (const char* command :
+           {"prepare --data rows.csv --out prepared", "eval run --data rows.csv", "train --data rows.csv --out new"}) {
+        EXPECT_EQ(ended_by(signal, first, command, waits, reading("rows.csv")), code) << command;
+      }
+      const std::string run = std::string("run") + signal + std::to_string(first);
       const std::string train = "train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
-                                " --epochs 100000 --evaluate end --log-every 100 --out run" + signal +
-                                std::to_string(first);
-      EXPECT_EQ(
-          ended_by(signal, first, train, std::string("[ -s run") + signal + std::to_string(first) + "/metrics.jsonl ]"),
-          code);
+                                " --epochs 100000 --evaluate end --log-every 100 --out " + run;
+      EXPECT_EQ(ended_by(signal, first, train, "[ -s " + run + "/metrics.jsonl ]"), code);
       EXPECT_THAT(contents(folder_ / "err"), HasSubstr("interrupted and saved; go on with: reel train --resume"));
-      // While it writes a file, which takes a while.
-      EXPECT_EQ(
-          ended_by(signal, first, "prepare --data " + fixture("aclImdb.tar.gz").string() + " --out prepared",
-                   "[ -n \"$(find prepared -name '*.tmp-*' 2>/dev/null)\" ]", fault("wait", "tokens.safetensors", 3)),
-          code);
+      EXPECT_EQ(ended_by(signal, first, "prepare --data rows.csv --out prepared", waits, writing), code);
       expect_no_temporary_files();
     }
   }

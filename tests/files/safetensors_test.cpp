@@ -41,6 +41,13 @@ TEST(Safetensors, ReadsWhatItWrote) {
   expect_error([&] { file.metadata("none"); }, {"no 'none'"});
 }
 
+TEST(Safetensors, SaysWhichShapeItExpected) {
+  const TemporaryFolder folder;
+  const SafetensorsFile file(
+      folder.write("a", file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)));
+  expect_error([&] { file.get<float>("a", {-1, 3}); }, {"[any, 3]"});
+}
+
 TEST(Safetensors, KnowsTheSizeOfEveryType) {
   const TemporaryFolder folder;
   const std::map<std::string, std::size_t> sizes = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1},
@@ -79,7 +86,8 @@ INSTANTIATE_TEST_SUITE_P(
                "expected {\"dtype\""},
         Damage{"UnknownType", file_with(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4), "F33"},
         Damage{"Truncated", file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "outside"},
-        Damage{"WrongSize", file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "takes 12"},
+        Damage{"WrongSize", file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),
+               "8 bytes of data, but F32 [3] takes 12"},
         Damage{"Overflow",
                file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0),
                "too large"},

@@ -24,15 +24,17 @@ def integers(*values):
 def main():
     fixtures, folder = Path(sys.argv[1]), Path(sys.argv[2])
     npz = {path.name: path.read_bytes() for path in fixtures.glob("*.npz")}
-    pickles = {}
+    pickles, arrays = {}, {}
     for name in npz:
         with zipfile.ZipFile(fixtures / name) as archive:
             array = archive.read("x_train.npy") if "x_train.npy" in archive.namelist() else b""
+            labels = archive.read("y_train.npy") if "y_train.npy" in archive.namelist() else b""
         pickles[name] = array[array.find(b"\n") + 1:]
+        arrays[name] = struct.pack("<I", len(array)) + array + labels
     split = {"ranks": ("I32", [3], integers(1, 2, 1)), "lengths": ("I32", [2], integers(2, 1)),
              "labels": ("I32", [2], integers(1, 0))}
     tokens = safetensors({f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()})
-    description = json.dumps({"reel_prepared": 2, "source": "s", "source_checksum": "c", "words": 2, "invalid_utf8": 0}).encode()
+    description = json.dumps({"reel_prepared": 3, "source": "s", "source_checksum": "c", "words": 2, "words_checksum": "w", "invalid_utf8": 0}).encode()
     floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
               "rnn.weight_hh_l0": ("F32", [1, 1], bytes(4)), "rnn.bias_ih_l0": ("F32", [1], bytes(4)),
               "rnn.bias_hh_l0": ("F32", [1], bytes(4)), "fc.weight": ("F32", [1, 1], bytes(4)), "fc.bias": ("F32", [1], bytes(4))}
@@ -44,7 +46,10 @@ def main():
               "best_test": {"tp": 1, "fp": 0, "tn": 1, "fn": 0, "loss": 0.5, "seconds": 1, "tokens": 3}}
     state = safetensors({"measured": ("F64", [1, 3], bytes(24)), "parameters": vector, "state1": vector, "state2": vector},
                         {"reel_format": "1", "cursor": json.dumps(cursor)})
+    review = b"aclImdb/%s/%s/0_%d.txt\tA %s film.\n"
+    reviews = b"".join(review % (split, label, 9, label) for split in (b"train", b"test") for label in (b"pos", b"neg"))
     seeds = {
+        "aclimdb": {"a": reviews + b"aclImdb/README\tnotes\naclImdb/train/pos/._0_9.txt\tnotes\n"},
         "archive": {"tar.gz": (fixtures / "aclImdb.tar.gz").read_bytes(), **npz},
         "config": {"a": b"lr = 0.1\nmask = 'off'\n# note\nseed = 3\nnesterov = true\ndata = \"a\\nb\"\n"},
         "csv": {"a": b'text,label\n"good, ""very""\nfilm",1\r\nbad,neg\n', "b": b"\xef\xbb\xbfid,sentiment,review\n1,0,x\n"},
@@ -52,6 +57,7 @@ def main():
                        b"checkpoint-every = \"5m\"\nseed = 18446744073709551615\nthreads = 2\noptimizer = \"sgd\"\nclip-norm = 0.5\n"},
         "ids": {"a": b'{"ids": [1, 14, 22]}', "b": "É um FILM très joli".encode()},
         "json_lines": {"a": b'"text": "good\\nfilm", "label": 1}\n\n{"label": "neg", "text": "b\\u00e9"}\n'},
+        "npy": arrays,
         "npz": npz,
         "pickle": pickles,
         "prepared": {"a": description + b"\0\0" + b"good\t2\nbad\t1\nunseen\t0\n" + b"\0\0" + tokens},

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 #include "kernels/check.h"
@@ -63,6 +64,27 @@ TEST(SelectRows, WordDropoutFollowsItsKeyAndSparesPadding) {
 }
 
 TEST(SelectRows, RowOutsideTheDataSetIsRefused) { EXPECT_THROW(select({3}, Padding::kNone), ContractError); }
+
+TEST(Recurrence, AnInputThatIsNotThereIsRefused) {
+  const auto backend = make_cpu_backend<float>(1);
+  const std::vector<float> projected = {1, 2}, w_hh = {0};
+  std::vector<float> h(3);
+  const Ids lengths = {2};
+  for (const std::int32_t row : {-1, 2, std::numeric_limits<std::int32_t>::min()}) {
+    const Ids rows = {0, row};
+    try {
+      backend->rnn_forward({.shape = {.vocabulary = 2, .embedding = 1, .hidden = 1, .batch = 1, .steps = 2},
+                            .row = rows,
+                            .lengths = lengths,
+                            .projected = projected,
+                            .w_hh = w_hh,
+                            .h = h});
+      ADD_FAILURE() << row;
+    } catch (const ContractError& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("row 0[1] is ")) << "row b at step t";
+    }
+  }
+}
 
 struct Index {
   Ids count = Ids(1), tokens, slot, row, segment, position;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
+#include "kernels/philox.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -86,6 +88,17 @@ TEST(Initialise, Torch) {
   const Moments bias = moments(tensor(all, kConfig, "rnn.bias_ih_l0"));
   EXPECT_LE(bias.largest, 2 * limit);
   EXPECT_NEAR(bias.variance, 2 * limit * limit / 3, 0.4 * limit * limit) << "the sum of two draws";
+}
+
+/// Box and Muller, Annals of Mathematical Statistics 29 (1958), 610-611: of two uniform numbers that nothing else uses.
+TEST(Initialise, NormalNumbersAreIndependent) {
+  const auto all = initial(kConfig, {.init = Init::kTorch, .seed = 7});
+  const auto table = tensor(all, kConfig, "embedding.weight");
+  const RandomKey key{.seed = 7, .stream = RandomStream::kInitialisation, .step = 0};
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const double radius = std::sqrt(-2 * std::log(1.0 - random_uniform(key, 2 * i)));
+    EXPECT_NEAR(table[i], radius * std::cos(2 * std::numbers::pi * random_uniform(key, 2 * i + 1)), 1e-12);
+  }
 }
 
 TEST(Initialise, RecurrentWeightsAreOrthogonal) {

@@ -62,6 +62,15 @@ TEST(Dataset, IsLoadDataThenTruncation) {
   EXPECT_THAT(post.ids, ElementsAre(1, 4, 5, 6, 1, 2, 0, 0, 1, 0, 0, 0));
 }
 
+/// Rows are held with their padding: a stranger's maxlen must not fill the memory.
+TEST(Dataset, MoreStepsThanFitAreRefused) {
+  const Reviews many{.begin = std::vector<std::int64_t>(20'001), .labels = std::vector<std::int32_t>(20'000)};
+  expect_error([&] { make_dataset(many, {}, 100'000, Truncating::kPre); },
+               {"20000 reviews of 100000 steps each, expected at most 1073741824 steps together"});
+  EXPECT_EQ(longest_review(reviews_of({{1, 2, 3}, {1}, {}, {1, 2}})), 3);
+  EXPECT_EQ(longest_review(reviews_of({})), 0);
+}
+
 TEST(Dataset, SlicesAndMeasuresPadding) {
   const Dataset all = make_dataset(reviews_of({{1, 2, 3}, {1}, {}, {1, 2}}), {.start_char = -1}, 3, Truncating::kPre);
   const Dataset part = slice(all, 1, 3);

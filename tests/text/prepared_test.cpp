@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <optional>
 
 #include "host/files/checksum.h"
+#include "host/files/file.h"
 #include "host/text/dataset.h"
 #include "host/text/vocabulary.h"
 #include "tests/support/support.h"
@@ -42,16 +44,19 @@ TEST(Prepared, DamageIsNamed) {
   const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
   write_prepared(corpus, path);
   folder.write("prepared/prepared.json", R"({"reel_prepared": 1})");
-  expect_error([&] { read_corpus(path); }, {"prepared.json: format 1, expected 2: prepare the data again"});
+  expect_error([&] { read_corpus(path); }, {"prepared.json: format 1, expected 3: prepare the data again"});
   folder.write("prepared/prepared.json", "{");
   expect_error([&] { read_corpus(path); }, {"prepared.json: not JSON"});
   folder.write("prepared/prepared.json", "{}");
   expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
-  folder.write("prepared/prepared.json", R"({"reel_prepared": 2})");
+  folder.write("prepared/prepared.json", R"({"reel_prepared": 3})");
   expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
   folder.write("prepared/prepared.json",
-               R"({"reel_prepared": 2, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
+               R"({"reel_prepared": 3, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
   expect_error([&] { read_corpus(path); }, {"prepared.json: 'words' is 6e+33, expected a whole number"});
+  folder.write("prepared/prepared.json",
+               R"({"reel_prepared": 3, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": -1})");
+  expect_error([&] { read_corpus(path); }, {"prepared.json: -1 words, expected 1 or more"});
   write_prepared(corpus, path);
   folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
   expect_error([&] { read_corpus(path); }, {"vocabulary.txt:2: expected word<TAB>count"});
@@ -61,12 +66,70 @@ TEST(Prepared, DamageIsNamed) {
   expect_error([&] { read_corpus(path); }, {"tokens.safetensors", "truncated"});
 }
 
+/// As two writers, or a reader beside a writer, would find them.
+TEST(Prepared, FilesOfTwoDataSetsAreRefused) {
+  const TemporaryFolder folder;
+  folder.write("b.csv", "text,label\ngood,1\nbad,0\nbad,0\ngood,1\nfilm,0\n");
+  const Corpus a = read_corpus(fixture("aclImdb.tar.gz")), b = read_corpus(folder / "b.csv");
+  for (const char* file : {"tokens.safetensors", "vocabulary.txt", "prepared.json"}) {
+    write_prepared(a, folder / "mixed");
+    write_prepared(b, folder / "other");
+    EXPECT_NO_THROW(read_corpus(folder / "mixed"));
+    std::filesystem::copy_file(folder / "other" / file, folder / "mixed" / file,
+                               std::filesystem::copy_options::overwrite_existing);
+    EXPECT_THROW(read_corpus(folder / "mixed"), Error) << file;
+  }
+  // Where every rank has a word and every word a count, the checksums tell.
+  write_prepared(a, folder / "mixed");
+  std::string words = contents(folder / "mixed" / "vocabulary.txt");
+  words.replace(0, 4, "cine");
+  folder.write("mixed/vocabulary.txt", words);
+  expect_error([&] { read_corpus(folder / "mixed"); }, {"mixed: its files are not of one data set"});
+}
+
+TEST(Prepared, OneProcessWritesIt) {
+  const TemporaryFolder folder;
+  const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
+  write_prepared(corpus, folder / "prepared");
+  folder.write("prepared/vocabulary.txt.tmp-a1b2c3", "of a writer that was killed");
+  {
+    const FileLock lock(folder / "prepared" / "lock");
+    expect_error([&] { write_prepared(corpus, folder / "prepared"); }, {"prepared: another process is writing it"});
+  }
+  write_prepared(corpus, folder / "prepared");
+  EXPECT_FALSE(std::filesystem::exists(folder / "prepared" / "vocabulary.txt.tmp-a1b2c3"));
+}
+
+TEST(Prepared, ASourceMayHaveAnyName) {
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(fixture("imdb.npz"), folder /
+                                                      "donn\xe9"
+                                                      "es.npz");
+  write_prepared(read_corpus(folder / "donn\xe9"
+                                      "es.npz"),
+                 folder / "prepared");
+  EXPECT_THAT(read_corpus(folder / "prepared").source, testing::HasSubstr("donn\xEF\xBF\xBD"
+                                                                          "es.npz"));
+}
+
 TEST(Generated, IsDeterministicBalancedAndNeedsOrder) {
   const Corpus corpus = generate_corpus(400, 100), again = generate_corpus(400, 100);
   EXPECT_EQ(corpus.train.ranks, again.train.ranks);
   EXPECT_EQ(corpus.train.labels, again.train.labels);
   EXPECT_EQ(std::ranges::count(corpus.train.labels, 1), 200);
   EXPECT_EQ(std::ranges::count(corpus.test.labels, 1), 50);
+  // Every machine generates these.
+  std::string all;
+  for (const Reviews* reviews : {&corpus.train, &corpus.test}) {
+    for (const std::int32_t label : reviews->labels) all += std::to_string(label) + ' ';
+    for (const std::int32_t rank : reviews->ranks) all += std::to_string(rank) + ' ';
+  }
+  for (const auto* words : {&corpus.words, &corpus.test_only_words}) {
+    for (const std::string& word : *words) all += word + ' ';
+  }
+  EXPECT_EQ(text_sha256(all), "sha256:df21596aa4d6e547db414ce8330160f448356903a9c8eb135eec8228255ca403");
+  EXPECT_EQ(generate_corpus().train.size(), 12000);
+  EXPECT_EQ(generate_corpus().test.size(), 3000);
   const Vocabulary vocabulary(corpus, {});
   EXPECT_GE(vocabulary.id("not"), 0);
   EXPECT_GE(vocabulary.id("nobody"), 0);
@@ -127,16 +190,53 @@ TEST(DefaultCorpus, KeepsWhatItDownloaded) {
   const PublishedArchive published{.url = "file://" + fixture("aclImdb.tar.gz").string(),
                                    .md5 = file_md5(fixture("aclImdb.tar.gz"))};
   folder.write(prepared.filename(), "a file");
-  EXPECT_EQ(default_corpus(events, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
   EXPECT_THAT(said, testing::HasSubstr("data: downloading file://"));
   EXPECT_THAT(said, testing::HasSubstr("the next run reads the archive again"));
   EXPECT_TRUE(std::filesystem::exists(archive));
   std::filesystem::remove(prepared);
   said.clear();
-  EXPECT_EQ(default_corpus(events, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
   EXPECT_THAT(said, testing::Not(testing::HasSubstr("downloading")));
   EXPECT_FALSE(std::filesystem::exists(archive)) << "prepared, it is no longer needed";
   EXPECT_TRUE(std::filesystem::exists(prepared / "prepared.json"));
+}
+
+/// Of two processes one downloads and prepares; a cache that is damaged is made anew.
+TEST(DefaultCorpus, TheCacheIsMadeByOneProcess) {
+  const TemporaryFolder folder;
+  Environment environment;
+  environment.set("REEL_DATA", "");
+  environment.set("REEL_CACHE", folder.path());
+  const PublishedArchive published{.url = "file://" + fixture("aclImdb.tar.gz").string(),
+                                   .md5 = file_md5(fixture("aclImdb.tar.gz"))};
+  const std::string name = fmt::format("imdb-{}", kPreparedFormat);
+  std::string said;
+  std::optional<FileLock> other(folder / "lock");
+  const DefaultCorpusEvents events{.announce = [&](const std::string& line) {
+    said += line + '\n';
+    if (line.find("waiting") == std::string::npos) return;
+    write_prepared(read_corpus(fixture("imdb.npz")), folder / name);
+    other.reset();
+  }};
+  const auto corpus = [&] { return default_corpus(events, SingleFile::kTrainsAndTests, published); };
+  EXPECT_THAT(corpus().source, testing::HasSubstr("imdb.npz")) << "what the other one made";
+  EXPECT_THAT(said, testing::HasSubstr("data: waiting for another process at " + folder.path().string()));
+  said.clear();
+  folder.write(name + "/tokens.safetensors", "damage");
+  EXPECT_THAT(corpus().source, testing::HasSubstr("aclImdb_v1.tar.gz"));
+  EXPECT_THAT(said, testing::HasSubstr(": it is made anew\n"));
+  EXPECT_THAT(said, testing::Not(testing::HasSubstr("waiting")));
+}
+
+/// To evaluate, all rows of a single file are test, wherever its name is from.
+TEST(DefaultCorpus, ASingleFileIsWhatItIsToBe) {
+  const TemporaryFolder folder;
+  Environment environment;
+  environment.set("REEL_DATA", folder.write("rows.csv", "text,label\ngood,1\nbad,0\nbad,0\ngood,1\nfilm,0\n"));
+  const DefaultCorpusEvents events{.announce = [](const std::string&) {}};
+  EXPECT_EQ(default_corpus(events).test.size(), 1);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTests).test.size(), 5);
 }
 
 }  // namespace

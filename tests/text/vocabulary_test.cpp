@@ -73,7 +73,22 @@ TEST(Vocabulary, ReadsWhatItWrote) {
   const Vocabulary read = Vocabulary::read(folder / "vocab.txt", {.num_words = 7});
   EXPECT_EQ(read.size(), 7);
   EXPECT_EQ(read.encode("a b c d"), written.encode("a b c d"));
-  expect_error([&] { Vocabulary::read(folder.write("v", "a\t1\nb 2\n"), {}); }, {"v:2: expected word<TAB>count"});
+  for (const char* line : {"b 2", "b\t", "b\t-1", "b\t3x", "b\t3 "}) {
+    expect_error([&] { Vocabulary::read(folder.write("v", std::string("a\t1\n") + line + "\n"), {}); },
+                 {"v:2: expected word<TAB>count"});
+  }
+}
+
+/// Names of ids without words are no words; others may begin with '<' too.
+TEST(Vocabulary, KnowsWordsFromNames) {
+  Corpus corpus = small_corpus();
+  corpus.words[0] = "<3";
+  const Vocabulary vocabulary(corpus, {});
+  EXPECT_EQ(vocabulary.id("<3"), 4);
+  for (const char* name : {"<pad>", "<start>", "<unk>", "<reserved-3>", "<rank-1>", ""}) {
+    EXPECT_EQ(vocabulary.id(name), -1) << name;
+    EXPECT_FALSE(is_word(name)) << name;
+  }
 }
 
 TEST(Vocabulary, WithoutWordsItCannotEncode) {

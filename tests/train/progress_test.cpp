@@ -16,6 +16,9 @@ TEST(Progress, SaysWhereARunStands) {
                           .seconds_left = 61.2};
   EXPECT_EQ(progress_text(report, false),
             "epoch 1/2  step 50/100  loss 0.5000  accuracy 75.0 %  1500 thousand tokens/s  1:02 left");
+  for (const auto& [seconds, text] : {std::pair{0.0, "  0:00 left"}, {59.5, "  1:00 left"}, {3725.0, "  62:05 left"}}) {
+    EXPECT_THAT(progress_text({.seconds_left = seconds}, false), testing::EndsWith(text));
+  }
   EXPECT_THAT(progress_text(report, true), testing::StartsWith("[============            ] epoch"));
 }
 

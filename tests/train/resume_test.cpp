@@ -50,6 +50,26 @@ TEST_F(TrainerTest, ARunThatDiesGoesOnFromItsLastCheckpoint) {
   }
 }
 
+/// The time that a window took before the checkpoint is part of its line.
+TEST_F(TrainerTest, ResumedWindowsKeepTheirTime) {
+  TrainConfig config = small_config();
+  config.checkpoint_every = {.steps = 4};  // one step into the second window
+  int reports = 0;
+  on_step_ = [&] {
+    if (++reports == 2) throw std::runtime_error("killed");
+  };
+  EXPECT_THROW(train(config, "run"), std::runtime_error);
+  on_step_ = {};
+  TrainingState state = state_of("run");
+  Json cursor = Json::parse(state.values.at("cursor"));
+  EXPECT_GT(cursor["measured_seconds"], 0);
+  cursor["measured_seconds"] = 1000;
+  state.values["cursor"] = cursor.dump();
+  save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
+  train(small_config(), "run", true);
+  EXPECT_GT(metrics_of("run").at(1)["seconds"], 1000);
+}
+
 TEST_F(TrainerTest, CheckpointsComeByTheClockToo) {
   TrainConfig config = small_config();
   config.checkpoint_every = {.minutes = 1e-9};

@@ -1,0 +1,74 @@
+// What `reel train` says and does with its flags, beyond what a run leaves in its folder.
+#include "kernels/make_backend.h"
+#include "tests/cli/program.h"
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(Program, SaysWhatItTrains) {
+  std::string rows = "text,label\n";
+  for (int i = 0; i < 150; ++i) {
+    rows += i % 2 == 0 ? "dull,0\n" : "warm,1\n";
+    if (i == 39) folder_.write("data/train.csv", rows);
+  }
+  folder_.write("data/test.csv", rows);
+  const std::string train =
+      "train --device cpu --data " + (folder_ / "data").string() + " --embedding-dim 4 --hidden-size 30 --epochs 1 ";
+  const Result last = reel(train + "--out last");
+  EXPECT_EQ(last.code, 0) << last.err;
+  EXPECT_THAT(last.out, HasSubstr("train.csv: 40 training, 0 validation, 150 test reviews; 6 ids\n"));
+  EXPECT_THAT(last.out, HasSubstr("Embedding(6, 4) -> RNN(30, tanh) -> last -> Dense(1), 1,105 parameters\n"));
+  EXPECT_THAT(last.out, testing::ContainsRegex("device: [^ ]")) << "the processor's name without the space before it";
+  EXPECT_THAT(last.out, testing::Not(HasSubstr("orthogonal weights")));
+  EXPECT_THAT(reel(train + "--pool mean --out mean").out, HasSubstr(" -> mean -> "));
+  EXPECT_THAT(reel(train + "--hidden-size 1024 --max-steps 1 --maxlen 2 --out wide").out,
+              HasSubstr("orthogonal weights of 1024 x 1024: this takes a while"));
+}
+
+/// Whatever of an optimizer's numbers it does not use.
+TEST_F(Program, EveryOptimizerTrainsWithEveryNumber) {
+  for (const std::string optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"}) {
+    train_small("--momentum 0.9 --weight-decay 0.1 --optimizer " + optimizer + " --out " + optimizer);
+  }
+}
+
+TEST_F(Program, UsesTheProcessorsThatItMayUse) {
+  EXPECT_THAT(reel("info", "", "taskset -c 0").out, HasSubstr(", 1 thread"));
+}
+
+TEST_F(Program, SaysHowLongEachPartTook) {
+  const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + "--quiet --timings");
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* range : {"epoch ", "  step ", "    rnn_forward ", "    optimizer ", "evaluate "}) {
+    EXPECT_THAT(result.out, HasSubstr(range));
+  }
+}
+
+TEST_F(Program, WhatOnlyAGpuHasIsRefusedOnTheCpu) {
+  const std::string cpu = "train --device cpu --data " + fixture("aclImdb.tar.gz").string();
+  for (const char* flags : {" --recurrence cudnn", " --recurrence cudnn-standard", " --profile 3", " --profile 1"}) {
+    expect_failure(cpu + flags, 1, "needs --device cuda, found cpu");
+  }
+}
+
+TEST_F(Program, MixedPrecisionOnTheCpuTrainsOrSaysWhatItNeeds) {
+  const std::string flags =
+      "train --device cpu --precision mixed --data " + fixture("aclImdb.tar.gz").string() + kSmall;
+  if (!cpu_has_bf16()) return expect_failure(flags, 1, "needs a CUDA device or a processor with AVX512-BF16");
+  const Result result = reel(flags);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("bfloat16 products"));
+}
+
+TEST_F(Program, DivergenceExits3) {
+  const Result result =
+      reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+           "--nonlinearity relu --optimizer sgd --lr 1e30 --schedule constant --warmup 0 --clip-norm 0");
+  EXPECT_EQ(result.code, 3) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("training diverged; nothing was saved; try a lower --lr"));
+}
+
+}  // namespace
+}  // namespace reel
