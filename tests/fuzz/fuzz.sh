@@ -7,7 +7,7 @@ dictionary=$target
 case $target in
   ids | json_lines | prepared | safetensors | state | weights | word_index) dictionary=json ;;
   config | flags) dictionary=toml ;;
-  npz) dictionary=pickle ;;
+  npy | npz) dictionary=pickle ;;
 esac
 dictionary=$(dirname "$0")/dictionaries/$dictionary.dict
 options=(-max_total_time="$seconds" -rss_limit_mb=512 -timeout=10 -max_len=65536 -print_final_stats=1 -print_funcs=0)
