@@ -1,6 +1,5 @@
 #include "host/cli/config_file.h"
 
-#include "host/files/file.h"
 #include "host/files/toml.h"
 #include "kernels/check.h"
 
@@ -26,9 +25,10 @@ bool is_bare(const CLI::Option& option, const std::string& value) {
 
 }  // namespace
 
-std::vector<std::string> read_config(const std::filesystem::path& path, const CLI::App& command) {
+std::vector<std::string> parse_config(const std::string& text, const std::filesystem::path& path,
+                                      const CLI::App& command) {
   std::vector<std::string> flags;
-  for (const auto& [key, value] : parse_toml(read_all(path), path.string())) {
+  for (const auto& [key, value] : parse_toml(text, path.string())) {
     const std::string flag = "--" + key;
     const CLI::Option* option = command.get_option_no_throw(flag);
     if (option == nullptr || !option->get_configurable()) {

@@ -3,6 +3,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/files/limits.h"
 #include "host/train/evaluate.h"
 #include "kernels/check.h"
 
@@ -57,8 +58,9 @@ int evaluate_model(const EvalOptions& options) {
         "and tokenized alike?\n",
         corpus.source, 100 * known, 100 * kFewWords);
   }
-  Classifier<float> classifier = make_classifier(*backend, model, options.batch_size, steps);
-  print(evaluate(classifier, dataset, how.batch_padding(), options.batch_size), known);
+  const std::int64_t rows = std::clamp<std::int64_t>(kMaxBatchSteps / steps, 1, options.batch_size);
+  Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
+  print(evaluate(classifier, dataset, how.batch_padding(), rows), known);
   return kSuccess;
 }
 

@@ -24,8 +24,8 @@ constexpr const char* kFooter = R"(
   reel eval runs/DATE-TIME --data imdb
   reel predict runs/DATE-TIME "a wonderful film"
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted: training is saved, after
-the step it is in.
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted: training is saved
+after the steps that are under way.
 `reel COMMAND --help` lists a command's flags.)";
 
 int run(const std::vector<std::string>& given) {

@@ -80,7 +80,7 @@ class Predictor {
 
  private:
   static std::size_t most_rows(const TrainedModel& model) {
-    const auto by_memory = static_cast<std::size_t>(kMaxPredictedSteps / model.preprocessing.maxlen);
+    const auto by_memory = static_cast<std::size_t>(kMaxBatchSteps / model.preprocessing.maxlen);
     return std::clamp<std::size_t>(by_memory, 1, kMostTexts);
   }
   /// The texts as ids, each core its share: reading words takes a third as long as classifying them.

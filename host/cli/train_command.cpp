@@ -70,6 +70,18 @@ int exit_code(Outcome outcome, const RunFolder& folder) {
   return kSuccess;
 }
 
+/// A run without a checkpoint begins, perhaps anew and with other data: no model of other words may lie beside these.
+void write_vocabulary(const Vocabulary& vocabulary, const RunFolder& folder) {
+  const std::string text = vocabulary.text();
+  if (is_there(folder.vocabulary())) {
+    if (folder.has_checkpoint() || read_file(folder.vocabulary()) == text) return;
+    std::error_code error;
+    fs::remove(folder.model(), error);
+    if (error) fail("{}: cannot be removed: {}", folder.model().string(), error.message());
+  }
+  write_file(folder.vocabulary(), text);
+}
+
 int train(TrainOptions options, const std::string& config_text) {
   const bool resuming = !options.resume.empty();
   TrainConfig& config = options.config;
@@ -92,14 +104,6 @@ int train(TrainOptions options, const std::string& config_text) {
     folder = options.out.empty() ? RunFolder::create_default() : RunFolder::create(options.out);
     write_file(folder->config(), config_text);
   }
-  if (!folder->has_checkpoint()) {  // it begins, perhaps anew and with other data: nothing of before may be taken for
-                                    // its own
-    std::error_code error;
-    fs::remove(folder->model(), error);
-    data.vocabulary.write(folder->vocabulary());
-  } else if (!is_there(folder->vocabulary())) {
-    data.vocabulary.write(folder->vocabulary());
-  }
   if (!folder->is_locked()) {
     progress.line(fmt::format("warning: {}: its file system has no locks: keep other processes from training in it",
                               folder->path().string()));
@@ -119,6 +123,7 @@ int train(TrainOptions options, const std::string& config_text) {
     if (!resuming) folder->discard();  // weights that do not fit, no memory: another try may have this name
     throw;
   }
+  write_vocabulary(data.vocabulary, *folder);
   if (resuming) {
     if (!folder->has_checkpoint()) progress.note("no checkpoint yet: from the beginning");
     trainer->resume();

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/cli/config_file.h"
+#include "host/files/file.h"
 #include "host/files/limits.h"
 #include "kernels/check.h"
 
@@ -232,7 +233,8 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   known.add_to(app);
   const std::filesystem::path file =
       resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml";
-  std::vector<std::string> all = read_config(file, app);
+  // A run's folder may be a stranger's; what the user names as a configuration may be a pipe.
+  std::vector<std::string> all = parse_config(resume.empty() ? read_all(file) : read_file(file), file, app);
   try {
     app.parse(std::vector<std::string>(all.rbegin(), all.rend()));
   } catch (const CLI::ParseError& error) {

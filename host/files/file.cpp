@@ -69,7 +69,7 @@ void expect_regular(const fs::path& path) {
   std::error_code error;  // of what is not there, opening it says more
   const fs::file_status status = fs::status(path, error);
   if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
-    fail("{}: is no regular file, expected one that can be read twice", path.string());
+    fail("{}: is no regular file, expected one", path.string());
   }
 }
 

@@ -28,10 +28,11 @@ inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxPickleObjects = std::size_t{1} << 20;
 /// Of a word in imdb.npz.
 inline constexpr std::int64_t kMaxRank = 1 << 24;
-/// Steps of a row, of all rows of a data set and of a batch of predictions: they are held with their padding.
+/// Steps of a row, of all rows of a data set and of a batch to evaluate or to predict: they are held with their
+/// padding.
 inline constexpr std::int64_t kMaxRowSteps = 100'000;
 inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
-inline constexpr std::int64_t kMaxPredictedSteps = std::int64_t{1} << 18;
+inline constexpr std::int64_t kMaxBatchSteps = std::int64_t{1} << 18;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)
 inline constexpr std::size_t kMaxExcerpt = 80;
 

@@ -28,8 +28,8 @@ fs::path cache_folder() {
   return (home.empty() ? fs::temp_directory_path() : fs::path(home) / ".cache") / "reel";
 }
 
-/// This process's alone: what is in the cache is neither read nor removed while another one makes it.
-FileLock lock_cache(const DefaultCorpusEvents& events) {
+/// While one process makes the cache the others wait. Nothing where the cache cannot be written.
+std::optional<FileLock> lock_cache(const DefaultCorpusEvents& events) try {
   create_folders(cache_folder());
   for (bool announced = false;; announced = true) {
     FileLock lock(cache_folder() / "lock");
@@ -37,29 +37,26 @@ FileLock lock_cache(const DefaultCorpusEvents& events) {
     if (!announced) events.announce(fmt::format("data: waiting for another process at {}", cache_folder().string()));
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
+} catch (const Error&) {
+  return {};  // what is there may serve all the same
 }
 
 /// The archive in the cache, downloaded unless it is there already, whole.
-fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& published) {
+fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& published, bool alone) {
   const fs::path archive = cache_folder() / "aclImdb_v1.tar.gz";
-  AtomicFile::remove_abandoned(archive);
+  if (alone) AtomicFile::remove_abandoned(archive);
   if (is_there(archive) && file_md5(archive) == published.md5) return archive;
   events.announce(fmt::format("data: downloading {}", published.url));
+  create_folders(cache_folder());
   download({.url = published.url, .md5 = published.md5, .progress = events.progress}, archive);
   return archive;
 }
 
-/// Nothing where it is not there, or no longer whole.
 std::optional<Corpus> read_cache(const DefaultCorpusEvents& events, const fs::path& prepared) {
-  try {
-    if (!is_there(prepared / "prepared.json")) return {};
-    Corpus corpus = read_corpus(prepared);
-    events.announce(fmt::format("data: {} (the cache)", prepared.string()));
-    return corpus;
-  } catch (const Error& error) {
-    events.announce(fmt::format("{}: it is made anew", error.what()));
-    return {};
-  }
+  if (!is_there(prepared / "prepared.json")) return {};
+  Corpus corpus = read_corpus(prepared);
+  events.announce(fmt::format("data: {} (the cache)", prepared.string()));
+  return corpus;
 }
 
 }  // namespace
@@ -70,14 +67,22 @@ Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, cons
     return read_corpus(data, single == SingleFile::kTests ? fs::path(data) : fs::path());
   }
   const fs::path prepared = cache_folder() / fmt::format("imdb-{}", kPreparedFormat);
-  if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);
-  fs::path archive;
-  std::optional<FileLock> lock;
   try {
-    lock = lock_cache(events);
-    if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);  // made meanwhile
-    archive = fetch(events, published);
+    if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);
+  } catch (const Error&) {  // another process may be writing it
+  }
+  const std::optional<FileLock> lock = lock_cache(events);
+  std::string damage;
+  try {
+    if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);
   } catch (const Error& error) {
+    damage = error.what();
+  }
+  fs::path archive;
+  try {
+    archive = fetch(events, published, lock && lock->works());
+  } catch (const Error& error) {
+    if (!damage.empty()) throw Error(damage);  // there were reviews, and these would be others
     events.announce(error.what());
     events.announce(
         "data: NOT IMDB: the built-in generated reviews. Accuracies below say nothing about IMDB; for that, give "
@@ -87,6 +92,7 @@ Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, cons
   Corpus corpus = read_corpus(archive);
   try {
     write_prepared(corpus, prepared);
+    if (!damage.empty()) events.announce(damage + ": made anew");
     std::error_code error;
     fs::remove(archive, error);  // the prepared folder serves from now on
   } catch (const Error& error) {

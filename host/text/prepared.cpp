@@ -1,6 +1,6 @@
 // The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank, those of the test split alone last)
-// and prepared.json, written last. The tokens and prepared.json name the checksum of the words and of the source, so
-// that files of two data sets are not taken for one.
+// and prepared.json, written last; `lock` keeps other writers out. The tokens and prepared.json name the checksum of
+// the words and of the source, so that files of two data sets are not taken for one.
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -79,7 +79,9 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
   const FileLock lock(folder / "lock");
   if (!lock.held()) fail("{}: another process is writing it", folder.string());
-  for (const char* const file : {kTokens, kWords, kDescription}) AtomicFile::remove_abandoned(folder / file);
+  if (lock.works()) {
+    for (const char* const file : {kTokens, kWords, kDescription}) AtomicFile::remove_abandoned(folder / file);
+  }
   const std::vector<std::int32_t> train_lengths = lengths_of(corpus.train), test_lengths = lengths_of(corpus.test);
   const auto view = [](const std::vector<std::int32_t>& numbers) {
     return tensor_view(std::span(numbers), {static_cast<std::int64_t>(numbers.size())});
@@ -132,7 +134,7 @@ Corpus read_prepared(const fs::path& folder) {
                 .source_checksum = string_at(description, kSourceChecksum, path),
                 .invalid_utf8 = integer_at(description, "invalid_utf8", path)};
   const std::int64_t ranked = integer_at(description, "words", path);
-  if (ranked < 1) fail("{}: {} words, expected 1 or more", path, ranked);
+  if (ranked < 0) fail("{}: {} words, expected 0 or more", path, ranked);
   const SafetensorsFile tokens(folder / kTokens);
   const std::string text = read_file(folder / kWords);
   read_words(folder / kWords, text, static_cast<std::size_t>(ranked), corpus);

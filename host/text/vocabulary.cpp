@@ -98,7 +98,9 @@ void Vocabulary::index_words() {
   }
 }
 
-void Vocabulary::write(const std::filesystem::path& path) const { write_file(path, word_counts_text(words_, counts_)); }
+std::string Vocabulary::text() const { return word_counts_text(words_, counts_); }
+
+void Vocabulary::write(const std::filesystem::path& path) const { write_file(path, text()); }
 
 std::int32_t Vocabulary::id(const std::string& word) const {
   const auto found = ids_.find(word);

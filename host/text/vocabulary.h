@@ -46,6 +46,7 @@ class Vocabulary {
   Vocabulary() = default;
   Vocabulary(const Corpus& corpus, const LoadOptions& options);
   static Vocabulary read(const std::filesystem::path& path, const LoadOptions& options);
+  std::string text() const;
   void write(const std::filesystem::path& path) const;
 
   std::int64_t size() const { return static_cast<std::int64_t>(words_.size()); }

@@ -1,7 +1,6 @@
 #include "host/train/trainer.h"
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -130,7 +129,7 @@ std::int64_t Trainer::steps_until_mark() const {
 std::int64_t Trainer::steps_until_report() const {
   const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
   const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - step_ % every : end;
-  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - step_, steps_in_a_second_});
+  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - step_});
 }
 
 /// A profile is marked between graphs: what is within one runs later.
@@ -189,10 +188,6 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
   const double seconds = now() - last_report_;
   last_report_ += seconds;
   epoch_seconds_.back() += seconds;
-  // A power of two, so that few graphs are collected.
-  const double in_a_second = static_cast<double>(stats.size()) / seconds;
-  steps_in_a_second_ =
-      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(in_a_second, 1.0, 65536.0))));
   BatchStats sum;
   for (std::size_t i = 0; i < stats.size(); ++i) {
     if (!std::isfinite(stats[i].loss_sum) || !std::isfinite(stats[i].grad_norm)) {

@@ -98,9 +98,7 @@ class Trainer {
   Buffer<std::int32_t> device_order_;
 
   MeasuredSteps measured_;
-  double last_report_ = 0;  // when
-  // A signal is seen between graphs: none takes much longer than a second. How many, until that is known, is a guess.
-  std::int64_t steps_in_a_second_ = 64;
+  double last_report_ = 0;       // when
   double measured_seconds_ = 0;  // of the unfinished window, before the process began
 
   CheckpointWriter writer_;

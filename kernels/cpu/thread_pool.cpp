@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "kernels/check.h"
 
@@ -28,10 +29,20 @@ int available_cores() {
 
 ThreadPool::ThreadPool(int threads) {
   const int total = threads > 0 ? threads : available_cores();
-  for (int i = 1; i < total; ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (int i = 1; i < total; ++i) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop();
+    fail("{} threads cannot be started, perhaps for lack of memory: {}", total, error.code().message());
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() noexcept {
   stop_ = true;
   ticket_ += std::uint64_t{1} << 32;
   ticket_.notify_all();

@@ -16,7 +16,7 @@ int available_cores();
 
 class ThreadPool {
  public:
-  /// `threads` includes the calling thread; 0 means available_cores().
+  /// `threads` includes the calling thread; 0 means available_cores(). Throws Error where so many cannot be started.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -35,6 +35,8 @@ class ThreadPool {
   }
 
  private:
+  /// The workers end; joining them is for their owner.
+  void stop() noexcept;
   void run_tasks(std::size_t tasks);
   bool take_task();
   void work();

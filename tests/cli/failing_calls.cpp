@@ -9,13 +9,12 @@
 //   REEL_FAULT=exists                   of the same: finds a file of that name
 //   REEL_FAULT=error|interrupted|short  of those that read (open to read, read): an error of the disk, a signal, or
 //                                       half of what was asked for
-//   REEL_FAULT=wait-reading            of the same: takes ten seconds
+//   REEL_FAULT=wait-reading             of the same: takes ten seconds
 //   REEL_FAULT=write-short|write-interrupted   of writes alone: half of what was asked for, or a signal
 //   REEL_FAULT=memory                   of the allocations from the first opening of such a file on: there is no memory
 //   REEL_FAULT=no-locks                 of any file: there are no locks on this disk
-//   REEL_FAULT_LOG=FILE                 a line for each fsync and rename: "fsync run/config.toml.tmp-abcdef", and for
-//   one
-//                                       that takes its time: "wait run/metrics.jsonl"
+//   REEL_FAULT_LOG=FILE                 a line for each fsync and rename ("fsync run/config.toml.tmp-abcdef"), and one
+//                                       where a call begins to take its time ("wait run/metrics.jsonl")
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -54,7 +53,8 @@ void log(const char* call, const char* path) {
 /// Ends the process when a checkpoint lies beside the file, whatever time this machine takes for it.
 void kill_late(const char* path) {
   const std::string folder(path, std::string_view(path).rfind('/') + 1);
-  for (int tenths = 0; tenths < 600 && ::access((folder + "state.safetensors").c_str(), F_OK) != 0; ++tenths) {
+  for (int tenths = 0; ::access((folder + "last/state.safetensors").c_str(), F_OK) != 0; ++tenths) {
+    if (tenths == 600) std::abort();
     ::usleep(100'000);
   }
   ::sleep(2);

@@ -39,11 +39,17 @@ TEST(File, NamesWhatCannotBeRead) {
   expect_error([&] { write_file(folder / "none" / "file", ""); }, {"none/file: cannot be written"});
 }
 
-/// It would lose what was read first, or wait for ever.
-TEST(File, ThePipeOfAStartIsRefused) {
+/// They would lose what was read first, wait for ever, or never end.
+TEST(File, PipesAndDevicesAreRefused) {
   const TemporaryFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  expect_error([&] { read_start(folder / "pipe"); }, {"pipe: is no regular file, expected one that can be read twice"});
+  std::filesystem::create_symlink("/dev/zero", folder / "zero");
+  for (const char* name : {"pipe", "zero"}) {
+    const std::string expected = std::string(name) + ": is no regular file, expected one";
+    expect_error([&] { read_start(folder / name); }, {expected.c_str()});
+    expect_error([&] { read_file(folder / name); }, {expected.c_str()});
+    expect_error([&] { read_blocks(folder / name, [](std::string_view) {}); }, {expected.c_str()});
+  }
 }
 
 TEST(File, FoldersAreMadeWithThoseAround) {
@@ -65,6 +71,28 @@ TEST(File, KeepsTheOldFileUntilCommit) {
   }
   EXPECT_EQ(read_file(folder / "a"), "old");
   EXPECT_EQ(files_in(folder), 1u);
+}
+
+/// A process that ends at once takes its temporary files with it, and nothing that has their names since.
+TEST(File, WhatIsCommittedIsNoLongerTemporary) {
+  const TemporaryFolder folder;
+  const auto end_at_once = [&] {
+    AtomicFile committed(folder / "a"), unfinished(folder / "b");
+    std::filesystem::path name;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+      if (entry.path().filename().string().starts_with("a.tmp-")) name = entry.path();
+    }
+    committed.commit();
+    folder.write(name.filename(), "somebody else's");
+    AtomicFile::abandon_all();
+    ::_exit(0);
+  };
+  EXPECT_EXIT(end_at_once(), testing::ExitedWithCode(0), "");
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    left.push_back(entry.path().filename().string().substr(0, 6));
+  }
+  EXPECT_THAT(left, testing::UnorderedElementsAre("a", "a.tmp-"));
 }
 
 TEST(File, WhatKilledWritersLeftBehindCanBeRemoved) {

@@ -28,6 +28,14 @@ TEST(Prepared, ReadsWhatItWrote) {
   EXPECT_EQ(read.test.ranks, corpus.test.ranks);
 }
 
+TEST(Prepared, ReviewsMayHaveNoWords) {
+  const TemporaryFolder folder;
+  folder.write("d/train.csv", "text,label\n...,1\n!,0\n");
+  folder.write("d/test.csv", "text,label\n?,1\n");
+  write_prepared(read_corpus(folder / "d"), folder / "prepared");
+  EXPECT_EQ(read_corpus(folder / "prepared").train.size(), 2);
+}
+
 TEST(Prepared, KeepsRanksThatOnlyTheTestSplitHas) {
   const TemporaryFolder folder;
   const Corpus corpus = read_corpus(fixture("imdb.npz"));
@@ -56,7 +64,7 @@ TEST(Prepared, DamageIsNamed) {
   expect_error([&] { read_corpus(path); }, {"prepared.json: 'words' is 6e+33, expected a whole number"});
   folder.write("prepared/prepared.json",
                R"({"reel_prepared": 3, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": -1})");
-  expect_error([&] { read_corpus(path); }, {"prepared.json: -1 words, expected 1 or more"});
+  expect_error([&] { read_corpus(path); }, {"prepared.json: -1 words, expected 0 or more"});
   write_prepared(corpus, path);
   folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
   expect_error([&] { read_corpus(path); }, {"vocabulary.txt:2: expected word<TAB>count"});
@@ -225,8 +233,40 @@ TEST(DefaultCorpus, TheCacheIsMadeByOneProcess) {
   said.clear();
   folder.write(name + "/tokens.safetensors", "damage");
   EXPECT_THAT(corpus().source, testing::HasSubstr("aclImdb_v1.tar.gz"));
-  EXPECT_THAT(said, testing::HasSubstr(": it is made anew\n"));
+  EXPECT_THAT(said, testing::HasSubstr(": made anew\n"));
   EXPECT_THAT(said, testing::Not(testing::HasSubstr("waiting")));
+  // Where it cannot be made anew, other reviews would not do.
+  folder.write(name + "/tokens.safetensors", "damage");
+  const PublishedArchive nowhere{.url = "file:///nowhere"};
+  expect_error([&] { default_corpus(events, SingleFile::kTrainsAndTests, nowhere); }, {"tokens.safetensors"});
+}
+
+/// A folder that cannot be written, as one that is mounted so.
+TEST(DefaultCorpus, AnArchiveInACacheThatCannotBeWrittenServes) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  const TemporaryFolder folder;
+  Environment environment;
+  environment.set("REEL_DATA", "");
+  environment.set("REEL_CACHE", folder.path());
+  std::filesystem::copy_file(fixture("aclImdb.tar.gz"), folder / "aclImdb_v1.tar.gz");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0555));
+  const PublishedArchive published{.url = "file:///nowhere", .md5 = file_md5(fixture("aclImdb.tar.gz"))};
+  const DefaultCorpusEvents events{.announce = [](const std::string&) {}};
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+}
+
+/// The same where the lock alone is in the way.
+TEST(DefaultCorpus, AnArchiveBesideALockThatCannotBeMadeServes) {
+  const TemporaryFolder folder;
+  Environment environment;
+  environment.set("REEL_DATA", "");
+  environment.set("REEL_CACHE", folder.path());
+  folder.write("lock/x", "a folder");
+  std::filesystem::copy_file(fixture("aclImdb.tar.gz"), folder / "aclImdb_v1.tar.gz");
+  const PublishedArchive published{.url = "file:///nowhere", .md5 = file_md5(fixture("aclImdb.tar.gz"))};
+  const DefaultCorpusEvents events{.announce = [](const std::string&) {}};
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
 }
 
 /// To evaluate, all rows of a single file are test, wherever its name is from.
