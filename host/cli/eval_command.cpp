@@ -3,7 +3,6 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
-#include "host/files/limits.h"
 #include "host/train/evaluate.h"
 #include "kernels/check.h"
 
@@ -58,7 +57,7 @@ int evaluate_model(const EvalOptions& options) {
         "and tokenized alike?\n",
         corpus.source, 100 * known, 100 * kFewWords);
   }
-  const std::int64_t rows = std::clamp<std::int64_t>(kMaxBatchSteps / steps, 1, options.batch_size);
+  const std::int64_t rows = rows_at_once(options.batch_size, steps);
   Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
   print(evaluate(classifier, dataset, how.batch_padding(), rows), known);
   return kSuccess;
@@ -73,7 +72,7 @@ Command add_eval_command(CLI::App& app) {
   command->add_option("--data", options->data, "What reel train --data takes; one CSV or JSON lines file is all test")
       ->type_name("PATH");
   add_choice<bool>(*command, "--split", options->test, {{"test", true}, {"train", false}}, "Which reviews");
-  command->add_option("--batch-size", options->batch_size, "Reviews at once")
+  command->add_option("--batch-size", options->batch_size, "Reviews at once; fewer where they are very long")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   options->device.add_to(*command);

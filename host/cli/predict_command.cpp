@@ -14,7 +14,6 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
-#include "host/files/limits.h"
 #include "host/model/inference.h"
 #include "host/text/ids.h"
 #include "kernels/check.h"
@@ -39,7 +38,9 @@ class Predictor {
       : ids_(options.ids),
         model_(load_trained_model(options.model)),
         backend_(options.device.make()),
-        room_(std::min(options.texts.empty() ? kMostTexts : options.texts.size(), most_rows(model_))),
+        room_(static_cast<std::size_t>(rows_at_once(
+            static_cast<std::int64_t>(options.texts.empty() ? kMostTexts : std::min(options.texts.size(), kMostTexts)),
+            model_.preprocessing.maxlen))),
         classifier_(make_classifier(*backend_, model_, static_cast<std::int64_t>(room_), model_.preprocessing.maxlen)) {
   }
 
@@ -79,10 +80,6 @@ class Predictor {
   }
 
  private:
-  static std::size_t most_rows(const TrainedModel& model) {
-    const auto by_memory = static_cast<std::size_t>(kMaxBatchSteps / model.preprocessing.maxlen);
-    return std::clamp<std::size_t>(by_memory, 1, kMostTexts);
-  }
   /// The texts as ids, each core its share: reading words takes a third as long as classifying them.
   void encode_texts() {
     batch_.resize(texts_.size());

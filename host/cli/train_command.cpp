@@ -72,14 +72,13 @@ int exit_code(Outcome outcome, const RunFolder& folder) {
 
 /// A run without a checkpoint begins, perhaps anew and with other data: no model of other words may lie beside these.
 void write_vocabulary(const Vocabulary& vocabulary, const RunFolder& folder) {
-  const std::string text = vocabulary.text();
   if (is_there(folder.vocabulary())) {
-    if (folder.has_checkpoint() || read_file(folder.vocabulary()) == text) return;
+    if (folder.has_checkpoint() || read_file(folder.vocabulary()) == vocabulary.text()) return;
     std::error_code error;
     fs::remove(folder.model(), error);
     if (error) fail("{}: cannot be removed: {}", folder.model().string(), error.message());
   }
-  write_file(folder.vocabulary(), text);
+  vocabulary.write(folder.vocabulary());
 }
 
 int train(TrainOptions options, const std::string& config_text) {

@@ -1,5 +1,8 @@
 #include "host/cli/trained_model.h"
 
+#include <algorithm>
+
+#include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -26,6 +29,10 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
          load.start_char, load.oov_char, load.index_from, ids);
   }
   return model;
+}
+
+std::int64_t rows_at_once(std::int64_t most, std::int64_t steps) {
+  return std::clamp<std::int64_t>(kMaxBatchSteps / steps, 1, most);
 }
 
 Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,

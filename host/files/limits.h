@@ -32,7 +32,7 @@ inline constexpr std::int64_t kMaxRank = 1 << 24;
 /// padding.
 inline constexpr std::int64_t kMaxRowSteps = 100'000;
 inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
-inline constexpr std::int64_t kMaxBatchSteps = std::int64_t{1} << 18;
+inline constexpr std::int64_t kMaxBatchSteps = std::int64_t{1} << 20;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)
 inline constexpr std::size_t kMaxExcerpt = 80;
 

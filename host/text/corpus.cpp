@@ -46,8 +46,7 @@ Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const std::string start = read_start(path);
   if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
   if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
-  if (is_packed(start) || (start.size() > kTarMagic && start.compare(kTarMagic, 5, "ustar") == 0))
-    return read_aclimdb_archive(path);
+  if (is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) return read_aclimdb_archive(path);
   const std::string header = start.substr(0, start.find('\n'));
   if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
   fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);

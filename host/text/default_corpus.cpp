@@ -52,8 +52,10 @@ fs::path fetch(const DefaultCorpusEvents& events, const PublishedArchive& publis
   return archive;
 }
 
+/// Nothing where there is none, or none that can be seen: a home that is somebody else's has none for us.
 std::optional<Corpus> read_cache(const DefaultCorpusEvents& events, const fs::path& prepared) {
-  if (!is_there(prepared / "prepared.json")) return {};
+  std::error_code error;
+  if (!fs::exists(prepared / "prepared.json", error)) return {};
   Corpus corpus = read_corpus(prepared);
   events.announce(fmt::format("data: {} (the cache)", prepared.string()));
   return corpus;

@@ -90,7 +90,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
   std::vector<std::int64_t> counts = corpus.counts;
   words.insert(words.end(), corpus.test_only_words.begin(), corpus.test_only_words.end());
   counts.resize(counts.size() + corpus.test_only_words.size());
-  const std::string text = word_counts_text(words, counts);
+  const std::string text = word_counts_text(words, counts), words_checksum = text_sha256(text);
   AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
   write_safetensors(tokens,
                     {{"train.ranks", view(corpus.train.ranks)},
@@ -99,13 +99,13 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
                      {"test.ranks", view(corpus.test.ranks)},
                      {"test.lengths", view(test_lengths)},
                      {"test.labels", view(corpus.test.labels)}},
-                    whose(corpus.source_checksum, text_sha256(text)));
+                    whose(corpus.source_checksum, words_checksum));
   list.write(text);
   const Json description = {
       {"reel_prepared", kPreparedFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
-      {kWordsChecksum, text_sha256(text)},
+      {kWordsChecksum, words_checksum},
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},

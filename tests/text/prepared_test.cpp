@@ -256,6 +256,20 @@ TEST(DefaultCorpus, AnArchiveInACacheThatCannotBeWrittenServes) {
   std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
 }
 
+/// A home that cannot be searched, as of another user, is one without a cache.
+TEST(DefaultCorpus, ACacheThatCannotBeSeenIsNone) {
+  const TemporaryFolder folder;
+  Environment environment;
+  environment.set("REEL_DATA", "");
+  std::filesystem::create_symlink("loop", folder / "loop");  // which root cannot follow either
+  environment.set("REEL_CACHE", folder / "loop/cache");
+  std::string said;
+  const DefaultCorpusEvents events{.announce = [&](const std::string& line) { said += line + '\n'; }};
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {.url = "file:///nowhere"}).source,
+            "generated reviews");
+  EXPECT_THAT(said, testing::HasSubstr("NOT IMDB"));
+}
+
 /// The same where the lock alone is in the way.
 TEST(DefaultCorpus, AnArchiveBesideALockThatCannotBeMadeServes) {
   const TemporaryFolder folder;
