@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
@@ -59,7 +60,11 @@ int evaluate_model(const EvalOptions& options) {
   }
   const std::int64_t rows = rows_at_once(options.batch_size, steps);
   Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
-  print(evaluate(classifier, dataset, how.batch_padding(), rows), known);
+  const Evaluation evaluation = evaluate(classifier, dataset, how.batch_padding(), rows);
+  if (!std::isfinite(evaluation.loss)) {
+    fail("{}: the model gives a loss of {}, which is no number", model.file.string(), evaluation.loss);
+  }
+  print(evaluation, known);
   return kSuccess;
 }
 

@@ -15,6 +15,7 @@ constexpr std::int64_t kWide = 1024;  // units from which on making orthogonal w
 
 Corpus read_data(const TrainConfig& config, Progress& progress) {
   if (!config.data.empty()) return read_corpus(config.data, config.test_data);
+  if (!config.test_data.empty()) fail("--test-data {}: expected --data beside it", config.test_data.string());
   return default_corpus(
       {.announce = [&](const std::string& line) { progress.line(line); },
        .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }});

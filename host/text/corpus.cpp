@@ -42,11 +42,20 @@ Corpus read_folder(const fs::path& folder) {
 /// A tar archive names its format at byte 257; what it may be compressed by begins with a magic number.
 constexpr std::size_t kTarMagic = 257;  // where it stands
 
+/// Of sources that have both splits. `path` itself as its tests is what eval asks of anything.
+void expect_no_tests(const fs::path& path, const fs::path& test_path) {
+  if (test_path.empty() || test_path == path) return;
+  fail("{}: has test reviews of its own; expected no others ({})", path.string(), test_path.string());
+}
+
 Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const std::string start = read_start(path);
   if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
-  if (start.starts_with("PK\x03\x04")) return read_npz_with_index(path);
-  if (is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) return read_aclimdb_archive(path);
+  const bool npz = start.starts_with("PK\x03\x04");
+  if (npz || is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) {
+    expect_no_tests(path, test_path);
+    return npz ? read_npz_with_index(path) : read_aclimdb_archive(path);
+  }
   const std::string header = start.substr(0, start.find('\n'));
   if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
   fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);
@@ -58,7 +67,11 @@ Corpus read_corpus(const fs::path& path, const fs::path& test_path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) fail("{}: no such file or folder", path.string());
-  return fs::is_directory(status) ? read_folder(path) : read_single_file(path, test_path);
+  if (fs::is_directory(status)) {
+    expect_no_tests(path, test_path);
+    return read_folder(path);
+  }
+  return read_single_file(path, test_path);
 }
 
 }  // namespace reel

@@ -41,8 +41,9 @@ struct Corpus {
 /// unpacked aclImdb folder, Keras' imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines,
 /// or a prepared folder. CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file,
 /// whose rows then serve as training reviews with `test_path` (or, without it, a fifth of the rows, drawn at random) as
-/// test reviews. Text corpora are shuffled once with a fixed seed (an npz and a prepared folder keep their order), so
-/// that the last samples are a fair validation split. Throws Error.
+/// test reviews; any other source with a `test_path` of its own is an error. Text corpora are shuffled once with a
+/// fixed seed (an npz and a prepared folder keep their order), so that the last samples are a fair validation split.
+/// Throws Error.
 Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
 
 /// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early

@@ -130,9 +130,10 @@ Corpus read_prepared(const fs::path& folder) {
   if (number == nullptr || *number != kPreparedFormat) {
     fail("{}: format {}, expected {}: prepare the data again", path, excerpt(*format), kPreparedFormat);
   }
-  Corpus corpus{.source = printable(string_at(description, "source", path)),
-                .source_checksum = string_at(description, kSourceChecksum, path),
-                .invalid_utf8 = integer_at(description, "invalid_utf8", path)};
+  Corpus corpus;  // one by one: where an initializer of an aggregate throws, GCC 12 destroys its members twice
+  corpus.source = printable(string_at(description, "source", path));
+  corpus.source_checksum = string_at(description, kSourceChecksum, path);
+  corpus.invalid_utf8 = integer_at(description, "invalid_utf8", path);
   const std::int64_t ranked = integer_at(description, "words", path);
   if (ranked < 0) fail("{}: {} words, expected 0 or more", path, ranked);
   const SafetensorsFile tokens(folder / kTokens);

@@ -131,6 +131,17 @@ TEST_F(BadInput, WeightsThatDoNotFitTogetherAreRefused) {
   expect_failure("info m.safetensors", 1, "m.safetensors: a dimension of 0, expected 1 to");
 }
 
+TEST_F(BadInput, TestReviewsThatWouldNotBeReadAreRefused) {
+  folder_.write("t.csv", "text,label\ngood,1\nbad,0\n");
+  std::filesystem::create_directories(folder_ / "d");
+  for (const char* split : {"d/train.csv", "d/test.csv"}) folder_.write(split, "text,label\ngood,1\nbad,0\n");
+  for (const std::string& data : {fixture("aclImdb.tar.gz").string(), fixture("imdb.npz").string(), std::string("d")}) {
+    expect_failure("train --data " + data + " --test-data t.csv", 1, "has test reviews of its own; expected no others");
+    expect_failure("prepare --data " + data + " --test-data t.csv --out p", 1, "has test reviews of its own");
+  }
+  expect_failure("train --test-data t.csv", 1, "expected --data beside it");
+}
+
 TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   train_small("--out run");
   SafetensorsFile file(folder_ / "run" / "model.safetensors");
@@ -146,6 +157,7 @@ TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   tensors["fc.weight"] = tensor_view(std::span<const float>(weight), {1, 5});
   tensors["rnn.bias_ih_l0"] = tensor_view(std::span<const float>(large), {5});
   write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
+  expect_failure("eval run2 --split train --data " + fixture("aclImdb.tar.gz").string(), 1, "which is no number");
   std::string inputs;
   for (int i = 0; i < 255; ++i) inputs += "{\"ids\": []}\n";  // with the next one, a batch
   const Result result = reel("predict run2 --input ids", inputs + "{\"ids\": [4]}\n");

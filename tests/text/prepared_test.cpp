@@ -59,6 +59,13 @@ TEST(Prepared, DamageIsNamed) {
   expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
   folder.write("prepared/prepared.json", R"({"reel_prepared": 3})");
   expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
+  for (const char* more : {"", R"(, "invalid_utf8": "x")", R"(, "invalid_utf8": 9223372036854775808)"}) {
+    folder.write("prepared/prepared.json",
+                 std::string(R"({"reel_prepared": 3, "source": "one that is allocated, being long",
+                                                          "source_checksum": "", "words": 2)") +
+                     more + "}");
+    expect_error([&] { read_corpus(path); }, {"prepared.json", "invalid_utf8"});
+  }
   folder.write("prepared/prepared.json",
                R"({"reel_prepared": 3, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
   expect_error([&] { read_corpus(path); }, {"prepared.json: 'words' is 6e+33, expected a whole number"});
