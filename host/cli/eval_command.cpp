@@ -73,12 +73,13 @@ int evaluate_model(const EvalOptions& options) {
 Command add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "Measure a trained model: loss, accuracy, F1, confusion matrix");
-  command->add_option("model", options->model, "A run folder or its model.safetensors")->required();
+  command->add_option("model", options->model, "A run folder or its model.safetensors")->check(some_path())->required();
   command->add_option("--data", options->data, "What reel train --data takes; one CSV or JSON lines file is all test")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(some_path());
   add_choice<bool>(*command, "--split", options->test, {{"test", true}, {"train", false}}, "Which reviews");
   command->add_option("--batch-size", options->batch_size, "Reviews at once; fewer where they are very long")
-      ->check(CLI::Range(1, 65536))
+      ->transform(within<std::int64_t>(1, 65536))
       ->capture_default_str();
   options->device.add_to(*command);
   return [options] { return evaluate_model(*options); };

@@ -25,7 +25,7 @@ Command add_info_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("info", "Show the version and devices, or what a model file holds");
   auto device = std::make_shared<DeviceOptions>();
   device->add_to(*command);
-  command->add_option("model", *model, "A run folder or a model.safetensors");
+  command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
   return [model, device] {
     if (model->empty()) {
       fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());

@@ -28,7 +28,8 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + sign
 after the steps that are under way.
 `reel COMMAND --help` lists a command's flags.)";
 
-int run(const std::vector<std::string>& given) {
+int run(const std::vector<std::string>& raw) {
+  const std::vector<std::string> given = with_empty_values(raw);
   std::vector<std::string> arguments = given;
   if (!given.empty() && given.front() == "train") {
     arguments = expand_arguments({given.begin() + 1, given.end()});

@@ -4,6 +4,24 @@
 
 namespace reel {
 
+CLI::Validator some_path() {
+  const auto check = [](std::string& text) { return std::string(text.empty() ? "'', expected a path" : ""); };
+  return CLI::Validator(check, "");
+}
+
+std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments) {
+  std::vector<std::string> all;
+  bool flags = true;
+  for (const std::string& argument : arguments) {
+    all.push_back(argument);
+    if (argument == "--") flags = false;
+    if (!flags || !argument.starts_with("--") || argument.find('=') != argument.size() - 1) continue;
+    all.back().pop_back();
+    all.emplace_back();
+  }
+  return all;
+}
+
 constexpr char kMark = '\x01';
 
 std::string with_mark(std::string argument) {
@@ -31,7 +49,7 @@ void DeviceOptions::add_to(CLI::App& app) {
               {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}},
              "Whose kernels run the recurrence on a GPU: Reel's, or cuDNN's with its usual or a given algorithm");
   app.add_option("--threads", threads, "CPU threads; 0 is every core this process may use")
-      ->check(CLI::Range(0, 1024))
+      ->transform(within(0, 1024))
       ->capture_default_str();
   app.add_flag("--no-graph", no_graph, "Start the GPU's kernels one by one, not as CUDA graphs: for profiling");
 }

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <concepts>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +37,29 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
   }
   return option->type_name(all);
 }
+
+/// A number, for CLI::Option::transform: decimal, where CLI11 would read 010 as 8, 1e-400 as 0 and -1 as 2^64 - 1.
+template <class T>
+CLI::Validator within(T least, T most) {
+  const auto read = [least, most](std::string& text) -> std::string {
+    T value{};
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data() + text.starts_with('+'), end, value);
+    if (error != std::errc() || rest != end || !(value >= least && value <= most)) {  // nan is in no range
+      return fmt::format("'{}', expected a {} from {} to {}", text, std::integral<T> ? "whole number" : "number", least,
+                         most);
+    }
+    if constexpr (std::integral<T>) text = std::to_string(value);
+    return "";
+  };
+  return CLI::Validator(read, "");
+}
+
+/// Refuses "", which is what a variable that nobody set gives.
+CLI::Validator some_path();
+
+/// CLI11 takes "--flag=" for "--flag" and the next argument, whatever that is: here they are two.
+std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments);
 
 /// CLI11 reads an argument in square brackets as a list. Arguments that begin with one are texts here: they go through
 /// the parser with a mark before them, which take_mark() removes.

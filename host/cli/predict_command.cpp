@@ -147,7 +147,7 @@ Command add_predict_command(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
   CLI::App* command =
       app.add_subcommand("predict", "Classify texts given as arguments or, one a line, on standard input");
-  command->add_option("model", options->model, "A run folder or its model.safetensors")->required();
+  command->add_option("model", options->model, "A run folder or its model.safetensors")->check(some_path())->required();
   command->add_option("text", options->texts, "Texts; none: lines of standard input");
   add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},
                    R"(What an input is: text, or {"ids": [...]})");

@@ -1,4 +1,5 @@
 #include "host/cli/commands.h"
+#include "host/cli/options.h"
 #include "host/text/corpus.h"
 #include "kernels/check.h"
 
@@ -10,11 +11,16 @@ Command add_prepare_command(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("prepare", "Read a data set once and write it as a folder that loads at once");
-  command->add_option("--data", options->data, "What reel train --data takes")->type_name("PATH")->required();
+  command->add_option("--data", options->data, "What reel train --data takes")
+      ->type_name("PATH")
+      ->check(some_path())
+      ->required();
   command->add_option("--test-data", options->test_data, "Test reviews where --data is one CSV or JSON lines file")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(some_path());
   command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json")
       ->type_name("DIR")
+      ->check(some_path())
       ->required();
   return [options] {
     const Corpus corpus = read_corpus(options->data, options->test_data);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <string_view>
 
 #include "host/cli/config_file.h"
@@ -19,29 +20,12 @@ const std::vector<std::pair<std::string, Preset>> kPresets = {{"recipe", Preset:
 
 constexpr std::int64_t kLarge = 1 << 30;
 
-/// A range that keeps quiet in --help: the limits are there to catch slips. CLI::Range would let nan pass.
-template <class T>
-CLI::Validator within(T least, T most) {
-  const auto check = [least, most](std::string& text) -> std::string {
-    T value{};
-    const bool good = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
-    return good ? "" : fmt::format("Value {} not in range {} to {}", text, least, most);
-  };
-  return CLI::Validator(check, "");
-}
-/// CLI11 would take -1 for 2^64 - 1.
-CLI::Validator unsigned_integer() {
-  const auto check = [](std::string& text) -> std::string {
-    const bool good = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-    return good ? "" : fmt::format("'{}', expected a whole number from 0", text);
-  };
-  return CLI::Validator(check, "");
-}
 /// So that a resumed run finds it from anywhere.
 CLI::Validator absolute_path() {
   const auto make = [](std::string& text) -> std::string {
+    if (text.empty()) return some_path()(text);
     std::error_code error;
-    if (!text.empty()) text = std::filesystem::absolute(text, error).string();
+    text = std::filesystem::absolute(text, error).string();
     return error ? error.message() : "";
   };
   return CLI::Validator(make, "");
@@ -82,28 +66,29 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
       ->type_name("PATH")
       ->transform(absolute_path());
   add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")
-      ->check(positive());
-  add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->check(not_negative());
+      ->transform(positive());
+  add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->transform(not_negative());
   add(app, "--drop-longer", p.load.maxlen, "Drop reviews of this many ids or more (load_data's maxlen); -1 keeps all")
-      ->check(within<std::int64_t>(-1, kLarge));
-  add(app, "--start-char", p.load.start_char, "Id that begins every review; -1 for none")->check(within(-1, 1 << 24));
-  add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->check(within(-1, 1 << 24));
-  add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->check(within(0, 1 << 24));
+      ->transform(within<std::int64_t>(-1, kLarge));
+  add(app, "--start-char", p.load.start_char, "Id that begins every review; -1 for none")
+      ->transform(within(-1, 1 << 24));
+  add(app, "--oov-char", p.load.oov_char, "Id of unknown words; -1 leaves them out")->transform(within(-1, 1 << 24));
+  add(app, "--index-from", p.load.index_from, "Added to word ranks to make ids")->transform(within(0, 1 << 24));
   app.add_flag("--keras-exact", c.keras_exact, "Order an imdb.npz as load_data's NumPy shuffle with seed 113 does");
   add(app, "--maxlen", p.maxlen, "Steps of a row (pad_sequences' maxlen)")
-      ->check(within<std::int64_t>(1, kMaxRowSteps));
+      ->transform(within<std::int64_t>(1, kMaxRowSteps));
   add_choice<Padding>(app, "--padding", p.padding, {{"post", Padding::kPost}, {"pre", Padding::kPre}},
                       "Which end is padded");
   add_choice<Truncating>(app, "--truncating", p.truncating, {{"pre", Truncating::kPre}, {"post", Truncating::kPost}},
                          "Which end of a long review is cut");
   add_choice(app, "--mask", p.mask, kOnOff, "on carries the state over padding; off reads padding as words");
   add(app, "--validation-split", c.validation_split, "Share of the training reviews, the last ones, to validate with")
-      ->check(within(0.0, 0.99));
+      ->transform(within(0.0, 0.99));
 }
 
 void add_model_flags(CLI::App& app, TrainConfig& c) {
-  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->check(within(1, 4096));
-  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->check(within(1, 4096));
+  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->transform(within(1, 4096));
+  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->transform(within(1, 4096));
   add_choice<Nonlinearity>(app, "--nonlinearity", c.model.nonlinearity,
                            {{"tanh", Nonlinearity::kTanh}, {"relu", Nonlinearity::kRelu}}, "Of the recurrence");
   add_choice<Pool>(app, "--pool", c.model.pool, {{"last", Pool::kLast}, {"mean", Pool::kMean}},
@@ -114,8 +99,8 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
   app.add_option("--init-from", c.init_from, "Start from the weights in this file (PyTorch's names)")
       ->type_name("FILE.safetensors")
       ->transform(absolute_path());
-  add(app, "--dropout", c.dropout, "Before the output layer")->check(within(0.0, 0.99));
-  add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->check(share());
+  add(app, "--dropout", c.dropout, "Before the output layer")->transform(within(0.0, 0.99));
+  add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->transform(share());
 }
 
 void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
@@ -131,46 +116,48 @@ void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
                          {{"keras", Convention::kKeras}, {"torch", Convention::kTorch}},
                          "Whose formulas and defaults the optimizer has");
   app.add_option("--lr", o.learning_rate, "Peak learning rate; default: the convention's (Adam 0.001)")
-      ->check(not_negative_real());
-  app.add_option("--beta1", o.beta1, "Adam's; default 0.9")->check(within(0.0, 0.999999));
-  app.add_option("--beta2", o.beta2, "Adam's; default 0.999")->check(within(0.0, 0.999999));
-  app.add_option("--epsilon", o.epsilon, "Default: the convention's")->check(not_negative_real());
-  app.add_option("--rho", o.rho, "RMSprop's decay; default: the convention's")->check(within(0.0, 0.999999));
-  app.add_option("--momentum", o.momentum, "SGD's and RMSprop's; default 0")->check(within(0.0, 0.999999));
+      ->transform(not_negative_real());
+  app.add_option("--beta1", o.beta1, "Adam's; default 0.9")->transform(within(0.0, 0.999999));
+  app.add_option("--beta2", o.beta2, "Adam's; default 0.999")->transform(within(0.0, 0.999999));
+  app.add_option("--epsilon", o.epsilon, "Default: the convention's")->transform(not_negative_real());
+  app.add_option("--rho", o.rho, "RMSprop's decay; default: the convention's")->transform(within(0.0, 0.999999));
+  app.add_option("--momentum", o.momentum, "SGD's and RMSprop's; default 0")->transform(within(0.0, 0.999999));
   app.add_flag("--nesterov", o.nesterov, "Nesterov's momentum (SGD)");
-  app.add_option("--weight-decay", o.weight_decay, "Default: the convention's")->check(not_negative_real());
+  app.add_option("--weight-decay", o.weight_decay, "Default: the convention's")->transform(not_negative_real());
   add_choice<ScheduleKind>(
       app, "--schedule", c.schedule,
       {{"constant", ScheduleKind::kConstant}, {"linear", ScheduleKind::kLinear}, {"cosine", ScheduleKind::kCosine}},
       "Course of the learning rate after the warm-up");
-  add(app, "--warmup", c.warmup, "Share of all steps over which the learning rate rises")->check(share());
+  add(app, "--warmup", c.warmup, "Share of all steps over which the learning rate rises")->transform(share());
   add(app, "--clip-norm", c.clipping.norm, "Global norm that gradients are clipped to; 0 is off")
-      ->check(not_negative_real());
-  add(app, "--clip-value", c.clipping.value, "Largest element of a gradient; 0 is off")->check(not_negative_real());
+      ->transform(not_negative_real());
+  add(app, "--clip-value", c.clipping.value, "Largest element of a gradient; 0 is off")->transform(not_negative_real());
 }
 
 void add_loop_flags(CLI::App& app, TrainConfig& c) {
-  add(app, "--epochs", c.epochs, "Passes over the training reviews")->check(within(1, 100000));
-  add(app, "--batch-size", c.batch_size, "Reviews of a step")->check(within(1, 65536));
+  add(app, "--epochs", c.epochs, "Passes over the training reviews")->transform(within(1, 100000));
+  add(app, "--batch-size", c.batch_size, "Reviews of a step")->transform(within(1, 65536));
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
-      ->check(not_negative())
+      ->transform(not_negative())
       ->configurable(false);
   add(app, "--early-stopping", c.early_stopping,
       "Stop after this many epochs without a better validation accuracy; 0 is off")
-      ->check(not_negative());
+      ->transform(not_negative());
   add_choice(app, "--shuffle", c.shuffle, kOnOff, "A new order in every epoch");
   add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
                    "Measure on the test reviews after every epoch, or at the end");
-  add(app, "--seed", c.seed, "Names every random number of the run")->check(unsigned_integer());
+  add(app, "--seed", c.seed, "Names every random number of the run")
+      ->transform(within<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
   add(app, "--profile", c.profile_steps,
       "Tell a profiler of the GPU (nsys, ncu) to record this many steps, after the first 20; see bench/profile.sh")
-      ->check(not_negative());
+      ->transform(not_negative());
   app.add_option_function<std::string>(
          "--checkpoint-every", [&c](const std::string& text) { c.checkpoint_every = parse_interval(text); },
          "Minutes (5m) or steps (1000) from one checkpoint to the next within an epoch; 0 saves at its end only")
       ->default_str("5m")
       ->type_name("MINUTESm|STEPS");
-  add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")->check(within(1, 100000));
+  add(app, "--log-every", c.log_every, "Steps from one line of metrics.jsonl to the next")
+      ->transform(within(1, 100000));
 }
 
 /// The name of a long flag: "--lr" of "--lr=0.1".
@@ -197,10 +184,17 @@ void TrainOptions::add_to(CLI::App& app) {
   app.option_defaults()->group("Run");
   add_choice(app, "--preset", config.preset, kPresets,
              "Defaults of every other flag: what reaches 86 % on IMDB, or the well-known tutorial to the letter");
-  app.add_option("--out", out, "The run's folder; default: runs/DATE-TIME")->type_name("DIR")->configurable(false);
-  app.add_option("--resume", resume, "Continue the run in this folder")->type_name("DIR")->configurable(false);
+  app.add_option("--out", out, "The run's folder; default: runs/DATE-TIME")
+      ->type_name("DIR")
+      ->check(some_path())
+      ->configurable(false);
+  app.add_option("--resume", resume, "Continue the run in this folder")
+      ->type_name("DIR")
+      ->check(some_path())
+      ->configurable(false);
   app.add_option("--config", config_file, "Flags from a TOML file; those of the command line win")
       ->type_name("FILE")
+      ->check(some_path())
       ->configurable(false);
   app.add_flag("--dump-config", dump, "Print every flag as TOML and stop")->configurable(false);
   app.add_flag("--quiet", quiet, "Print the result only")->configurable(false);

@@ -1,4 +1,5 @@
 // Files and arguments from strangers: one line each, and no crash.
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "host/files/safetensors.h"
@@ -37,10 +38,27 @@ TEST_F(BadInput, DeepJsonIsRefusedWhereverItIsRead) {
 }
 
 TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
-  for (const char* flags : {"--lr nan", "--dropout nan", "--lr inf", "--clip-norm -1"}) {
-    expect_failure(std::string("train ") + flags, 2, "not in range");
+  for (const char* flags : {"--lr nan", "--dropout nan", "--lr inf", "--clip-norm -1", "--lr 1e-400", "--lr 0x1p-3"}) {
+    expect_failure(std::string("train ") + flags, 2, ", expected a number from 0 to ");
   }
-  expect_failure("train --seed -1", 2, "--seed: '-1', expected a whole number from 0");
+  for (const char* seed : {"-1", "18446744073709551616", "0x10", "1.5"}) {
+    expect_failure(std::string("train --seed ") + seed, 2,
+                   fmt::format("--seed: '{}', expected a whole number from 0 to 18446744073709551615", seed));
+  }
+  expect_failure("train --epochs 1e3", 2, "--epochs: '1e3', expected a whole number from 1 to 100000");
+  EXPECT_THAT(reel("train --dump-config --epochs 010").out, HasSubstr("epochs = 10\n")) << "decimal";
+}
+
+/// As of variables that nobody set. What follows an empty value is none of it.
+TEST_F(BadInput, EmptyPathsAreRefused) {
+  train_small("--out run");
+  for (const char* command : {"train --resume ''", "train --resume= run", "train --config ''", "train --out ''",
+                              "train --out= --quiet", "train --data ''", "train --test-data ''", "train --init-from ''",
+                              "prepare --data '' --out p", "prepare --data x --out ''", "prepare --data x --out=",
+                              "eval ''", "eval run --data ''", "predict '' text", "info ''"}) {
+    expect_failure(command, 2, ": '', expected a path");
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 4) << "run, in, out, err";
 }
 
 TEST_F(BadInput, BracketsAndWindowsLinesAreText) {
@@ -64,8 +82,8 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
     EXPECT_EQ(std::ranges::count(first.out, '\n'), std::ranges::count(reel("train --dump-config --data x").out, '\n'));
   }
   // What TOML does not take for a number, or for another one, CLI11 does.
-  for (const char* flag : {"--test-data ''", "--init-from ''", "--dropout .5", "--lr 1.", "--epochs 04", "--lr 1e5",
-                           "--seed 18446744073709551615", "--nesterov=yes", "--clip-norm +0.5"}) {
+  for (const char* flag : {"--dropout .5", "--lr 1.", "--epochs 04", "--lr 1e5", "--seed 18446744073709551615",
+                           "--nesterov=yes", "--clip-norm +0.5"}) {
     const Result first = reel(std::string("train --dump-config ") + flag);
     ASSERT_EQ(first.code, 0) << first.err;
     folder_.write("c.toml", first.out);

@@ -173,6 +173,7 @@ TEST(Flags, HaveLimits) {
                           "--max-steps=-1",
                           "--early-stopping=-1",
                           "--seed=-1",
+                          "--seed=18446744073709551616",
                           "--profile=-1",
                           "--log-every=0",
                           "--log-every=100001",
