@@ -6,7 +6,6 @@
 Follows RUNS/*/metrics.jsonl and writes TensorBoard's event files to a temporary folder.
 """
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,33 +14,45 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+SPLITS = ("train", "validation", "test")
 SHOWN = ("loss", "accuracy", "grad_norm", "lr", "tokens_per_second")
 SECONDS_BETWEEN_LOOKS = 2
 
 
 class Run:
-    """One run's metrics: a writer for each split, and how far the file has been read."""
+    """One run's metrics: a writer for each split, how far the file has been read, and the line before that."""
 
     def __init__(self, metrics, events):
-        self.metrics, self.events, self.inode, self.place, self.writers = metrics, events, None, 0, {}
+        self.metrics, self.events, self.place, self.last, self.writers = metrics, events, 0, b"", {}
 
     def follow(self):
-        with open(self.metrics, "rb") as file:
-            # A resumed run writes the file anew, with fewer lines at first: it is another file then, whatever its size.
-            status = os.fstat(file.fileno())
-            if status.st_ino != self.inode or status.st_size < self.place:
-                self.inode, self.place = status.st_ino, 0
-            file.seek(self.place)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # still being written
-                self.place += len(line)
-                self.add(json.loads(line))
+        try:
+            with open(self.metrics, "rb") as file:
+                # A resumed run writes the file anew, with fewer lines at first: other ones follow then.
+                file.seek(self.place - len(self.last))
+                if file.read(len(self.last)) != self.last:
+                    self.place = 0
+                    file.seek(0)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # still being written
+                    self.place, self.last = self.place + len(line), line
+                    self.add(line)
+        except OSError as error:
+            print(f"tensorboard.py: {error}", file=sys.stderr, flush=True)
         for writer in self.writers.values():
             writer.flush()
 
-    def add(self, values):
+    def add(self, line):
+        try:
+            self.show(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            print(f"tensorboard.py: {self.metrics}: expected metrics, found {line[:80]!r}", file=sys.stderr, flush=True)
+
+    def show(self, values):
         split = values["split"]
+        if split not in SPLITS:  # it becomes the name of a folder
+            raise ValueError(split)
         if split not in self.writers:
             self.writers[split] = SummaryWriter(str(self.events / split))
         for name in SHOWN:

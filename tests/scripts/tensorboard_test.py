@@ -51,3 +51,17 @@ with tempfile.TemporaryDirectory() as folder:
     other.write_text(line(1, accuracy=0.5) + line(2, accuracy=0.75) + line(3) + line(4))
     other.rename(metrics)
     assert follow(run) == [1, 2, 3, 4]
+    # What is no metrics is skipped, and said.
+    with metrics.open("a") as file:
+        file.write("not JSON\n" + "[1]\n" + line(5, split="../elsewhere") + line(6))
+    assert follow(run) == [6]
+    metrics.unlink()
+    metrics.mkdir()
+    assert follow(run) == []
+    # A file in its place that happens to have the old one's inode.
+    metrics.rmdir()
+    metrics.write_text(line(1) + line(2))
+    run = tensorboard.Run(metrics, Path(folder))
+    assert follow(run) == [1, 2]
+    metrics.write_text(line(1) + line(7) + line(8))
+    assert follow(run) == [1, 7, 8]
