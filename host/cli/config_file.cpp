@@ -1,5 +1,7 @@
 #include "host/cli/config_file.h"
 
+#include <algorithm>
+
 #include "host/files/toml.h"
 #include "kernels/check.h"
 
@@ -23,6 +25,14 @@ bool is_bare(const CLI::Option& option, const std::string& value) {
   return (flag || number) && reads_bare(value);
 }
 
+/// (CLI11's own search is noexcept, and allocates.)
+bool is_configurable(const CLI::App& command, const std::string& key) {
+  return std::ranges::any_of(command.get_options(), [&](const CLI::Option* option) {
+    const std::vector<std::string>& names = option->get_lnames();
+    return option->get_configurable() && std::ranges::find(names, key) != names.end();
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> parse_config(const std::string& text, const std::filesystem::path& path,
@@ -30,8 +40,7 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
   std::vector<std::string> flags;
   for (const auto& [key, value] : parse_toml(text, path.string())) {
     const std::string flag = "--" + key;
-    const CLI::Option* option = command.get_option_no_throw(flag);
-    if (option == nullptr || !option->get_configurable()) {
+    if (!is_configurable(command, key)) {
       fail("{}: key '{}', expected a flag of reel {}", path.string(), key, command.get_name());
     }
     flags.push_back(value.empty() ? flag : flag + "=" + value);

@@ -34,6 +34,27 @@ void print(const Evaluation& e, double known) {
   fmt::print("is negative     {:>15}  {:>15}\n", e.false_positive, e.true_negative);
 }
 
+void warn(const std::string& text) { fmt::print(stderr, "reel: warning: {}\n", text); }
+
+/// What a reader of the numbers must know of the reviews behind them.
+void warn_of(const Corpus& corpus, const Reviews& reviews, const Evaluation& e, double known) {
+  if (known < kFewWords) {
+    warn(
+        fmt::format("{}: the model knows {:.1f} % of these words, fewer than {:.0f} %: is it of the same language and "
+                    "tokenized alike?",
+                    corpus.source, 100 * known, 100 * kFewWords));
+  }
+  const std::int64_t positive = e.true_positive + e.false_negative;
+  if (positive == 0 || positive == e.reviews()) {
+    warn(fmt::format("{}: all {} reviews have the label {}: accuracy on them says nothing", corpus.source, e.reviews(),
+                     positive > 0 ? 1 : 0));
+  }
+  if (e.reviews() < reviews.size()) {
+    warn(fmt::format("{}: {} reviews left out, of as many words as the model's --drop-longer or more", corpus.source,
+                     reviews.size() - e.reviews()));
+  }
+}
+
 int evaluate_model(const EvalOptions& options) {
   const TrainedModel model = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
@@ -47,23 +68,16 @@ int evaluate_model(const EvalOptions& options) {
   const LoadOptions load = model.vocabulary.options();
   // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.
   const std::int64_t steps = how.mask ? std::min(how.maxlen, longest_review(reviews) + 1) : how.maxlen;
-  const Dataset dataset = make_dataset(reviews, load, steps, how.truncating);
-  if (dataset.size() == 0) fail("{}: no reviews to evaluate", corpus.source);
   const double known = known_share(reviews, load, how.maxlen, how.truncating);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
-  if (known < kFewWords) {
-    fmt::print(
-        stderr,
-        "reel: warning: {}: the model knows {:.1f} % of these words, fewer than {:.0f} %: is it of the same language "
-        "and tokenized alike?\n",
-        corpus.source, 100 * known, 100 * kFewWords);
-  }
   const std::int64_t rows = rows_at_once(options.batch_size, steps);
   Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
-  const Evaluation evaluation = evaluate(classifier, dataset, how.batch_padding(), rows);
+  const Evaluation evaluation = evaluate_reviews(classifier, reviews, load, how, {.steps = steps, .rows = rows});
+  if (evaluation.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
   if (!std::isfinite(evaluation.loss)) {
     fail("{}: the model gives a loss of {}, which is no number", model.file.string(), evaluation.loss);
   }
+  warn_of(corpus, reviews, evaluation, known);
   print(evaluation, known);
   return kSuccess;
 }

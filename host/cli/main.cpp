@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <system_error>
 
 #include "host/cli/commands.h"
 #include "host/cli/train_options.h"
@@ -63,10 +64,11 @@ int run(const std::vector<std::string>& raw) {
 }
 
 /// Whoever closed standard input or output must not find a file of ours in its place, with what was printed in it.
+/// Using one of them is still an error.
 void occupy_standard_descriptors() {
-  int descriptor = 0;
-  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
-  if (descriptor >= 0) ::close(descriptor);
+  int descriptor = ::open("/dev/null", O_WRONLY);  // if that is standard input, it cannot be read
+  while (descriptor >= 0 && descriptor < STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
+  if (descriptor > STDERR_FILENO) ::close(descriptor);
 }
 
 /// The exit code, which is kFailure if all went well but for what was printed: on a full disk it has not arrived.
@@ -93,7 +95,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "reel: %s\n", reel::printable(error.what()).c_str());
     return reel::kUsage;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "reel: %s\n", reel::printable(error.what()).c_str());
+    const auto* const refused = dynamic_cast<const std::system_error*>(&error);
+    const bool thread = refused != nullptr && refused->code() == std::errc::resource_unavailable_try_again;
+    std::fprintf(stderr, "reel: %s%s\n", thread ? "no thread can be made: " : "",
+                 reel::printable(error.what()).c_str());
     return reel::kFailure;
   }
 }

@@ -1,4 +1,3 @@
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,13 +6,13 @@
 #include <cstdio>
 #include <cstring>
 #include <future>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/files/line_reader.h"
 #include "host/model/inference.h"
 #include "host/text/ids.h"
 #include "kernels/check.h"
@@ -113,25 +112,16 @@ class Predictor {
   std::int64_t inputs_ = 0;
 };
 
-/// Whether a line can be read without waiting for somebody to write it.
-bool input_is_waiting() {
-  if (std::cin.rdbuf()->in_avail() > 0) return true;
-  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-  return ::poll(&input, 1, 0) > 0;
-}
-
 int predict(const PredictOptions& options) {
   Predictor predictor(options);
   try {
     for (const std::string& text : options.texts) predictor.add(text);
     if (options.texts.empty()) {
-      std::ios::sync_with_stdio(false);
-      for (std::string line; std::getline(std::cin, line);) {
-        if (line.ends_with('\r')) line.pop_back();  // of a file from Windows
-        predictor.add(line);
-        if (!input_is_waiting()) predictor.flush();
+      LineReader input(STDIN_FILENO, "standard input");
+      while (const std::optional<std::string> line = input.next()) {
+        predictor.add(*line);
+        if (!input.is_waiting()) predictor.flush();
       }
-      if (std::cin.bad()) fail("standard input: cannot be read");
     }
   } catch (const Error&) {
     predictor.flush();  // what came before the bad line is not lost

@@ -18,7 +18,7 @@ Command add_prepare_command(CLI::App& app) {
   command->add_option("--test-data", options->test_data, "Test reviews where --data is one CSV or JSON lines file")
       ->type_name("PATH")
       ->check(some_path());
-  command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json")
+  command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json, lock")
       ->type_name("DIR")
       ->check(some_path())
       ->required();

@@ -59,7 +59,7 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
 int exit_code(Outcome outcome, const RunFolder& folder) {
   const std::string resume = fmt::format("reel train --resume {}", folder.path().string());
   if (outcome == Outcome::kInterrupted) {
-    fmt::print(stderr, "reel: interrupted and saved; go on with: {}\n", resume);
+    put(stderr, fmt::format("reel: interrupted and saved; go on with: {}\n", resume));
     return kSignal + InterruptGuard::signal();
   }
   if (outcome == Outcome::kDiverged) {
@@ -71,10 +71,10 @@ int exit_code(Outcome outcome, const RunFolder& folder) {
   return kSuccess;
 }
 
-/// A run without a checkpoint begins, perhaps anew and with other data: no model of other words may lie beside these.
+/// Of a run that begins, perhaps anew and with other data: no model of other words may lie beside these.
 void write_vocabulary(const Vocabulary& vocabulary, const RunFolder& folder) {
   if (is_there(folder.vocabulary())) {
-    if (folder.has_checkpoint() || read_file(folder.vocabulary()) == vocabulary.text()) return;
+    if (read_file(folder.vocabulary()) == vocabulary.text()) return;
     std::error_code error;
     fs::remove(folder.model(), error);
     if (error) fail("{}: cannot be removed: {}", folder.model().string(), error.message());
@@ -123,13 +123,15 @@ int train(TrainOptions options, const std::string& config_text) {
     if (!resuming) folder->discard();  // weights that do not fit, no memory: another try may have this name
     throw;
   }
-  write_vocabulary(data.vocabulary, *folder);
+  const bool begins = !folder->has_checkpoint();
+  if (begins) write_vocabulary(data.vocabulary, *folder);
   if (resuming) {
-    if (!folder->has_checkpoint()) progress.note("no checkpoint yet: from the beginning");
+    if (begins) progress.note("no checkpoint yet: from the beginning");
     trainer->resume();
+    if (!is_there(folder->vocabulary())) data.vocabulary.write(folder->vocabulary());
   }
   const Outcome outcome = trainer->run();
-  if (options.device.timings) fmt::print("{}", to_text(backend->timings()));
+  if (options.device.timings) put(stdout, to_text(backend->timings()));
   return exit_code(outcome, *folder);
 }
 

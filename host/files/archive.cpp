@@ -32,6 +32,10 @@ const char* reason(archive* source) {
   return text != nullptr ? text : "no reason given";
 }
 
+[[noreturn]] void fail_size(const std::string& where, std::size_t most) {
+  fail("{}: unpacks to more than {} bytes, expected no more of such an archive", where, most);
+}
+
 /// How many bytes an entry has, which may be at most `room`; they are appended to `contents`, if that is not null.
 std::size_t read_entry(archive* source, std::span<char> block, std::size_t room, const std::string& where,
                        std::string* contents) {
@@ -41,7 +45,7 @@ std::size_t read_entry(archive* source, std::span<char> block, std::size_t room,
     if (count < 0) fail("{}: damaged archive: {}", where, reason(source));
     if (count == 0) return size;
     size += static_cast<std::size_t>(count);
-    if (size > room) fail("{}: unpacks to more than {} bytes, expected no more of such an archive", where, room);
+    if (size > room) fail_size(where, room);
     if (contents != nullptr) contents->append(block.data(), static_cast<std::size_t>(count));
   }
 }
@@ -82,11 +86,14 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     fail("{}: damaged archive, or none: {}", name, reason(source.get()));
   }
   std::vector<char> block(kBlock);
-  std::size_t room = kMaxUnpacked + kMaxUnpackedRatio * file.size();
+  const std::size_t most = kMaxUnpacked + kMaxUnpackedRatio * file.size();
+  std::size_t room = most;
   for (;;) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(source.get(), &entry);
     if (status == ARCHIVE_EOF) break;
+    // Of a tar archive the names too: those of 1 MB, or many.
+    if (archive_filter_bytes(source.get(), 0) > static_cast<la_int64_t>(most)) fail_size(name, most);
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
       fail("{}: damaged archive: {}", name, reason(source.get()));
     }

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <mutex>
 #include <new>
 #include <random>
@@ -47,8 +46,6 @@ class Descriptor {
   int value_;
   std::size_t size_ = 0;
 };
-
-constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
 
 /// Hands over what follows in the file, at most `most` bytes.
 void read_on(const Descriptor& file, const fs::path& path, std::size_t most,
@@ -139,11 +136,11 @@ bool is_there(const fs::path& path) {
   return there;
 }
 
-std::string read_all(const fs::path& path) {
+std::string read_all(const fs::path& path, std::size_t most) {
   const Descriptor file(path);
   std::string text;
-  text.reserve(file.size());
-  read_on(file, path, kWhole, [&](std::string_view block) { text += block; });
+  text.reserve(std::min(file.size(), most));
+  read_on(file, path, most, [&](std::string_view block) { text += block; });
   return text;
 }
 
@@ -203,15 +200,15 @@ void AtomicFile::commit() {
 void AtomicFile::abandon_all() noexcept { Temporaries::of_process().unlink_all(); }
 
 void AtomicFile::remove_abandoned(const fs::path& path) noexcept try {
-  std::error_code error;
   const std::string prefix = path.filename().string().append(kTemporaryMark);
-  for (fs::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".", error), end;
-       !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  // (The iterator's functions that give an error code are noexcept, and allocate.)
+  for (const fs::directory_entry& entry : fs::directory_iterator(path.has_parent_path() ? path.parent_path() : ".")) {
+    const std::string name = entry.path().filename().string();
     const bool temporary = name.size() == prefix.size() + kTemporaryLetters && name.starts_with(prefix);
-    if (temporary && entry->is_regular_file(error)) fs::remove(entry->path(), error);
+    std::error_code error;
+    if (temporary && entry.is_regular_file(error)) fs::remove(entry.path(), error);
   }
-} catch (const std::bad_alloc&) {
+} catch (const std::exception&) {
   // They stay until the next time.
 }
 

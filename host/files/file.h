@@ -4,19 +4,22 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace reel {
 
+inline constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
+
 /// Whether there is something of this name. Throws Error with path and reason where that cannot be seen.
 bool is_there(const std::filesystem::path& path);
 
 /// The whole file, which must be a regular one: a device or a pipe may have no end. Throws Error with path and reason.
 std::string read_file(const std::filesystem::path& path);
-/// The same of anything that can be read, for what the user named: a pipe too.
-std::string read_all(const std::filesystem::path& path);
+/// The same of anything that can be read, for what the user named: a pipe too. At most its first `most` bytes.
+std::string read_all(const std::filesystem::path& path, std::size_t most = kWhole);
 
 /// At most the first `count` bytes of a regular file: enough to tell what kind it is. Throws Error with path and
 /// reason.

@@ -49,6 +49,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
  private:
   /// Where the next value belongs.
   JsonValue& next() {
+    if (++values_ > kMaxJsonValues) fail("{}: more than {} values of JSON", where_, kMaxJsonValues);
     if (open_.empty()) return root_;
     if (auto* const array = open_.back()->get_if<JsonValue::Array>()) return array->emplace_back();
     return *member_;
@@ -75,7 +76,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   const std::string& where_;
   JsonValue root_;
   std::vector<JsonValue*> open_;  // arrays and objects, from the root to the innermost: those do not move
-  JsonValue* member_ = nullptr;   // of the innermost object, whose key was read last
+  std::size_t values_ = 0;
+  JsonValue* member_ = nullptr;  // of the innermost object, whose key was read last
 };
 
 /// As JSON, in ASCII; of invalid UTF-8, U+FFFD.

@@ -8,6 +8,10 @@ namespace reel {
 
 /// Of a JSON value; the reader of it, and whoever prints it, may recurse.
 inline constexpr int kMaxJsonDepth = 32;
+/// Values in a JSON value: each may take thirty times its text. imdb_word_index.json has 88,584.
+inline constexpr std::size_t kMaxJsonValues = std::size_t{1} << 21;
+/// Bytes of a line of standard input.
+inline constexpr std::size_t kMaxLine = std::size_t{1} << 24;
 /// Bytes of a configuration: toml++ recurses for each dot of a key.
 inline constexpr std::size_t kMaxToml = 16'384;
 /// Bytes of a safetensors header: the reference implementation's limit.
@@ -33,6 +37,8 @@ inline constexpr std::int64_t kMaxRank = 1 << 24;
 inline constexpr std::int64_t kMaxRowSteps = 100'000;
 inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
 inline constexpr std::int64_t kMaxBatchSteps = std::int64_t{1} << 20;
+/// Of the rows that are evaluated at once: how many steps a row has may be a stranger's choice.
+inline constexpr std::int64_t kMaxEvaluatedSteps = std::int64_t{1} << 24;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)
 inline constexpr std::size_t kMaxExcerpt = 80;
 

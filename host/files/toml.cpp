@@ -29,7 +29,7 @@
 namespace reel {
 
 std::map<std::string, std::string> parse_toml(std::string_view text, const std::string& where) {
-  if (text.size() > kMaxToml) fail("{}: {} bytes of TOML, expected at most {}", where, text.size(), kMaxToml);
+  if (text.size() > kMaxToml) fail("{}: more than {} bytes of TOML", where, kMaxToml);
   toml::table table;
   try {
     table = toml::parse(text);

@@ -24,23 +24,54 @@ Corpus read_npz_with_index(const fs::path& path) {
   return read_npz(path, is_file(index) ? index : fs::path());
 }
 
+enum class Kind { kArchive, kNpz, kRows, kOther };
+
+/// A tar archive names its format at byte 257; what it may be compressed by begins with a magic number.
+constexpr std::size_t kTarMagic = 257;  // where it stands
+
+Kind kind_of(const fs::path& path) {
+  const std::string start = read_start(path);
+  if (start.starts_with("PK\x03\x04")) return Kind::kNpz;
+  if (is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) return Kind::kArchive;
+  if (is_json_lines(path)) return Kind::kRows;
+  const std::string header = start.substr(0, start.find('\n'));  // of CSV; an array of JSON has none
+  return header.find(',') != std::string::npos && !header.starts_with('[') ? Kind::kRows : Kind::kOther;
+}
+
+/// Nothing of an empty path.
+void expect_rows(const fs::path& path) {
+  if (path.empty() || kind_of(path) == Kind::kRows) return;
+  fail("{}: expected CSV with a header, or JSON lines, an object a line", path.string());
+}
+
+/// The file NAME.csv, NAME.jsonl or NAME.json of a folder; nothing where there is none.
+fs::path rows_named(const fs::path& folder, const std::string& name) {
+  fs::path found;
+  for (const char* type : {".csv", ".jsonl", ".json"}) {
+    const fs::path file = folder / (name + type);
+    if (!is_file(file)) continue;
+    if (!found.empty()) fail("{}: beside {}, expected one of them", file.string(), found.filename().string());
+    found = file;
+  }
+  return found;
+}
+
 Corpus read_folder(const fs::path& folder) {
   if (is_file(folder / "prepared.json")) return read_prepared(folder);
   for (const fs::path& root : {folder, folder / "aclImdb"}) {
     std::error_code error;
     if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(root);
   }
-  for (const char* type : {".csv", ".jsonl", ".json"}) {
-    const fs::path train = folder / (std::string("train") + type), test = folder / (std::string("test") + type);
-    if (is_file(train)) return read_labelled_rows(train, is_file(test) ? test : fs::path());
+  if (const fs::path train = rows_named(folder, "train"); !train.empty()) {
+    const fs::path test = rows_named(folder, "test");
+    expect_rows(train);
+    expect_rows(test);
+    return read_labelled_rows(train, test);
   }
   if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(folder / "aclImdb_v1.tar.gz");
   if (is_file(folder / "imdb.npz")) return read_npz_with_index(folder / "imdb.npz");
   fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
 }
-
-/// A tar archive names its format at byte 257; what it may be compressed by begins with a magic number.
-constexpr std::size_t kTarMagic = 257;  // where it stands
 
 /// Of sources that have both splits. `path` itself as its tests is what eval asks of anything.
 void expect_no_tests(const fs::path& path, const fs::path& test_path) {
@@ -49,16 +80,18 @@ void expect_no_tests(const fs::path& path, const fs::path& test_path) {
 }
 
 Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
-  const std::string start = read_start(path);
-  if (start.empty()) fail("{}: the file is empty; expected {}", path.string(), kSupported);
-  const bool npz = start.starts_with("PK\x03\x04");
-  if (npz || is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) {
-    expect_no_tests(path, test_path);
-    return npz ? read_npz_with_index(path) : read_aclimdb_archive(path);
+  const Kind kind = kind_of(path);
+  if (kind == Kind::kRows) {
+    expect_rows(test_path);
+    return read_labelled_rows(path, test_path);
   }
-  const std::string header = start.substr(0, start.find('\n'));
-  if (is_json_lines(path) || header.find(',') != std::string::npos) return read_labelled_rows(path, test_path);
-  fail("{}: not a data set that Reel knows; expected {}", path.string(), kSupported);
+  if (kind == Kind::kOther) {
+    const bool empty = read_start(path).empty();
+    fail("{}: {}; expected {}", path.string(), empty ? "the file is empty" : "not a data set that Reel knows",
+         kSupported);
+  }
+  expect_no_tests(path, test_path);
+  return kind == Kind::kNpz ? read_npz_with_index(path) : read_aclimdb_archive(path);
 }
 
 }  // namespace

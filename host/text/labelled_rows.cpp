@@ -5,6 +5,7 @@
 #include "host/files/checksum.h"
 #include "host/files/file.h"
 #include "host/files/json.h"
+#include "host/files/limits.h"
 #include "host/files/lines.h"
 #include "host/text/readers.h"
 #include "host/text/shuffle.h"
@@ -23,7 +24,7 @@ std::int32_t parse_label(std::string label, const std::string& where) {
   std::ranges::transform(label, label.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
   if (label == "1" || label == "pos" || label == "positive" || label == "true") return 1;
   if (label == "0" || label == "neg" || label == "negative" || label == "false") return 0;
-  fail("{}: label '{}', expected 0, 1, neg, pos, negative or positive", where, label);
+  fail("{}: label '{:.{}}', expected 0, 1, neg, pos, negative or positive", where, label, kMaxExcerpt);
 }
 
 /// Reads RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes. A byte order mark is skipped.
@@ -95,8 +96,12 @@ std::vector<LabelledText> read_csv(const fs::path& path) {
   CsvReader csv(path);
   const std::vector<std::string> header = csv.next().value_or(std::vector<std::string>{});
   const auto column = [&](const char* name, const char* other) {
-    const auto found = std::ranges::find_if(header, [&](const std::string& h) { return h == name || h == other; });
+    const auto is_it = [&](const std::string& h) { return h == name || h == other; };
+    const auto found = std::ranges::find_if(header, is_it);
     if (found == header.end()) fail("{}: no column '{}' or '{}' in the header", path.string(), name, other);
+    if (std::any_of(found + 1, header.end(), is_it)) {
+      fail("{}: more than one column '{}' or '{}' in the header", path.string(), name, other);
+    }
     return static_cast<std::size_t>(found - header.begin());
   };
   const std::size_t text = column("review", "text"), label = column("sentiment", "label");

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
-                     *kSourceChecksum = "source_checksum", *kWordsChecksum = "words_checksum";
+                     *kLock = "lock", *kSourceChecksum = "source_checksum", *kWordsChecksum = "words_checksum";
 
 /// What the tokens say of the data set that they are of.
 std::map<std::string, std::string> whose(const std::string& source_checksum, const std::string& words_checksum) {
@@ -77,7 +77,12 @@ void read_words(const fs::path& path, std::string_view text, std::size_t ranked,
 
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
-  const FileLock lock(folder / "lock");
+  if (!is_there(folder / kLock) && !is_there(folder / kDescription)) {
+    for (const char* const file : {kTokens, kWords}) {
+      if (is_there(folder / file)) fail("{}: is there already, in no prepared folder", (folder / file).string());
+    }
+  }
+  const FileLock lock(folder / kLock);
   if (!lock.held()) fail("{}: another process is writing it", folder.string());
   if (lock.works()) {
     for (const char* const file : {kTokens, kWords, kDescription}) AtomicFile::remove_abandoned(folder / file);

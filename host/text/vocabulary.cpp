@@ -79,7 +79,7 @@ Vocabulary::Vocabulary(const Corpus& corpus, const LoadOptions& options) : optio
                      : corpus.words.empty() ? fmt::format("<rank-{}>", rank)
                                             : corpus.words[place]);
   }
-  index_words();
+  index_words(corpus.source);
 }
 
 Vocabulary Vocabulary::read(const std::filesystem::path& path, const LoadOptions& options) {
@@ -88,13 +88,15 @@ Vocabulary Vocabulary::read(const std::filesystem::path& path, const LoadOptions
   WordCounts list = read_word_counts(path);
   vocabulary.words_ = std::move(list.words);
   vocabulary.counts_ = std::move(list.counts);
-  vocabulary.index_words();
+  vocabulary.index_words(path.string());
   return vocabulary;
 }
 
-void Vocabulary::index_words() {
+void Vocabulary::index_words(const std::string& where) {
   for (std::size_t id = 0; id < words_.size(); ++id) {
-    if (is_word(words_[id])) ids_.try_emplace(words_[id], static_cast<std::int32_t>(id));
+    if (!is_word(words_[id])) continue;
+    const bool added = ids_.try_emplace(words_[id], static_cast<std::int32_t>(id)).second;
+    if (!added) fail("{}: word '{}' twice, as ids {} and {}", where, words_[id], ids_.at(words_[id]), id);
   }
 }
 
@@ -119,7 +121,7 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
     if (counts_alike(corpus, vocabulary)) return;
     fail("{}: its words cannot be matched with the model's: {}", corpus.source,
          vocabulary.has_words()
-             ? "it has ranks but no words; expected imdb_word_index.json beside it"
+             ? "it has ranks but no words; expected imdb_word_index.json beside it when it was read or prepared"
              : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
   }
   const std::int32_t index_from = vocabulary.options().index_from;

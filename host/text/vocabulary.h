@@ -65,7 +65,8 @@ class Vocabulary {
   std::vector<std::int32_t> encode(std::string_view text) const;
 
  private:
-  void index_words();
+  /// Throws Error, which begins with `where`, when a word has two ids.
+  void index_words(const std::string& where);
 
   LoadOptions options_;
   std::vector<std::string> words_;

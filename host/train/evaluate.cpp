@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "host/model/inference.h"
+#include "host/text/corpus_builder.h"
 #include "host/train/interrupt.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
@@ -78,6 +79,23 @@ Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding pa
                       ? std::accumulate(dataset.lengths.begin(), dataset.lengths.end(), std::int64_t{0})
                       : dataset.size() * dataset.steps;
   return result;
+}
+
+Evaluation evaluate_reviews(Classifier<float>& model, const Reviews& reviews, const LoadOptions& load,
+                            const Preprocessing& how, const EvaluationSize& size) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(reviews.size())), labels;
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<float> logits;
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(size.most_steps / size.steps, 1));
+  for (std::size_t first = 0; first < order.size(); first += most) {
+    const auto some = std::span<const std::int32_t>(order).subspan(first, std::min(most, order.size() - first));
+    const Dataset dataset = make_dataset(permute(reviews, some), load, size.steps, how.truncating);
+    if (dataset.size() == 0) continue;
+    const std::vector<float> added = predict_logits(model, dataset, how.batch_padding(), size.rows);
+    logits.insert(logits.end(), added.begin(), added.end());
+    labels.insert(labels.end(), dataset.labels.begin(), dataset.labels.end());
+  }
+  return score(logits, labels);
 }
 
 }  // namespace reel

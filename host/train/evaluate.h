@@ -5,7 +5,10 @@
 #include <span>
 #include <vector>
 
+#include "host/files/limits.h"
 #include "host/model/classifier.h"
+#include "host/text/corpus.h"
+#include "host/train/preprocessing.h"
 
 namespace reel {
 
@@ -35,5 +38,15 @@ std::vector<float> predict_logits(Classifier<float>& model, const Dataset& datas
 Evaluation score(std::span<const float> logits, std::span<const std::int32_t> labels);
 
 Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size);
+
+/// How much of the reviews is in the memory at a time.
+struct EvaluationSize {
+  std::int64_t steps = 0, rows = 0;              // of a row; of a batch
+  std::int64_t most_steps = kMaxEvaluatedSteps;  // of all rows that are padded at once, if that is one row
+};
+
+/// The same of reviews that are not padded yet, some at a time; those that `load` drops are left out.
+Evaluation evaluate_reviews(Classifier<float>& model, const Reviews& reviews, const LoadOptions& load,
+                            const Preprocessing& how, const EvaluationSize& size);
 
 }  // namespace reel

@@ -1,11 +1,13 @@
 #include "host/train/progress.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "host/train/interrupt.h"
 
 namespace reel {
 namespace {
@@ -23,12 +25,23 @@ std::string clock(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
-void put(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
+/// Waits until more is taken. False: an interruption came first.
+bool is_taken(std::FILE* stream) {
+  constexpr int kMilliseconds = 100;
+  pollfd output{.fd = ::fileno(stream), .events = POLLOUT, .revents = 0};
+  while (::poll(&output, 1, kMilliseconds) == 0) {
+    if (InterruptGuard::signal() != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace
+
+void put(std::FILE* stream, const std::string& text) {
+  if (!is_taken(stream)) return;
+  std::fputs(text.c_str(), stream);
+  std::fflush(stream);
+}
 
 std::string progress_text(const StepReport& r, bool bar) {
   const double share = r.steps_in_all > 0 ? static_cast<double>(r.step) / static_cast<double>(r.steps_in_all) : 0;
@@ -44,21 +57,21 @@ Progress::Style Progress::style_for_stdout(bool quiet) {
 }
 
 void Progress::clear() {
-  if (drawn_) put("\r\x1b[K");
+  if (drawn_) put(stdout, "\r\x1b[K");
   drawn_ = false;
 }
 
 void Progress::show(const StepReport& report) {
   if (style_ == Style::kQuiet) return;
   clear();
-  put(progress_text(report, style_ == Style::kBar));
-  if (style_ == Style::kLines) put("\n");
+  put(stdout, progress_text(report, style_ == Style::kBar));
+  if (style_ == Style::kLines) put(stdout, "\n");
   drawn_ = style_ == Style::kBar;
 }
 
 void Progress::line(const std::string& text) {
   clear();
-  put(text + '\n');
+  put(stdout, text + '\n');
 }
 
 void Progress::note(const std::string& text) {
@@ -69,8 +82,8 @@ void Progress::show_download(std::int64_t received, std::int64_t total) {
   if (style_ != Style::kBar || total <= 0) return;
   clear();
   const double share = static_cast<double>(received) / static_cast<double>(total);
-  put(fmt::format("{} {:.0f} of {:.0f} MB", bar_of(share), static_cast<double>(received) / 1e6,
-                  static_cast<double>(total) / 1e6));
+  put(stdout, fmt::format("{} {:.0f} of {:.0f} MB", bar_of(share), static_cast<double>(received) / 1e6,
+                          static_cast<double>(total) / 1e6));
   drawn_ = true;
 }
 

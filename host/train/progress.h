@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 namespace reel {
@@ -11,6 +12,10 @@ struct StepReport {
   std::int64_t step = 0, steps_in_all = 0, epoch = 0, epochs = 0;
   double loss = 0, accuracy = 0, tokens_per_second = 0, seconds_left = 0;
 };
+
+/// Writes to standard output or error. Once an InterruptGuard's flag is set, only what is taken without waiting:
+/// whoever should read may have stopped.
+void put(std::FILE* stream, const std::string& text);
 
 class Progress {
  public:

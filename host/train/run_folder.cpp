@@ -66,6 +66,11 @@ RunFolder RunFolder::open(const fs::path& path) {
 }
 
 void RunFolder::prepare() {
+  // The folder may be a stranger's; the other files are replaced, not written to.
+  for (const fs::path& file : {state().parent_path(), lock_file(), metrics()}) {
+    std::error_code error;
+    if (fs::is_symlink(file, error)) fail("{}: a link, expected the run's own", file.string());
+  }
   create_folders(state().parent_path());
   lock_.emplace(lock_file());
   if (!lock_->held()) fail("{}: another process trains in it", path_.string());

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "host/files/file.h"
 #include "host/files/toml.h"
 #include "host/train/summary.h"
 #include "host/train/trainer.h"
@@ -68,6 +69,10 @@ void Trainer::resume() {
          data_.source, data_.checksum);
   }
   check(cursor, std::ssize(state.measured));
+  if (is_there(folder_.vocabulary()) && read_file(folder_.vocabulary()) != data_.vocabulary.text()) {
+    fail("{}: not the words that the run was started with; remove it to have it made anew",
+         folder_.vocabulary().string());
+  }
   const auto restore = [&](const std::vector<float>& saved, std::span<float> to, const char* what) {
     if (saved.size() != to.size()) {
       fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), to.size());
@@ -167,7 +172,7 @@ void Trainer::write_summary() {
   if (!best_test_) {
     const SavedModel best = load_model(folder_.model());
     backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    best_test_ = evaluate_split(data_.test, "test", epochs_done_);
+    best_test_ = evaluate_split(data_.test, "test", (step_ + steps_per_epoch() - 1) / steps_per_epoch());
   }
   const Summary summary{.test = *best_test_,
                         .best_epoch = best_epoch_,

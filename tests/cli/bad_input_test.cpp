@@ -69,6 +69,7 @@ TEST_F(BadInput, BracketsAndWindowsLinesAreText) {
     EXPECT_EQ(reel(std::string("predict run ") + empty, "warm film\n").out, reel("predict run ''").out) << empty;
   }
   EXPECT_EQ(reel("predict run", "warm film\r\n").out, film);
+  EXPECT_EQ(reel("predict run", "\xEF\xBB\xBFwarm film").out, film) << "a byte order mark";
 }
 
 TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
@@ -108,7 +109,8 @@ TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
   std::string dots;
   for (int i = 0; i < 200000; ++i) dots += "a.";
   folder_.write("c.toml", dots + "b = 1\n");
-  expect_failure("train --config c.toml", 1, "c.toml: 400006 bytes of TOML, expected at most 16384");
+  expect_failure("train --config c.toml", 1, "c.toml: more than 16384 bytes of TOML");
+  expect_failure("train --config /dev/zero", 1, "/dev/zero: more than 16384 bytes of TOML");
   folder_.write("c.toml", dots.substr(0, 16000) + "b = 1\n");
   expect_failure("train --config c.toml", 1, "c.toml:1: key 'a' is not a single value");
   folder_.write("c.toml", "epochs = \"many\"\n");
@@ -122,6 +124,21 @@ TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
                             .c_str()),
             0);
   expect_failure("train --data cut.tar.gz", 1, "damaged archive");
+}
+
+/// What would not fit the memory, or would not end.
+TEST_F(BadInput, LinesAndListsHaveAnEnd) {
+  train_small("--out run");
+  folder_.write("long.sh", program_ + " predict run </dev/zero >out 2>err; echo $? >code; " + program_ +
+                               " predict run <&- >>out 2>>err; echo $? >>code");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash long.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "err"),
+            "reel: standard input: line 1 is longer than 16777216 bytes\n"
+            "reel: standard input: cannot be read: Bad file descriptor\n");
+  EXPECT_EQ(contents(folder_ / "code"), "1\n1\n");
+  std::string ids = "{\"ids\": [1";
+  for (int i = 0; i < (1 << 21); ++i) ids += ",1";
+  expect_failure("predict run --input ids", 1, "input 1: more than 2097152 values of JSON", ids + "]}\n");
 }
 
 /// What a stranger's weights say of themselves.

@@ -92,7 +92,7 @@ TEST_F(Program, HelpReadsLikeAManual) {
 TEST_F(Program, WrongArgumentsAreOneLineAndExit2) {
   expect_failure("", 2, "subcommand is required");
   expect_failure("tarin", 2, "tarin: no such command, expected train");
-  expect_failure("train --dropout 2", 2, "--dropout: Value 2 not in range");
+  expect_failure("train --dropout 2", 2, "--dropout: '2', expected a number from 0 to 0.99");
   expect_failure("train --mask maybe", 2, "--mask: 'maybe', expected on|off");
   expect_failure("train --epochs many", 2, "--epochs");
   expect_failure("train --no-such-flag", 2, "--no-such-flag");

@@ -165,5 +165,15 @@ TEST_F(Evaluation, RanksBeyondTheVocabularyAreUnknown) {
   EXPECT_EQ(reel("eval small --data " + fixture("imdb.npz").string()).code, 0);
 }
 
+TEST_F(Evaluation, SaysWhatItLeftOut) {
+  folder_.write("train.csv", csv(training()));
+  ASSERT_EQ(reel("train --data train.csv --out run --drop-longer 5" + std::string(kSmall)).code, 0);
+  folder_.write("one.csv", csv({{"good film", 1}, {"good", 1}, {"good good good good", 1}}));
+  const Result result = reel("eval run --data one.csv");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.err, HasSubstr("warning: one.csv: all 2 reviews have the label 1: accuracy on them says nothing"));
+  EXPECT_THAT(result.err, HasSubstr("warning: one.csv: 1 reviews left out, of as many words as the model's"));
+}
+
 }  // namespace
 }  // namespace reel

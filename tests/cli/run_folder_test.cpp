@@ -116,6 +116,34 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
   expect_failure("train --resume run", 1, "step 4 after 0 epochs");
 }
 
+/// A stranger's run must not write elsewhere.
+TEST_F(RunFolders, WithLinksAreRefused) {
+  for (const char* file : {"metrics.jsonl", "last/lock", "last"}) {
+    std::filesystem::remove_all(folder_ / "run");
+    train_small("--out run --max-steps 2");
+    std::filesystem::rename(folder_ / "run" / file, folder_ / "elsewhere");
+    std::filesystem::create_symlink(folder_ / "elsewhere", folder_ / "run" / file);
+    expect_failure("train --resume run", 1, std::string("run/") + file + ": a link, expected the run's own");
+    std::filesystem::remove_all(folder_ / "elsewhere");
+  }
+}
+
+TEST_F(RunFolders, OfDamagedWordsAreRefused) {
+  train_small("--out run --max-steps 2");
+  const std::string words = contents(folder_ / "run" / "vocab.txt"),
+                    model = contents(folder_ / "run" / "model.safetensors");
+  for (const std::string& damaged : {words.substr(0, words.size() / 2), words + "more\t1\n", std::string("x")}) {
+    folder_.write("run/vocab.txt", damaged);
+    expect_failure("train --resume run", 1, "run/vocab.txt: not the words that the run was started with; remove it");
+  }
+  EXPECT_EQ(contents(folder_ / "run" / "model.safetensors"), model);
+  std::filesystem::remove(folder_ / "run" / "vocab.txt");
+  EXPECT_EQ(reel("train --resume run").code, 0);
+  EXPECT_EQ(contents(folder_ / "run" / "vocab.txt"), words);
+  folder_.write("run/config.toml", "");
+  expect_failure("train --resume run", 1, "run/config.toml: empty, expected the flags that the run was started with");
+}
+
 TEST_F(RunFolders, TakeNothingThatIsThereAlready) {
   train_small("--out run");
   folder_.write("m/model.safetensors", contents(folder_ / "run" / "model.safetensors"));
@@ -213,6 +241,9 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
   ASSERT_EQ(reel("train --resume run").code, 0);
   EXPECT_EQ(summary("run")["test_loss"], summary("whole")["test_loss"]);
   EXPECT_EQ(tests("run"), tests("whole")) << "what was tested within an epoch is not";
+  train_small("--out within --max-steps 5");
+  EXPECT_EQ(metrics("within").back()["split"], "test");
+  EXPECT_EQ(metrics("within").back()["epoch"], 2) << "3 steps an epoch";
   train_small("--evaluate end --out end");
   const std::size_t lines = metrics("end").size();
   ASSERT_EQ(reel("train --resume end").code, 0);

@@ -80,5 +80,20 @@ TEST_F(Signals, EndEveryCommandAtAnyMoment) {
   }
 }
 
+/// A pipe that is full: what else there is to say waits, not the end.
+TEST_F(Signals, EndARunWhoseOutputNobodyReads) {
+  folder_.write("full.sh",
+                "mkfifo full\nexec 3<>full\nhead -c 57344 /dev/zero >&3\nenv --default-signal " + program_ +
+                    " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+                    " --epochs 100000 --evaluate end --log-every 1 --out run >&3 2>err &\nchild=$!\nsize=-1\n"
+                    "until [ -s run/metrics.jsonl ] && [ \"$size\" = $(stat -c %s run/metrics.jsonl) ]; do\n"
+                    "  size=$(stat -c %s run/metrics.jsonl 2>/dev/null); sleep 1\ndone\n"
+                    "kill -TERM $child; wait $child; echo $? >code\n");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && timeout 60 bash full.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "code"), "143\n");
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("interrupted and saved; go on with: reel train --resume run"));
+  EXPECT_EQ(reel("train --resume run --max-steps 1").code, 0);
+}
+
 }  // namespace
 }  // namespace reel

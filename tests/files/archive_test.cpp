@@ -61,6 +61,19 @@ TEST(Archive, SkippedFilesCountToo) {
   expect_error([&] { read_all(folder / "bomb.tar.xz", "a.txt"); }, {"bomb.tar.xz: zeros: unpacks to more than"});
 }
 
+/// Nor what is said of files that hold nothing: 100 names of a million letters.
+TEST(Archive, NamesCountToo) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && python3 -c \"import tarfile; t = tarfile.open('names.tar.gz', 'w:gz', "
+                         "format=tarfile.PAX_FORMAT); [t.addfile(tarfile.TarInfo('A' * 1000000 + str(i))) for i in "
+                         "range(100)]; t.close()\"")
+                            .c_str()),
+            0);
+  EXPECT_LT(std::filesystem::file_size(folder / "names.tar.gz"), 300000u);
+  expect_error([&] { read_all(folder / "names.tar.gz"); }, {"names.tar.gz: unpacks to more than"});
+}
+
 /// libarchive would start lrzip, lzop and grzip, and unpack what was packed twice.
 TEST(Archive, StartsNoProgram) {
   const TemporaryFolder folder;

@@ -26,14 +26,6 @@ TEST(Prepared, ReadsWhatItWrote) {
   EXPECT_EQ(read.test.ranks, corpus.test.ranks);
 }
 
-TEST(Prepared, ReviewsMayHaveNoWords) {
-  const TemporaryFolder folder;
-  folder.write("d/train.csv", "text,label\n...,1\n!,0\n");
-  folder.write("d/test.csv", "text,label\n?,1\n");
-  write_prepared(read_corpus(folder / "d"), folder / "prepared");
-  EXPECT_EQ(read_corpus(folder / "prepared").train.size(), 2);
-}
-
 TEST(Prepared, KeepsRanksThatOnlyTheTestSplitHas) {
   const TemporaryFolder folder;
   const Corpus corpus = read_corpus(fixture("imdb.npz"));
@@ -147,6 +139,18 @@ TEST(Generated, IsDeterministicBalancedAndNeedsOrder) {
   EXPECT_GE(vocabulary.id("not"), 0);
   EXPECT_GE(vocabulary.id("nobody"), 0);
   EXPECT_GE(vocabulary.id("but"), 0);
+}
+
+TEST(Prepared, SomebodysFilesStay) {
+  const TemporaryFolder folder;
+  folder.write("mine/vocabulary.txt", "words that I collected\n");
+  const Corpus corpus = read_corpus(fixture("imdb.npz"));
+  expect_error([&] { write_prepared(corpus, folder / "mine"); },
+               {"mine/vocabulary.txt: is there already, in no prepared folder"});
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "mine"), {}), 1);
+  write_prepared(corpus, folder / "other");
+  std::filesystem::remove(folder / "other" / "prepared.json");  // as where writing was cut off
+  write_prepared(corpus, folder / "other");
 }
 
 }  // namespace

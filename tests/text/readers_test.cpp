@@ -129,6 +129,10 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\n\"x,1\n", {"a.csv:2: quoted field without a closing quote"});
   expect("text,label\n\"x\"y,1\n", {"a.csv:2: expected a comma or the end of the line after a field"});
   expect("text,label\n", {"a.csv: no reviews"});
+  expect("text,label\n,1\n...,0\n", {"a.csv: no word in its training reviews"});
+  expect("text,text,label\nx,y,1\n", {"a.csv: more than one column 'review' or 'text' in the header"});
+  expect("text,label,sentiment\nx,1,0\n", {"a.csv: more than one column 'sentiment' or 'label' in the header"});
+  expect("text,label\nx," + std::string(3000, 'y') + "\n", {("'" + std::string(80, 'y') + "', expected 0").c_str()});
 }
 
 TEST(JsonLines, ReadsBothSplits) {
@@ -149,13 +153,32 @@ TEST(JsonLines, ReadsBothSplits) {
   expect("{\"text\": \"x\", \"label\": 2}", "a.jsonl:1: label '2'");
 }
 
+TEST(Rows, OfTwoKindsAreOneDataSet) {
+  const TemporaryFolder folder;
+  folder.write("train.jsonl", "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"bad\", \"label\": 0}\n");
+  folder.write("test.csv", "text,label\ngood,1\n");
+  const Corpus corpus = read_corpus(folder.path());
+  EXPECT_EQ(corpus.train.size(), 2);
+  EXPECT_EQ(corpus.test.size(), 1);
+  folder.write("test.json", "[{\"text\": \"good\", \"label\": 1}]");
+  expect_error([&] { read_corpus(folder.path()); }, {"test.json: beside test.csv, expected one of them"});
+  std::filesystem::remove(folder / "test.csv");
+  const char* const expected = "expected CSV with a header, or JSON lines, an object a line";
+  expect_error([&] { read_corpus(folder.path()); }, {"test.json: ", expected});
+  for (const std::filesystem::path& test : {folder / "test.json", fixture("imdb.npz"), fixture("aclImdb.tar.gz")}) {
+    expect_error([&] { read_corpus(folder / "train.jsonl", test); }, {test.filename().c_str(), expected});
+  }
+}
+
 TEST(ReadCorpus, SaysWhatItExpected) {
   const TemporaryFolder folder;
   expect_error([&] { read_corpus(folder / "none"); }, {"none: no such file or folder"});
   expect_error([&] { read_corpus(folder.path()); },
                {"no data set that Reel knows", "aclImdb_v1.tar.gz", "imdb.npz", "CSV", "or a prepared folder"});
   expect_error([&] { read_corpus(folder.write("empty", "")); }, {"the file is empty"});
-  expect_error([&] { read_corpus(folder.write("binary", "\x01\x02\x03")); }, {"not a data set that Reel knows"});
+  for (const char* other : {"\x01\x02\x03", "[{\"text\": \"good\", \"label\": 1}]"}) {
+    expect_error([&] { read_corpus(folder.write("other", other)); }, {"other: not a data set that Reel knows"});
+  }
   const std::string archive = contents(fixture("aclImdb.tar.gz"));
   expect_error([&] { read_corpus(folder.write("cut.tar.gz", archive.substr(0, archive.size() / 2))); },
                {"cut.tar.gz", "damaged archive"});

@@ -107,5 +107,11 @@ TEST(Vocabulary, AnotherCorpusIsRenumbered) {
   EXPECT_THAT(other.test.ranks, ElementsAre(0, 1, 4));
 }
 
+TEST(Vocabulary, HasAnIdForEachWord) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("vocab.txt", "<pad>\t0\ngood\t2\nbad\t1\ngood\t1\n");
+  expect_error([&] { Vocabulary::read(path, {}); }, {"vocab.txt: word 'good' twice, as ids 1 and 3"});
+}
+
 }  // namespace
 }  // namespace reel

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "host/model/parameters.h"
+#include "kernels/make_backend.h"
 #include "tests/support/support.h"
 
 namespace reel {
@@ -45,6 +47,33 @@ TEST(Score, NothingIsNoDivisionByZero) {
 TEST(Score, ExtremeLogitsStayFinite) {
   EXPECT_DOUBLE_EQ(score(std::vector<float>{1e30f}, std::vector<std::int32_t>{1}).loss, 0);
   EXPECT_FLOAT_EQ(static_cast<float>(score(std::vector<float>{-1e30f}, std::vector<std::int32_t>{1}).loss), 1e30f);
+}
+
+/// However few are padded at a time: with a maxlen of 100000 all of them would take gigabytes.
+TEST(EvaluateReviews, SomeAtATimeIsTheSame) {
+  const auto backend = make_backend({.threads = 1});
+  const ModelConfig config{.vocabulary = 9, .embedding = 4, .hidden = 5};
+  Classifier<float> model(*backend, config, 2, 8);
+  std::vector<float> weights(model.parameters().size());
+  initialise<float>(config, {.seed = 3}, weights);
+  backend->upload(std::span<const float>(weights), model.parameters());
+  Reviews reviews;
+  for (int i = 0; i < 7; ++i) {
+    for (int word = 0; word <= i; ++word) reviews.ranks.push_back((3 * i + word) % 6);
+    reviews.begin.push_back(std::ssize(reviews.ranks));
+    reviews.labels.push_back(i % 2);
+  }
+  const LoadOptions load{.num_words = 9, .maxlen = 8};  // with the start the last review is too long
+  const Preprocessing how{.load = load, .maxlen = 8, .mask = false};
+  const Evaluation whole = evaluate(model, make_dataset(reviews, load, 8, how.truncating), how.batch_padding(), 2);
+  ASSERT_EQ(whole.reviews(), 6);
+  for (const std::int64_t most : {1, 8, 23, 1000}) {
+    const Evaluation some = evaluate_reviews(model, reviews, load, how, {.steps = 8, .rows = 2, .most_steps = most});
+    EXPECT_EQ(some.loss, whole.loss) << most;
+    EXPECT_EQ(some.true_positive, whole.true_positive);
+    EXPECT_EQ(some.true_negative, whole.true_negative);
+    EXPECT_EQ(some.reviews(), 6);
+  }
 }
 
 }  // namespace
