@@ -73,13 +73,16 @@ check_bundle() {
   say "the bundle runs on $1"
 }
 
-mounts=()
+# What this machine has compiled before, for the same system, is not compiled again.
+cache=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
+mkdir -p "$cache"
+mounts=(-v "$cache:/ccache")
 case $variant in
   cpu) suite=bookworm ;;
   cuda)
     suite=noble
     cuda=$(readlink -f "$(dirname "$(readlink -f "$(command -v nvcc)")")/..") || die "no nvcc on the PATH: expected the CUDA toolkit"
-    mounts=(-v "$cuda:/usr/local/cuda:ro")
+    mounts+=(-v "$cuda:/usr/local/cuda:ro")
     ;;
   bundle)
     "$root/run" bundle
@@ -114,7 +117,7 @@ mkdir "$work/source"
 stage() {
   local begin=$SECONDS log=$work/$1.log
   if ! buildah build --layers "${mounts[@]}" --target "$1" --build-arg "BASE=$image" --build-arg "RUNTIME_BASE=$image" \
-    --build-arg "TENSORBOARD_BASE=$image" --build-arg NSIGHT= --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" \
+    --build-arg "TENSORBOARD_BASE=$image" --build-arg NSIGHT= --build-arg CCACHE_DIR=/ccache --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" \
     -t "reel-$variant:$1" -f "$work/source/docker/Dockerfile" "$work/source" >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     die "stage $1: the build failed"

@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 class EmulatedProgram : public Program {
  protected:
-  EmulatedProgram() : Program(REEL_EMULATED_PROGRAM) {}
+  EmulatedProgram() : Program(emulated_program()) {}
   void SetUp() override {
     if (!std::filesystem::exists(program_)) GTEST_SKIP() << "needs the CUDA toolkit's headers and x86-64";
   }
@@ -85,7 +85,7 @@ TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
 
 /// A window is read back while the next one runs: a checkpoint in between must not be ahead of metrics.jsonl.
 TEST_F(EmulatedProgram, DyingBeforeALineOfMetricsLosesNoLine) {
-  if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
+  if (!std::filesystem::exists(failing_calls())) GTEST_SKIP() << "needs the library of failing calls beside";
   const auto steps = [&](const std::string& name) {
     std::istringstream lines(contents(folder_ / name / "metrics.jsonl"));
     std::vector<int> all;

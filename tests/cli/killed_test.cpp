@@ -86,7 +86,7 @@ TEST_F(KilledRun, AtAnyMomentGoesOn) {
 class KilledSave : public KilledRun {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
+    if (!std::filesystem::exists(failing_calls())) GTEST_SKIP() << "needs the library of failing calls beside";
   }
   bool has_whole_checkpoint(const std::string& name) {
     const std::filesystem::path state = folder_ / name / "last" / "state.safetensors";

@@ -19,7 +19,12 @@ struct Result {
 
 class Program : public testing::Test {
  protected:
-  explicit Program(std::string program = moved("REEL_PROGRAM", REEL_PROGRAM)) : program_(std::move(program)) {}
+  explicit Program(std::string program = built_program()) : program_(std::move(program)) {}
+
+  static std::string built_program();
+  static std::string emulated_program();
+  /// The library of failing calls: failing_calls.cpp. It is not beside programs that were carried elsewhere.
+  static std::string failing_calls();
 
   /// Runs `reel ARGUMENTS` in a shell, in the test's folder; `environment` as in "A=1 B=2".
   Result reel(const std::string& arguments, const std::string& input = "", const std::string& environment = "") {
@@ -48,18 +53,12 @@ class Program : public testing::Test {
   static std::string fault(const std::string& kind, const std::string& file, int n) {
     return fmt::format(
         "REEL_FAULT={} REEL_FAULT_FILE={} REEL_FAULT_CALL={} LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0", kind,
-        file, n, REEL_FAILING_CALLS);
+        file, n, failing_calls());
   }
 
   void train_small(const std::string& more) {
     const Result result = reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall + more);
     ASSERT_EQ(result.code, 0) << result.err;
-  }
-
-  /// The path that an environment variable names, for programs that were carried elsewhere, or else `built`.
-  static std::string moved(const char* variable, const char* built) {
-    const char* const path = std::getenv(variable);
-    return path != nullptr ? path : built;
   }
 
   static constexpr const char* kSmall =

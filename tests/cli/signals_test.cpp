@@ -53,7 +53,7 @@ class Signals : public Program {
 };
 
 TEST_F(Signals, EndEveryCommandAtAnyMoment) {
-  if (!std::filesystem::exists(REEL_FAILING_CALLS)) GTEST_SKIP() << "needs the library of failing calls beside";
+  if (!std::filesystem::exists(failing_calls())) GTEST_SKIP() << "needs the library of failing calls beside";
   train_small("--out run");
   folder_.write("rows.csv", "text,label\ngood film,1\nbad film,0\ngood,1\nbad,0\nfilm good,1\n");
   // The commands stand still while they read or write, so that the moment is the same on every machine.

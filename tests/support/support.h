@@ -51,13 +51,13 @@ inline std::string contents(const std::filesystem::path& path) {
   return text.str();
 }
 
-/// The folder tests/, also where a test program was carried elsewhere with it.
-inline std::filesystem::path test_files() {
-  const char* const moved = std::getenv("REEL_TEST_FILES");
-  return moved != nullptr ? moved : REEL_TEST_FILES;
-}
+/// The path that an environment variable names, for programs that were carried elsewhere, or else `built`.
+std::string moved(const char* variable, const char* built);
 
-inline std::filesystem::path fixture(const std::string& name) { return test_files() / "fixtures" / name; }
+/// The folder tests/.
+std::filesystem::path test_files();
+
+std::filesystem::path fixture(const std::string& name);
 
 /// Whether the tests shall take their time (`./run test --deep`): more seeds, more moments.
 inline bool deep() { return std::getenv("REEL_TEST_DEEP") != nullptr; }
