@@ -74,7 +74,7 @@ check_bundle() {
 }
 
 # What this machine has compiled before, for the same system, is not compiled again.
-cache=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
+cache=${CCACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ccache}
 mkdir -p "$cache"
 mounts=(-v "$cache:/ccache")
 case $variant in

@@ -16,6 +16,7 @@ from tensorboardX import SummaryWriter
 
 SPLITS = ("train", "validation", "test")
 SHOWN = ("loss", "accuracy", "grad_norm", "lr", "tokens_per_second")
+LONGEST_LINE = 1 << 16  # bytes; the follower waits for the end of a longer one
 SECONDS_BETWEEN_LOOKS = 2
 
 
@@ -26,14 +27,16 @@ class Run:
         self.metrics, self.events, self.place, self.last, self.writers = metrics, events, 0, b"", {}
 
     def follow(self):
+        if not self.metrics.is_file():  # a pipe would be waited for
+            return
         try:
             with open(self.metrics, "rb") as file:
                 # A resumed run writes the file anew, with fewer lines at first: other ones follow then.
                 file.seek(self.place - len(self.last))
                 if file.read(len(self.last)) != self.last:
-                    self.place = 0
+                    self.place, self.last = 0, b""
                     file.seek(0)
-                for line in file:
+                while line := file.readline(LONGEST_LINE):
                     if not line.endswith(b"\n"):
                         break  # still being written
                     self.place, self.last = self.place + len(line), line
@@ -46,7 +49,7 @@ class Run:
     def add(self, line):
         try:
             self.show(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except Exception:  # whatever it is, others go on
             print(f"tensorboard.py: {self.metrics}: expected metrics, found {line[:80]!r}", file=sys.stderr, flush=True)
 
     def show(self, values):

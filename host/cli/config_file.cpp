@@ -25,12 +25,20 @@ bool is_bare(const CLI::Option& option, const std::string& value) {
   return (flag || number) && reads_bare(value);
 }
 
-/// (CLI11's own search is noexcept, and allocates.)
-bool is_configurable(const CLI::App& command, const std::string& key) {
-  return std::ranges::any_of(command.get_options(), [&](const CLI::Option* option) {
+/// The option of a key; null where there is none that a configuration may set. (CLI11's own search is noexcept, and
+/// allocates.)
+const CLI::Option* option_of(const CLI::App& command, const std::string& key) {
+  for (const CLI::Option* option : command.get_options()) {
     const std::vector<std::string>& names = option->get_lnames();
-    return option->get_configurable() && std::ranges::find(names, key) != names.end();
-  });
+    if (option->get_configurable() && std::ranges::find(names, key) != names.end()) return option;
+  }
+  return nullptr;
+}
+
+/// Where older versions wrote "" for none.
+bool takes_path(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  return type == "PATH" || type.starts_with("FILE");
 }
 
 }  // namespace
@@ -40,9 +48,11 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
   std::vector<std::string> flags;
   for (const auto& [key, value] : parse_toml(text, path.string())) {
     const std::string flag = "--" + key;
-    if (!is_configurable(command, key)) {
+    const CLI::Option* const option = option_of(command, key);
+    if (option == nullptr) {
       fail("{}: key '{}', expected a flag of reel {}", path.string(), key, command.get_name());
     }
+    if (value.empty() && takes_path(*option)) continue;
     flags.push_back(value.empty() ? flag : flag + "=" + value);
     if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument
   }

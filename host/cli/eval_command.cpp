@@ -50,7 +50,7 @@ void warn_of(const Corpus& corpus, const Reviews& reviews, const Evaluation& e, 
                      positive > 0 ? 1 : 0));
   }
   if (e.reviews() < reviews.size()) {
-    warn(fmt::format("{}: {} reviews left out, of as many words as the model's --drop-longer or more", corpus.source,
+    warn(fmt::format("{}: {} reviews left out: as long as the model's --drop-longer, or longer", corpus.source,
                      reviews.size() - e.reviews()));
   }
 }
@@ -69,6 +69,7 @@ int evaluate_model(const EvalOptions& options) {
   // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.
   const std::int64_t steps = how.mask ? std::min(how.maxlen, longest_review(reviews) + 1) : how.maxlen;
   const double known = known_share(reviews, load, how.maxlen, how.truncating);
+  if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
   const std::int64_t rows = rows_at_once(options.batch_size, steps);
   Classifier<float> classifier = make_classifier(*backend, model, rows, steps);

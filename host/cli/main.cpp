@@ -66,9 +66,10 @@ int run(const std::vector<std::string>& raw) {
 /// Whoever closed standard input or output must not find a file of ours in its place, with what was printed in it.
 /// Using one of them is still an error.
 void occupy_standard_descriptors() {
-  int descriptor = ::open("/dev/null", O_WRONLY);  // if that is standard input, it cannot be read
-  while (descriptor >= 0 && descriptor < STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
-  if (descriptor > STDERR_FILENO) ::close(descriptor);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+    ::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest number that is free: this one
+  }
 }
 
 /// The exit code, which is kFailure if all went well but for what was printed: on a full disk it has not arrived.

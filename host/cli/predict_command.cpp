@@ -12,6 +12,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/files/limits.h"
 #include "host/files/line_reader.h"
 #include "host/model/inference.h"
 #include "host/text/ids.h"
@@ -45,15 +46,17 @@ class Predictor {
 
   void add(const std::string& input) {
     ++inputs_;
+    bytes_ += input.size();
     if (ids_) {
       batch_.push_back(parse_ids(input, model_.saved.config.vocabulary, fmt::format("input {}", inputs_)));
     } else {
       texts_.push_back(input);
     }
-    if (batch_.size() + texts_.size() == room_) flush();
+    if (batch_.size() + texts_.size() == room_ || bytes_ > kMaxLine) flush();
   }
 
   void flush() {
+    bytes_ = 0;
     if (!texts_.empty()) encode_texts();
     if (batch_.empty()) return;
     const Preprocessing& how = model_.preprocessing;
@@ -110,6 +113,7 @@ class Predictor {
   std::vector<std::string> texts_;                // of the batch, not yet ids
   std::vector<std::vector<std::int32_t>> batch_;  // their ids
   std::int64_t inputs_ = 0;
+  std::size_t bytes_ = 0;  // of the inputs since the last flush
 };
 
 int predict(const PredictOptions& options) {

@@ -228,8 +228,7 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   const std::filesystem::path file =
       resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml";
   // A run's folder may be a stranger's; what the user names as a configuration may be a pipe.
-  std::vector<std::string> all =
-      parse_config(resume.empty() ? read_all(file, kMaxToml + 1) : read_file(file), file, app);
+  std::vector<std::string> all = parse_config((resume.empty() ? read_all : read_file)(file, kMaxToml + 1), file, app);
   if (!resume.empty() && all.empty())
     fail("{}: empty, expected the flags that the run was started with", file.string());
   try {

@@ -1,5 +1,6 @@
 #include "host/files/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <random>
@@ -144,9 +146,9 @@ std::string read_all(const fs::path& path, std::size_t most) {
   return text;
 }
 
-std::string read_file(const fs::path& path) {
+std::string read_file(const fs::path& path, std::size_t most) {
   expect_regular(path);
-  return read_all(path);
+  return read_all(path, most);
 }
 
 void read_blocks(const fs::path& path, const std::function<void(std::string_view)>& visit) {
@@ -159,6 +161,23 @@ std::string read_start(const fs::path& path, std::size_t count) {
   std::string start;
   read_on(Descriptor(path), path, count, [&](std::string_view block) { start += block; });
   return start;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  struct Close {
+    void operator()(DIR* entries) const { ::closedir(entries); }
+  };
+  const std::unique_ptr<DIR, Close> entries(::opendir(folder.empty() ? "." : folder.c_str()));
+  if (!entries) fail("{}: cannot be read: {}", folder.string(), std::strerror(errno));
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(entries.get());
+    if (entry == nullptr && errno != 0) fail("{}: cannot be read: {}", folder.string(), std::strerror(errno));
+    if (entry == nullptr) return names;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
@@ -201,19 +220,20 @@ void AtomicFile::abandon_all() noexcept { Temporaries::of_process().unlink_all()
 
 void AtomicFile::remove_abandoned(const fs::path& path) noexcept try {
   const std::string prefix = path.filename().string().append(kTemporaryMark);
-  // (The iterator's functions that give an error code are noexcept, and allocate.)
-  for (const fs::directory_entry& entry : fs::directory_iterator(path.has_parent_path() ? path.parent_path() : ".")) {
-    const std::string name = entry.path().filename().string();
-    const bool temporary = name.size() == prefix.size() + kTemporaryLetters && name.starts_with(prefix);
+  for (const std::string& name : names_in(path.parent_path())) {
+    if (name.size() != prefix.size() + kTemporaryLetters || !name.starts_with(prefix)) continue;
+    const fs::path file = path.parent_path() / name;
     std::error_code error;
-    if (temporary && entry.is_regular_file(error)) fs::remove(entry.path(), error);
+    if (fs::is_regular_file(fs::symlink_status(file, error))) fs::remove(file, error);
   }
 } catch (const std::exception&) {
   // They stay until the next time.
 }
 
-FileLock::FileLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-  if (descriptor_ < 0) fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
+FileLock::FileLock(const fs::path& path)
+    : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0)
+    fail("{}: cannot be written: {}", path.string(), errno == ELOOP ? "a link" : std::strerror(errno));
   int error = 0;
   do {
     error = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;

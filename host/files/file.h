@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace reel {
 
@@ -16,9 +17,10 @@ inline constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
 /// Whether there is something of this name. Throws Error with path and reason where that cannot be seen.
 bool is_there(const std::filesystem::path& path);
 
-/// The whole file, which must be a regular one: a device or a pipe may have no end. Throws Error with path and reason.
-std::string read_file(const std::filesystem::path& path);
-/// The same of anything that can be read, for what the user named: a pipe too. At most its first `most` bytes.
+/// The file, or its first `most` bytes; it must be a regular one: a device or a pipe may have no end. Throws Error with
+/// path and reason.
+std::string read_file(const std::filesystem::path& path, std::size_t most = kWhole);
+/// The same of anything that can be read, for what the user named: a pipe too.
 std::string read_all(const std::filesystem::path& path, std::size_t most = kWhole);
 
 /// At most the first `count` bytes of a regular file: enough to tell what kind it is. Throws Error with path and
@@ -27,6 +29,10 @@ std::string read_start(const std::filesystem::path& path, std::size_t count = 51
 
 /// Hands a regular file over in blocks, which are valid only within the call. Throws Error with path and reason.
 void read_blocks(const std::filesystem::path& path, const std::function<void(std::string_view)>& visit);
+
+/// The names of what is in a folder, in no order. Throws Error with path and reason. (std::filesystem's iterator ends
+/// the program where memory runs out.)
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 
 /// Makes a folder and those around it that are missing, so that they survive a power cut. Throws Error with path and
 /// reason.
@@ -60,8 +66,8 @@ class AtomicFile {
   bool synced_ = false;
 };
 
-/// Keeps other processes out, by a lock (flock) on a file that it makes. Ends with its owner, also where that is
-/// killed. On a file system without locks (some NFS and Lustre mounts) it keeps nobody out.
+/// Keeps other processes out, by a lock (flock) on a file that it makes, which is no link. Ends with its owner, also
+/// where that is killed. On a file system without locks (some NFS and Lustre mounts) it keeps nobody out.
 class FileLock {
  public:
   explicit FileLock(const std::filesystem::path& path);

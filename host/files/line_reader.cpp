@@ -14,7 +14,7 @@ namespace reel {
 std::optional<std::string> LineReader::next() {
   constexpr std::size_t kBlock = 1 << 16;
   std::size_t end = text_.find('\n', place_);
-  for (bool more = true; end == std::string::npos && more;) {
+  while (end == std::string::npos && !ended_) {
     text_.erase(0, std::exchange(place_, 0));
     const std::size_t held = text_.size();
     if (held > kMaxLine) fail("{}: line {} is longer than {} bytes", name_, lines_ + 1, kMaxLine);
@@ -25,7 +25,7 @@ std::optional<std::string> LineReader::next() {
     } while (count < 0 && errno == EINTR);
     if (count < 0) fail("{}: cannot be read: {}", name_, std::strerror(errno));
     text_.resize(held + static_cast<std::size_t>(count));
-    more = count > 0;
+    ended_ = count == 0;
     end = text_.find('\n', held);
   }
   if (end == std::string::npos && place_ == text_.size()) return {};
@@ -37,7 +37,7 @@ std::optional<std::string> LineReader::next() {
 }
 
 bool LineReader::is_waiting() const {
-  if (place_ < text_.size()) return true;
+  if (ended_ || text_.find('\n', place_) != std::string::npos) return true;
   pollfd input{.fd = descriptor_, .events = POLLIN, .revents = 0};
   return ::poll(&input, 1, 0) > 0;
 }

@@ -15,13 +15,14 @@ class LineReader {
   /// at the end of the input. Throws Error when it cannot be read, or a line is longer than limits.h allows.
   std::optional<std::string> next();
 
-  /// Whether the rest of a line can be had without waiting for somebody to write it.
+  /// Whether there is a line, or more of one, without waiting for somebody to write it.
   bool is_waiting() const;
 
  private:
   int descriptor_;
   std::string name_, text_;  // what has been read from place_ on is not yet handed over
   std::size_t place_ = 0, lines_ = 0;
+  bool ended_ = false;  // asked again, a terminal would go on
 };
 
 }  // namespace reel

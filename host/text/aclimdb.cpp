@@ -64,12 +64,9 @@ Corpus read_aclimdb_archive(const fs::path& path) {
 Corpus read_aclimdb_folder(const fs::path& folder) {
   Texts texts;
   for (const char* part : {"train/pos", "train/neg", "test/pos", "test/neg"}) {
-    std::error_code error;
-    fs::directory_iterator files(folder / part, error);
-    if (error) fail("{}: cannot be read: {}", (folder / part).string(), error.message());
-    for (const fs::directory_entry& entry : files) {
-      const std::string name = part / entry.path().filename();
-      if (place_of(name)) texts[name] = read_file(entry.path());
+    for (const std::string& file : names_in(folder / part)) {
+      const std::string name = std::string(part) + '/' + file;
+      if (place_of(name)) texts[name] = read_file(folder / name);
     }
   }
   Checksum checksum;

@@ -1,5 +1,7 @@
 #include "host/text/corpus.h"
 
+#include <algorithm>
+
 #include "host/files/archive.h"
 #include "host/files/file.h"
 #include "host/text/readers.h"
@@ -34,7 +36,8 @@ Kind kind_of(const fs::path& path) {
   if (start.starts_with("PK\x03\x04")) return Kind::kNpz;
   if (is_packed(start) || start.find("ustar", kTarMagic) == kTarMagic) return Kind::kArchive;
   if (is_json_lines(path)) return Kind::kRows;
-  const std::string header = start.substr(0, start.find('\n'));  // of CSV; an array of JSON has none
+  const std::size_t first = std::min(start.find_first_not_of("\xEF\xBB\xBF\r\n"), start.size());
+  const std::string header = start.substr(first, start.find('\n', first) - first);  // of CSV; an array of JSON has none
   return header.find(',') != std::string::npos && !header.starts_with('[') ? Kind::kRows : Kind::kOther;
 }
 

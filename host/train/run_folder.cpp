@@ -6,6 +6,7 @@
 
 #include "host/files/file.h"
 #include "host/files/json.h"
+#include "host/files/limits.h"
 #include "host/files/lines.h"
 #include "kernels/check.h"
 
@@ -94,7 +95,9 @@ void RunFolder::discard() noexcept try {
   // It stays: --resume begins anew.
 }
 
-std::string RunFolder::config_text() const { return is_there(config()) ? read_file(config()) : std::string(); }
+std::string RunFolder::config_text() const {
+  return is_there(config()) ? read_file(config(), kMaxToml + 1) : std::string();
+}
 
 bool RunFolder::has_checkpoint() const { return is_there(state()); }
 

@@ -90,6 +90,10 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
     folder_.write("c.toml", first.out);
     EXPECT_EQ(reel("train --dump-config --config c.toml").out, first.out) << flag;
   }
+  folder_.write("c.toml", "init-from = \"\"\ntest-data = ''\nepochs = 7\n");
+  EXPECT_THAT(reel("train --dump-config --config c.toml").out, HasSubstr("epochs = 7\n")) << "as older versions wrote";
+  folder_.write("c.toml", "hidden-size = \"\"\n");
+  expect_failure("train --config c.toml", 1, "c.toml: --hidden-size: '', expected a whole number");
   folder_.write("path", "\xff");
   expect_failure("train --dump-config --data \"$(cat path)\"", 1,
                  "expected something that a TOML file can hold: UTF-8");

@@ -172,7 +172,7 @@ TEST_F(Evaluation, SaysWhatItLeftOut) {
   const Result result = reel("eval run --data one.csv");
   EXPECT_EQ(result.code, 0);
   EXPECT_THAT(result.err, HasSubstr("warning: one.csv: all 2 reviews have the label 1: accuracy on them says nothing"));
-  EXPECT_THAT(result.err, HasSubstr("warning: one.csv: 1 reviews left out, of as many words as the model's"));
+  EXPECT_THAT(result.err, HasSubstr("warning: one.csv: 1 reviews left out: as long as the model's --drop-longer"));
 }
 
 }  // namespace

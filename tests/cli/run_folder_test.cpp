@@ -263,10 +263,13 @@ TEST_F(RunFolders, OutputThatIsLostIsAFailure) {
   const std::string eval = "eval run --data " + fixture("aclImdb.tar.gz").string();
   for (const std::string& command : {std::string("predict run film"), eval, std::string("info"),
                                      std::string("train --dump-config"), std::string("--help")}) {
-    folder_.write("full.sh", program_ + " " + command + " >/dev/full 2>err; echo $? >code");
-    ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash full.sh").c_str()), 0);
-    EXPECT_EQ(contents(folder_ / "code"), "1\n") << command;
-    EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel: standard output: No space left on device")) << command;
+    for (const auto& [output, reason] :
+         {std::pair{">/dev/full", "No space left on device"}, {">&-", "Bad file descriptor"}}) {
+      folder_.write("full.sh", program_ + " " + command + " " + output + " 2>err; echo $? >code");
+      ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash full.sh").c_str()), 0);
+      EXPECT_EQ(contents(folder_ / "code"), "1\n") << command << output;
+      EXPECT_THAT(contents(folder_ / "err"), HasSubstr(std::string("reel: standard output: ") + reason)) << command;
+    }
   }
 }
 

@@ -53,8 +53,13 @@ with tempfile.TemporaryDirectory() as folder:
     assert follow(run) == [1, 2, 3, 4]
     # What is no metrics is skipped, and said.
     with metrics.open("a") as file:
-        file.write("not JSON\n" + "[1]\n" + line(5, split="../elsewhere") + line(6))
+        file.write("not JSON\n" + "[1]\n" + "[" * 50000 + "\n" + line(5, split="../elsewhere") + line(6))
     assert follow(run) == [6]
+    # Begun anew: nothing at first.
+    metrics.write_text("")
+    assert follow(run) == []
+    metrics.write_text(line(1) + line(2))
+    assert follow(run) == [1, 2]
     metrics.unlink()
     metrics.mkdir()
     assert follow(run) == []

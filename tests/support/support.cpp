@@ -1,4 +1,4 @@
-// The only file that knows where this checkout lies: the others compile alike anywhere.
+// What depends on where this checkout lies, so that the tests' other sources compile alike anywhere.
 #include "tests/support/support.h"
 
 namespace reel {

@@ -97,6 +97,13 @@ TEST(Csv, ReadsQuotesNewlinesAndBothHeaders) {
   EXPECT_EQ(read_corpus(folder / "train.csv", folder / "test.csv").train.ranks, corpus.train.ranks);
 }
 
+TEST(Csv, MayBeginWithEmptyLines) {
+  const TemporaryFolder folder;
+  folder.write("train.csv", "\r\n\ntext,label\ngood,1\nbad,0\n");
+  folder.write("test.csv", "\xEF\xBB\xBF\ntext,label\ngood,1\n");
+  EXPECT_EQ(read_corpus(folder.path()).train.size(), 2);
+}
+
 TEST(Csv, AFolderTrainBesideItIsNoAclImdb) {
   const TemporaryFolder folder;
   folder.write("train/notes", "");
@@ -130,6 +137,9 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\n\"x\"y,1\n", {"a.csv:2: expected a comma or the end of the line after a field"});
   expect("text,label\n", {"a.csv: no reviews"});
   expect("text,label\n,1\n...,0\n", {"a.csv: no word in its training reviews"});
+  folder.write("d/train.csv", "text,label\ngood,1\nbad,0\n");
+  folder.write("d/test.csv", "text,label\n...,1\n,0\n");
+  expect_error([&] { read_corpus(folder / "d"); }, {"no word in its test reviews"});
   expect("text,text,label\nx,y,1\n", {"a.csv: more than one column 'review' or 'text' in the header"});
   expect("text,label,sentiment\nx,1,0\n", {"a.csv: more than one column 'sentiment' or 'label' in the header"});
   expect("text,label\nx," + std::string(3000, 'y') + "\n", {("'" + std::string(80, 'y') + "', expected 0").c_str()});
