@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What ptxas says of every kernel, on every architecture that Reel is compiled for: fails if one spills registers or keeps an
-# array in local memory, or if kernel_resources.tsv is not what ptxas says for sm_90 (with the nvcc that it names).
+# What ptxas says of every kernel, for sm_90 and another architecture that Reel is compiled for (REEL_TEST_SEED says which; all
+# of them with REEL_TEST_DEEP=1): fails if one spills registers or keeps an array in local memory, or if kernel_resources.tsv
+# is not what ptxas says for sm_90 (with the nvcc that it names).
 #
 #   ptxas_report.sh           check
 #   ptxas_report.sh --write   write kernel_resources.tsv anew
@@ -45,8 +46,11 @@ report() {
 failures=0
 printf '# symbol, registers, bytes of static shared memory, most threads, name; sm_90, nvcc %s\n' \
   "$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')" >"$work/table"
-architectures=(80 86 89 90 100 120)
+others=(80 86 89 100 120)
+architectures=(90 "${others[${REEL_TEST_SEED:-0} % ${#others[@]}]}")
+if [[ -n ${REEL_TEST_DEEP:-} ]]; then architectures=(90 "${others[@]}"); fi
 if [[ ${1:-} == --write ]]; then architectures=(90); fi
+echo "architectures: ${architectures[*]}"
 for file in "$root"/kernels/cuda/*.cu; do
   [[ $(basename "$file") == cub.cu ]] && continue  # CUB has kernels of its own
   for architecture in "${architectures[@]}"; do
