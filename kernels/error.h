@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -33,6 +34,12 @@ inline std::string printable(std::string text) {
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string message) : std::runtime_error(printable(std::move(message))) {}
+};
+
+/// What long work throws, having changed nothing that it was given to keep, when somebody has asked for its end.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
 };
 
 /// A broken contract between two parts of the program: a bug, not bad input.

@@ -1,6 +1,7 @@
 // Backends by device.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -12,7 +13,7 @@ namespace reel {
 /// Throws Error for kMixed on a processor without AVX512-BF16; kMixed means nothing to double.
 template <class Real>
 std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0, Precision precision = Precision::kFloat32,
-                                                bool timings = false);
+                                                bool timings = false, const std::atomic<int>* interrupted = nullptr);
 
 /// Whether the CPU can do Precision::kMixed.
 bool cpu_has_bf16();
@@ -39,6 +40,9 @@ struct BackendOptions {
   int threads = 0;     // of the CPU; 0: every core this process may use
   bool graphs = true;  // training steps as CUDA graphs; timings need them off
   bool timings = false;
+  /// Once it is no longer 0, long operations of the CPU throw Interrupted, and what they were to write is undefined;
+  /// those that write parameters finish. It must outlive the backend.
+  const std::atomic<int>* interrupted = nullptr;
 };
 
 /// float on any device. Throws Error with one clear line where the device, or the precision on it, cannot be had.

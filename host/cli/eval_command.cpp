@@ -37,7 +37,14 @@ void print(const Evaluation& e, double known) {
 void warn(const std::string& text) { fmt::print(stderr, "reel: warning: {}\n", text); }
 
 /// What a reader of the numbers must know of the reviews behind them.
-void warn_of(const Corpus& corpus, const Reviews& reviews, const Evaluation& e, double known) {
+void warn_of(const TrainedModel& model, const Corpus& corpus, const Reviews& reviews, const Evaluation& e,
+             double known) {
+  const auto trained_on = model.saved.metadata.find(kTrainedOn);  // not yet in 0.1.0
+  if (trained_on != model.saved.metadata.end() && &reviews == &corpus.test &&
+      tests_training_rows(corpus.source_checksum, trained_on->second)) {
+    warn(fmt::format("{}: the model was trained on these reviews: accuracy on them says little of others",
+                     corpus.source));
+  }
   if (known < kFewWords) {
     warn(
         fmt::format("{}: the model knows {:.1f} % of these words, fewer than {:.0f} %: is it of the same language and "
@@ -71,14 +78,14 @@ int evaluate_model(const EvalOptions& options) {
   const double known = known_share(reviews, load, how.maxlen, how.truncating);
   if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
-  const std::int64_t rows = rows_at_once(options.batch_size, steps);
+  const std::int64_t rows = rows_at_once(model, options.batch_size, steps);
   Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
   const Evaluation evaluation = evaluate_reviews(classifier, reviews, load, how, {.steps = steps, .rows = rows});
   if (evaluation.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
   if (!std::isfinite(evaluation.loss)) {
     fail("{}: the model gives a loss of {}, which is no number", model.file.string(), evaluation.loss);
   }
-  warn_of(corpus, reviews, evaluation, known);
+  warn_of(model, corpus, reviews, evaluation, known);
   print(evaluation, known);
   return kSuccess;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "host/train/interrupt.h"
+
 namespace reel {
 
 CLI::Validator some_path() {
@@ -25,7 +27,7 @@ std::vector<std::string> with_empty_values(const std::vector<std::string>& argum
 constexpr char kMark = '\x01';
 
 std::string with_mark(std::string argument) {
-  if (argument.starts_with('[') || argument.starts_with('{') || argument.starts_with(kMark))
+  if (argument.starts_with('[') || argument.starts_with('{') || argument == "++" || argument.starts_with(kMark))
     argument.insert(argument.begin(), kMark);
   return argument;
 }
@@ -63,7 +65,8 @@ std::unique_ptr<Backend<float>> DeviceOptions::make() const {
                        .recurrence = recurrence,
                        .threads = threads,
                        .graphs = !no_graph && !timings,
-                       .timings = timings});
+                       .timings = timings,
+                       .interrupted = &InterruptGuard::flag()});
 }
 
 std::string DeviceOptions::fallback() const {

@@ -45,7 +45,8 @@ CLI::Validator within(T least, T most) {
     T value{};
     const char* const end = text.data() + text.size();
     const auto [rest, error] = std::from_chars(text.data() + text.starts_with('+'), end, value);
-    if (error != std::errc() || rest != end || !(value >= least && value <= most)) {  // nan is in no range
+    if (text.starts_with("+-") || error != std::errc() || rest != end ||
+        !(value >= least && value <= most)) {  // nan is in no range
       return fmt::format("'{}', expected a {} from {} to {}", text, std::integral<T> ? "whole number" : "number", least,
                          most);
     }
@@ -61,8 +62,8 @@ CLI::Validator some_path();
 /// CLI11 takes "--flag=" for "--flag" and the next argument, whatever that is: here they are two.
 std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments);
 
-/// CLI11 reads an argument in square brackets as a list. Arguments that begin with one are texts here: they go through
-/// the parser with a mark before them, which take_mark() removes.
+/// CLI11 reads an argument in square brackets as a list and "++" as the end of a command. Both are texts here: they go
+/// through the parser with a mark before them, which take_mark() removes.
 std::string with_mark(std::string argument);
 std::string take_mark(std::string argument);
 

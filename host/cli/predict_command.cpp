@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <cstring>
 #include <future>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/trained_model.h"
+#include "host/files/json.h"
 #include "host/files/limits.h"
 #include "host/files/line_reader.h"
 #include "host/model/inference.h"
@@ -39,6 +39,7 @@ class Predictor {
         model_(load_trained_model(options.model)),
         backend_(options.device.make()),
         room_(static_cast<std::size_t>(rows_at_once(
+            model_,
             static_cast<std::int64_t>(options.texts.empty() ? kMostTexts : std::min(options.texts.size(), kMostTexts)),
             model_.preprocessing.maxlen))),
         classifier_(make_classifier(*backend_, model_, static_cast<std::int64_t>(room_), model_.preprocessing.maxlen)) {
@@ -72,11 +73,11 @@ class Predictor {
     backend_->download(classifier_.logits(), std::span(logits));
     batch_.clear();  // before anything may fail: what has been printed is not printed again
     for (const float logit : logits) {
-      const nlohmann::ordered_json line = {{"logit", logit},
-                                           {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
-                                           {"label", logit > 0 ? 1 : 0}};
+      const JsonMembers line = {{"logit", double{logit}},
+                                {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
+                                {"label", logit > 0 ? 1 : 0}};
       if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", model_.file.string(), logit);
-      fmt::print("{}\n", line.dump());
+      fmt::print("{}\n", to_json(line));
     }
     if (std::fflush(stdout) != 0) fail("standard output: {}", std::strerror(errno));
   }

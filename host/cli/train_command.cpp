@@ -1,3 +1,5 @@
+#include <csignal>
+
 #include "host/cli/commands.h"
 #include "host/cli/config_file.h"
 #include "host/cli/train_options.h"
@@ -47,7 +49,7 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
   progress.note("recurrence: " + backend.describe_recurrence(shape, model.nonlinearity));
   progress.note("run: " + folder.string());
-  for (const std::string& line : check_labels(data)) progress.line("warning: " + line);
+  for (const std::string& line : check_reviews(data)) progress.line("warning: " + line);
   const PaddingCheck padding = check_padding(data.train, config.preprocessing);
   if (padding.warning) {
     progress.line("warning: " + padding.line);
@@ -57,9 +59,8 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
 }
 
 int exit_code(Outcome outcome, const RunFolder& folder) {
-  const std::string resume = fmt::format("reel train --resume {}", folder.path().string());
   if (outcome == Outcome::kInterrupted) {
-    put(stderr, fmt::format("reel: interrupted and saved; go on with: {}\n", resume));
+    put(stderr, fmt::format("reel: interrupted and saved; go on with: {}\n", folder.resume_command()));
     return kSignal + InterruptGuard::signal();
   }
   if (outcome == Outcome::kDiverged) {
@@ -83,6 +84,7 @@ void write_vocabulary(const Vocabulary& vocabulary, const RunFolder& folder) {
 }
 
 int train(TrainOptions options, const std::string& config_text) {
+  std::signal(SIGPIPE, SIG_IGN);  // who reads may go: the run is saved all the same
   const bool resuming = !options.resume.empty();
   TrainConfig& config = options.config;
   Progress progress(Progress::style_for_stdout(options.quiet));

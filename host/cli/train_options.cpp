@@ -1,10 +1,7 @@
 #include "host/cli/train_options.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <string_view>
 
 #include "host/cli/config_file.h"
 #include "host/files/file.h"
@@ -37,16 +34,15 @@ CLI::Validator share() { return within(0.0, 1.0); }
 
 /// "5m" or "0.5m": minutes; "100": steps; "0": never.
 CheckpointInterval parse_interval(const std::string& text) {
-  constexpr double kMostMinutes = 1e6;
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const std::string_view unit(end);
-  const bool minutes = unit == "m", whole = unit.empty() && number == std::floor(number);
-  if (text.empty() || !(minutes ? number > 0 && number <= kMostMinutes : whole && number >= 0 && number <= kLarge)) {
+  std::string number = text;
+  const bool minutes = text.ends_with('m');
+  if (minutes) number.pop_back();
+  const CLI::Validator range = minutes ? within(1e-6, 1e6) : not_negative();
+  if (!range(number).empty()) {
     throw CLI::ValidationError("--checkpoint-every", fmt::format("'{}', expected minutes as in 5m, or steps", text));
   }
-  if (minutes) return {.steps = 0, .minutes = number};
-  return {.steps = static_cast<std::int64_t>(number), .minutes = 0};
+  if (minutes) return {.steps = 0, .minutes = std::stod(number)};
+  return {.steps = std::stoll(number), .minutes = 0};
 }
 
 template <class T>

@@ -31,8 +31,8 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
   return model;
 }
 
-std::int64_t rows_at_once(std::int64_t most, std::int64_t steps) {
-  return std::clamp<std::int64_t>(kMaxBatchSteps / steps, 1, most);
+std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps) {
+  return std::clamp<std::int64_t>(kMaxBatchStates / (steps * model.saved.config.hidden), 1, most);
 }
 
 Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,

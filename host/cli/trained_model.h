@@ -22,9 +22,9 @@ std::filesystem::path model_file(const std::filesystem::path& path);
 /// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights. Throws Error.
 TrainedModel load_trained_model(const std::filesystem::path& path);
 
-/// How many rows of so many steps to take at once: `most`, or fewer where the rows are so long that they take much
-/// memory (limits.h).
-std::int64_t rows_at_once(std::int64_t most, std::int64_t steps);
+/// How many rows of so many steps to take at once: `most`, or fewer where the model's states of them take much memory
+/// (limits.h).
+std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps);
 
 /// A classifier with the model's weights, for batches of up to `max_batch` rows of `max_steps`.
 Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,

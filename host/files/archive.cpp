@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -24,6 +26,13 @@ constexpr std::size_t kBlock = 1 << 16;
 struct Free {
   void operator()(archive* a) const { archive_read_free(a); }
 };
+using Archive = std::unique_ptr<archive, Free>;
+
+Archive new_archive() {
+  Archive made(archive_read_new());
+  if (!made) throw std::bad_alloc();
+  return made;
+}
 
 /// What libarchive says, if it says something. Throws std::bad_alloc where that is a lack of memory.
 const char* reason(archive* source) {
@@ -66,6 +75,66 @@ int filter_of(std::string_view start) {
   return found != std::end(kPackings) ? found->filter : ARCHIVE_FILTER_NONE;
 }
 
+/// The bytes of a tar archive, unpacked block by block as libarchive asks for them: so what it takes before one file,
+/// all of which it keeps, has an end. (Of a sparse file's map it keeps ten times its text.)
+class TarBytes {
+ public:
+  /// `file`, packed as kPackings says or not, must outlive this.
+  TarBytes(std::string_view file, int filter, const std::string& name) : file_(file) {
+    if (filter == ARCHIVE_FILTER_NONE) return;
+    packed_ = new_archive();
+    // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
+    if (archive_read_append_filter(packed_.get(), filter) != ARCHIVE_OK) {
+      fail("{}: packed in a way that this libarchive cannot read: {}", name, reason(packed_.get()));
+    }
+    archive_read_support_format_raw(packed_.get());
+    archive_entry* entry = nullptr;
+    if (archive_read_open_memory(packed_.get(), file.data(), file.size()) != ARCHIVE_OK ||
+        archive_read_next_header(packed_.get(), &entry) != ARCHIVE_OK) {
+      fail("{}: damaged archive, or none: {}", name, reason(packed_.get()));
+    }
+  }
+
+  /// An archive_read_callback, whose `self` is a TarBytes.
+  static la_ssize_t read(archive* tar, void* self, const void** block) noexcept {
+    return static_cast<TarBytes*>(self)->next(*tar, *block);
+  }
+
+  /// From here on there are no more than so many.
+  void limit(std::size_t bytes) { left_ = bytes; }
+  bool were_too_many() const { return were_too_many_; }
+
+ private:
+  la_ssize_t next(archive& tar, const void*& block) {
+    if (left_ == 0) {
+      were_too_many_ = true;
+      return ARCHIVE_FATAL;
+    }
+    la_ssize_t count = 0;
+    if (packed_) {
+      block = block_.data();
+      count = archive_read_data(packed_.get(), block_.data(), block_.size());
+      if (count < 0) {
+        const char* const text = archive_error_string(packed_.get());
+        archive_set_error(&tar, archive_errno(packed_.get()), "%s", text != nullptr ? text : "no reason given");
+        return ARCHIVE_FATAL;
+      }
+    } else {
+      block = file_.data();
+      count = static_cast<la_ssize_t>(std::min(file_.size(), kBlock));
+      file_.remove_prefix(static_cast<std::size_t>(count));
+    }
+    left_ -= std::min(left_, static_cast<std::size_t>(count));
+    return count;
+  }
+
+  std::string_view file_;  // what has not been given, if it is not packed
+  Archive packed_;
+  std::vector<char> block_ = std::vector<char>(kBlock);
+  std::size_t left_ = SIZE_MAX;
+  bool were_too_many_ = false;
+};
+
 }  // namespace
 
 bool is_packed(std::string_view start) { return filter_of(start) != ARCHIVE_FILTER_NONE; }
@@ -73,25 +142,28 @@ bool is_packed(std::string_view start) { return filter_of(start) != ARCHIVE_FILT
 void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string&)>& wanted,
                   const std::function<void(const std::string&, std::string)>& visit) {
   const std::string file = read_file(path), name = path.string();
-  const std::unique_ptr<archive, Free> source(archive_read_new());
-  if (!source) throw std::bad_alloc();
-  // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
-  const int filter = filter_of(file);
-  if (filter != ARCHIVE_FILTER_NONE && archive_read_append_filter(source.get(), filter) != ARCHIVE_OK) {
-    fail("{}: packed in a way that this libarchive cannot read: {}", name, reason(source.get()));
+  const Archive source = new_archive();
+  std::optional<TarBytes> tar;
+  int opened = ARCHIVE_FATAL;
+  if (file.starts_with("PK")) {
+    archive_read_support_format_zip(source.get());
+    opened = archive_read_open_memory(source.get(), file.data(), file.size());
+  } else {
+    archive_read_support_format_tar(source.get());
+    tar.emplace(file, filter_of(file), name);
+    opened = archive_read_open(source.get(), &*tar, nullptr, &TarBytes::read, nullptr);
   }
-  archive_read_support_format_tar(source.get());
-  archive_read_support_format_zip(source.get());
-  if (archive_read_open_memory(source.get(), file.data(), file.size()) != ARCHIVE_OK) {
-    fail("{}: damaged archive, or none: {}", name, reason(source.get()));
-  }
+  if (opened != ARCHIVE_OK) fail("{}: damaged archive, or none: {}", name, reason(source.get()));
   std::vector<char> block(kBlock);
   const std::size_t most = kMaxUnpacked + kMaxUnpackedRatio * file.size();
   std::size_t room = most;
   for (;;) {
     archive_entry* entry = nullptr;
+    if (tar) tar->limit(kMaxArchiveHeader);
     const int status = archive_read_next_header(source.get(), &entry);
     if (status == ARCHIVE_EOF) break;
+    if (tar && tar->were_too_many()) fail("{}: more than {} bytes before a file", name, kMaxArchiveHeader);
+    if (tar) tar->limit(SIZE_MAX);
     // Of a tar archive the names too: those of 1 MB, or many.
     if (archive_filter_bytes(source.get(), 0) > static_cast<la_int64_t>(most)) fail_size(name, most);
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {

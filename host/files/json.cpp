@@ -1,6 +1,7 @@
 #include "host/files/json.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -80,49 +81,75 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   JsonValue* member_ = nullptr;  // of the innermost object, whose key was read last
 };
 
-/// As JSON, in ASCII; of invalid UTF-8, U+FFFD.
-template <class T>
-std::string ascii(const T& primitive) {
-  return nlohmann::json(primitive).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
+/// Writes JSON: of invalid UTF-8, U+FFFD. (Not as a value of nlohmann's, see json.h; but for what holds no other.)
+class Writer {
+ public:
+  static constexpr int kOneLine = -1;
 
-void append_excerpt(std::string& text, const JsonValue& value);
+  /// With `indent` blanks before a member, or on one line; no more elements once there are `most` bytes.
+  Writer(int indent, bool ascii, std::size_t most) : indent_(indent), ascii_(ascii), most_(most) {}
 
-/// Adds ["a", ...]; `element` adds one.
-void append_elements(std::string& text, const auto& elements, const char* brackets, const auto& element) {
-  text += brackets[0];
-  for (const auto& e : elements) {
-    if (text.size() > kMaxExcerpt) return;
-    if (&e != &*elements.begin()) text += ',';
-    element(e);
+  void write(const JsonValue& value) {
+    if (const auto* const array = value.get_if<JsonValue::Array>()) {
+      write_elements(*array, "[]", [this](const JsonValue& element) { write(element); });
+    } else if (const auto* const object = value.get_if<JsonValue::Object>()) {
+      write_members(*object);
+    } else if (const auto* const string = value.get_if<std::string>()) {
+      write_primitive(*string);
+    } else if (const auto* const integer = value.get_if<std::int64_t>()) {
+      write_primitive(*integer);
+    } else if (const auto* const large = value.get_if<std::uint64_t>()) {
+      write_primitive(*large);
+    } else if (const auto* const number = value.get_if<double>()) {
+      write_primitive(*number);
+    } else if (const auto* const boolean = value.get_if<bool>()) {
+      write_primitive(*boolean);
+    } else {
+      write_primitive(nullptr);
+    }
   }
-  text += brackets[1];
-}
 
-void append_excerpt(std::string& text, const JsonValue& value) {
-  const auto append = [&](const auto& primitive) { text += ascii(primitive); };
-  if (const auto* const array = value.get_if<JsonValue::Array>()) {
-    append_elements(text, *array, "[]", [&](const JsonValue& element) { append_excerpt(text, element); });
-  } else if (const auto* const object = value.get_if<JsonValue::Object>()) {
-    append_elements(text, *object, "{}", [&](const auto& member) {
-      append(member.first);
-      text += ':';
-      append_excerpt(text, member.second);
+  void write_members(const auto& members) {
+    write_elements(members, "{}", [this](const auto& member) {
+      write_primitive(member.first);
+      text_ += indent_ == kOneLine ? ":" : ": ";
+      write(member.second);
     });
-  } else if (const auto* const string = value.get_if<std::string>()) {
-    append(*string);
-  } else if (const auto* const integer = value.get_if<std::int64_t>()) {
-    append(*integer);
-  } else if (const auto* const large = value.get_if<std::uint64_t>()) {
-    append(*large);
-  } else if (const auto* const number = value.get_if<double>()) {
-    append(*number);
-  } else if (const auto* const boolean = value.get_if<bool>()) {
-    append(*boolean);
-  } else {
-    append(nullptr);
   }
-}
+
+  std::string take() { return std::move(text_); }
+
+ private:
+  template <class T>
+  void write_primitive(const T& value) {
+    text_ += nlohmann::json(value).dump(-1, ' ', ascii_, nlohmann::json::error_handler_t::replace);
+  }
+
+  void write_elements(const auto& elements, const char* brackets, const auto& write_element) {
+    text_ += brackets[0];
+    ++depth_;
+    for (const auto& element : elements) {
+      if (text_.size() > most_) return;
+      if (&element != &*elements.begin()) text_ += ',';
+      begin_line();
+      write_element(element);
+    }
+    --depth_;
+    if (!elements.empty()) begin_line();
+    text_ += brackets[1];
+  }
+
+  void begin_line() {
+    if (indent_ == kOneLine) return;
+    text_ += '\n';
+    text_.append(static_cast<std::size_t>(indent_ * depth_), ' ');
+  }
+
+  int indent_, depth_ = 0;
+  bool ascii_;
+  std::size_t most_;
+  std::string text_;
+};
 
 std::string shortened(std::string text) {
   if (text.size() <= kMaxExcerpt) return text;
@@ -183,12 +210,16 @@ const std::string& string_at(const JsonValue& object, std::string_view key, cons
   return typed<std::string>(member(object, key, where), key, "a string", where);
 }
 
-std::string excerpt(const JsonValue& value) {
-  std::string text;
-  append_excerpt(text, value);
-  return shortened(std::move(text));
+std::string to_json(const JsonMembers& members, JsonLayout layout) {
+  Writer writer(layout == JsonLayout::kIndented ? 2 : Writer::kOneLine, false, SIZE_MAX);
+  writer.write_members(members);
+  return writer.take();
 }
 
-std::string excerpt(std::string_view text) { return shortened(ascii(text)); }
+std::string excerpt(const JsonValue& value) {
+  Writer writer(Writer::kOneLine, true, kMaxExcerpt);
+  writer.write(value);
+  return shortened(writer.take());
+}
 
 }  // namespace reel

@@ -1,7 +1,8 @@
-// JSON from strangers. nlohmann's parser reads it; the value is our own, because nlohmann's needs memory to be
-// destroyed, which there may be none of. Nobody's JSON but our own is written, so nlohmann writes it.
+// JSON, read and written. The parser is nlohmann's; the value is our own, because nlohmann's needs memory to be
+// destroyed, which there may be none of.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,7 +22,8 @@ class JsonValue {
 
   JsonValue() = default;  // null
   template <class T>
-  explicit JsonValue(T value) : value_(std::move(value)) {}
+  requires(!std::same_as<T, JsonValue>) JsonValue(T value)
+      : value_(std::move(value)) {}  // not explicit: so members are written as in JSON
 
   /// The value as a T, nullptr if it is none: std::nullptr_t, bool, std::int64_t, std::uint64_t (only of whole numbers
   /// that std::int64_t does not hold), double (only of numbers with a fraction or an exponent), std::string, Array or
@@ -52,6 +54,17 @@ class JsonValue {
 /// no deeper than kMaxJsonDepth (limits.h).
 JsonValue parse_json(std::string_view text, const std::string& where);
 
+using JsonMembers = std::vector<std::pair<std::string, JsonValue>>;
+enum class JsonLayout { kLine, kIndented };
+/// An object with these members in this order, on one line or a line for each. Numbers are the shortest that are read
+/// as the same; what is no finite one is null, and invalid UTF-8 U+FFFD.
+std::string to_json(const JsonMembers& members, JsonLayout layout = JsonLayout::kLine);
+
+template <class T>
+JsonValue json_array(const std::vector<T>& elements) {
+  return JsonValue(JsonValue::Array(elements.begin(), elements.end()));
+}
+
 /// An object's member, which has to be a whole number that 64 bits with a sign hold, any number, an array of them, or
 /// a string. Throws Error, which begins with `where`.
 std::int64_t integer_at(const JsonValue& object, std::string_view key, const std::string& where);
@@ -61,6 +74,5 @@ const std::string& string_at(const JsonValue& object, std::string_view key, cons
 
 /// The value as a message can show it: on one line, in ASCII, not long.
 std::string excerpt(const JsonValue& value);
-std::string excerpt(std::string_view text);  // of a JSON string
 
 }  // namespace reel

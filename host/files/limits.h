@@ -18,6 +18,8 @@ inline constexpr std::size_t kMaxToml = 16'384;
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
 /// Of a dimension of a tensor of weights: products of two fit 64 bits.
 inline constexpr std::int64_t kMaxTensorLength = std::int64_t{1} << 30;
+/// Bytes of what stands in a tar archive before a file's contents: its name, owner and the like.
+inline constexpr std::size_t kMaxArchiveHeader = std::size_t{1} << 20;
 /// Bytes of one file in an archive, unpacked; the largest of imdb.npz has 40 million.
 inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 28;
 /// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size. Text packs to a fifth.
@@ -30,13 +32,15 @@ inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 24;
 /// Of those, the ones that take more memory: those that it remembers, and lists, texts and arrays.
 inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxPickleObjects = std::size_t{1} << 20;
+/// Fields of a record of CSV: each, though empty, takes memory.
+inline constexpr std::size_t kMaxColumns = 1000;
 /// Of a word in imdb.npz.
 inline constexpr std::int64_t kMaxRank = 1 << 24;
-/// Steps of a row, of all rows of a data set and of a batch to evaluate or to predict: they are held with their
-/// padding.
+/// Steps of a row and of all rows of a data set: they are held with their padding.
 inline constexpr std::int64_t kMaxRowSteps = 100'000;
 inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
-inline constexpr std::int64_t kMaxBatchSteps = std::int64_t{1} << 20;
+/// Values of the hidden states of a batch to evaluate or to predict, if that is more than one row.
+inline constexpr std::int64_t kMaxBatchStates = std::int64_t{1} << 25;
 /// Of the rows that are evaluated at once: how many steps a row has may be a stranger's choice.
 inline constexpr std::int64_t kMaxEvaluatedSteps = std::int64_t{1} << 24;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <type_traits>
 
 #include "host/files/json.h"
@@ -180,15 +179,23 @@ void write_safetensors(AtomicFile& file, const std::map<std::string, TensorView>
   const auto width = [](const auto& item) { return dtype_sizes().at(item.second->dtype); };
   std::ranges::stable_sort(order, std::greater{}, width);
 
-  nlohmann::json header = nlohmann::json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  JsonMembers header;
+  if (!metadata.empty()) {
+    JsonValue::Object items;
+    for (const auto& [key, value] : metadata) items[key] = value;
+    header.emplace_back("__metadata__", std::move(items));
+  }
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : order) {
-    header[name] = {
-        {"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {offset, offset + tensor->bytes.size()}}};
+    const auto begin = static_cast<std::int64_t>(offset);
     offset += tensor->bytes.size();
+    header.emplace_back(
+        name, JsonValue::Object{{"data_offsets", json_array<std::int64_t>({begin, static_cast<std::int64_t>(offset)})},
+                                {"dtype", tensor->dtype},
+                                {"shape", json_array(tensor->shape)}});
   }
-  std::string text = header.dump();
+  std::ranges::sort(header, {}, &JsonMembers::value_type::first);
+  std::string text = to_json(header);
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
   const std::uint64_t size = text.size();
 

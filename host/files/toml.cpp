@@ -1,5 +1,6 @@
 #include "host/files/toml.h"
 
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
 
@@ -27,6 +28,20 @@
 #include "kernels/check.h"
 
 namespace reel {
+namespace {
+
+/// A number as it stands in the text, less the underscores that TOML allows: 1e-400 is no 0, and 2.0 no whole number.
+std::string digits_at(std::string_view text, toml::source_position place) {
+  for (toml::source_index line = 1; line < place.line; ++line) text.remove_prefix(text.find('\n') + 1);
+  text = text.substr(0, text.find('\n'));
+  const std::size_t begin = text.find('=') + 1;
+  text.remove_prefix(std::min(text.find_first_not_of(" \t", begin), text.size()));
+  std::string digits(text.substr(0, text.find_first_of(" \t\r#")));
+  std::erase(digits, '_');
+  return digits;
+}
+
+}  // namespace
 
 std::map<std::string, std::string> parse_toml(std::string_view text, const std::string& where) {
   if (text.size() > kMaxToml) fail("{}: more than {} bytes of TOML", where, kMaxToml);
@@ -43,10 +58,8 @@ std::map<std::string, std::string> parse_toml(std::string_view text, const std::
     std::string& entry = entries[std::string(key.str())];
     if (const auto* string = value.as_string()) {
       entry = string->get();
-    } else if (const auto* integer = value.as_integer()) {
-      entry = std::to_string(integer->get());
-    } else if (const auto* real = value.as_floating_point()) {
-      entry = fmt::format("{}", real->get());
+    } else if (value.is_number()) {
+      entry = digits_at(text, value.source().begin);
     } else if (const auto* boolean = value.as_boolean()) {
       entry = boolean->get() ? "true" : "false";
     } else {

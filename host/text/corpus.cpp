@@ -59,35 +59,46 @@ fs::path rows_named(const fs::path& folder, const std::string& name) {
   return found;
 }
 
-Corpus read_folder(const fs::path& folder) {
-  if (is_file(folder / "prepared.json")) return read_prepared(folder);
-  for (const fs::path& root : {folder, folder / "aclImdb"}) {
-    std::error_code error;
-    if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(root);
-  }
-  if (const fs::path train = rows_named(folder, "train"); !train.empty()) {
-    const fs::path test = rows_named(folder, "test");
-    expect_rows(train);
-    expect_rows(test);
-    return read_labelled_rows(train, test);
-  }
-  if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(folder / "aclImdb_v1.tar.gz");
-  if (is_file(folder / "imdb.npz")) return read_npz_with_index(folder / "imdb.npz");
-  fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
-}
-
 /// Of sources that have both splits. `path` itself as its tests is what eval asks of anything.
 void expect_no_tests(const fs::path& path, const fs::path& test_path) {
   if (test_path.empty() || test_path == path) return;
   fail("{}: has test reviews of its own; expected no others ({})", path.string(), test_path.string());
 }
 
+Corpus read_rows(const fs::path& train, const fs::path& test) {
+  expect_rows(train);
+  expect_rows(test);
+  return read_labelled_rows(train, test);
+}
+
+Corpus read_folder(const fs::path& folder, const fs::path& test_path) {
+  const auto checked = [&](const fs::path& path) {
+    expect_no_tests(folder, test_path);
+    return path;
+  };
+  if (is_file(folder / "prepared.json")) return read_prepared(checked(folder));
+  for (const fs::path& root : {folder, folder / "aclImdb"}) {
+    std::error_code error;
+    if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(checked(root));
+  }
+  if (const fs::path train = rows_named(folder, "train"); !train.empty()) {
+    fs::path test = rows_named(folder, "test");
+    if (test.empty())
+      test = test_path;
+    else
+      checked(test);
+    expect_rows(train);
+    expect_rows(test);
+    return read_labelled_rows(train, test);
+  }
+  if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(checked(folder / "aclImdb_v1.tar.gz"));
+  if (is_file(folder / "imdb.npz")) return read_npz_with_index(checked(folder / "imdb.npz"));
+  fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
+}
+
 Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const Kind kind = kind_of(path);
-  if (kind == Kind::kRows) {
-    expect_rows(test_path);
-    return read_labelled_rows(path, test_path);
-  }
+  if (kind == Kind::kRows) return read_rows(path, test_path);
   if (kind == Kind::kOther) {
     const bool empty = read_start(path).empty();
     fail("{}: {}; expected {}", path.string(), empty ? "the file is empty" : "not a data set that Reel knows",
@@ -104,10 +115,14 @@ Corpus read_corpus(const fs::path& path, const fs::path& test_path) {
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) fail("{}: no such file or folder", path.string());
   if (fs::is_directory(status)) {
-    expect_no_tests(path, test_path);
-    return read_folder(path);
+    return read_folder(path, test_path == path ? fs::path() : test_path);
   }
   return read_single_file(path, test_path);
+}
+
+bool tests_training_rows(const std::string& tested, const std::string& trained) {
+  const std::size_t both = tested.find('+');
+  return both != std::string::npos && tested.substr(both + 1) == trained.substr(0, trained.find('+'));
 }
 
 }  // namespace reel

@@ -26,8 +26,10 @@ struct Reviews {
 };
 
 struct Corpus {
-  std::string source;                // what it was read from, for people
-  std::string source_checksum;       // "sha256:..." of the source file(s); empty for generated reviews
+  std::string source;  // what it was read from, for people
+  /// "sha256:..." of the source; joined by '+' of a file with training rows and one with test rows; empty for
+  /// generated reviews.
+  std::string source_checksum;
   std::vector<std::string> words;    // words[rank - 1]; empty when the source has no word list
   std::vector<std::int64_t> counts;  // occurrences in the training split, like words; never empty
   /// Words of texts that the test split alone has; their ranks follow those of `counts`. No vocabulary that is made of
@@ -39,12 +41,15 @@ struct Corpus {
 
 /// Reads any supported source, a file recognised by what is in it, a folder by the names there: aclImdb_v1.tar.gz, an
 /// unpacked aclImdb folder, Keras' imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines,
-/// or a prepared folder. CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file,
-/// whose rows then serve as training reviews with `test_path` (or, without it, a fifth of the rows, drawn at random) as
-/// test reviews; any other source with a `test_path` of its own is an error. Text corpora are shuffled once with a
-/// fixed seed (an npz and a prepared folder keep their order), so that the last samples are a fair validation split.
-/// Throws Error.
+/// or a prepared folder. CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file
+/// (or train.* alone), whose rows then serve as training reviews with `test_path` (or, without it, a fifth of the rows,
+/// drawn at random) as test reviews; a `test_path` beside any other source is an error. Text corpora are shuffled once
+/// with a fixed seed (an npz and a prepared folder keep their order), so that the last samples are a fair validation
+/// split. Throws Error.
 Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
+
+/// Whether the file of test rows of the source with checksum `tested` is the file of the training rows of `trained`.
+bool tests_training_rows(const std::string& tested, const std::string& trained);
 
 /// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early
 /// negations. Deterministic.

@@ -44,6 +44,7 @@ class CsvReader {
     record_line_ = line_;
     std::vector<std::string> fields;
     do {
+      if (fields.size() == kMaxColumns) fail("{}: more than {} fields", where(), kMaxColumns);
       fields.push_back(text_[place_] == '"' ? quoted() : plain());
     } while (take(','));
     take('\r');
@@ -151,6 +152,7 @@ Corpus read_labelled_rows(const fs::path& train_path, const fs::path& test_path)
   };
   std::vector<LabelledText> train = read(train_path);
   if (test_path.empty()) {
+    if (train.size() == 1) fail("{}: one review, expected more: a fifth of them test", train_path.string());
     std::vector<LabelledText> shuffled;
     const RandomKey key{.seed = 0, .stream = RandomStream::kCorpusShuffle, .step = kSplitKey};
     for (const std::int32_t i : random_order(key, static_cast<std::int64_t>(train.size()))) {

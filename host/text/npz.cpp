@@ -124,7 +124,7 @@ Corpus read_npz(const fs::path& path, const fs::path& word_index) {
         array = std::move(contents);
       });
   for (const auto& [name, contents] : arrays) {
-    if (contents.empty()) fail("{}: no {}.npy in it", path.string(), name);
+    if (contents.empty()) fail("{}: no {}.npy in it, expected Keras' imdb.npz", path.string(), name);
   }
   const std::string where = path.string() + ": ";
   Corpus corpus;

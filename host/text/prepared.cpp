@@ -3,7 +3,6 @@
 // the words and of the source, so that files of two data sets are not taken for one.
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "host/files/checksum.h"
@@ -18,10 +17,10 @@ namespace reel {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
-                     *kLock = "lock", *kSourceChecksum = "source_checksum", *kWordsChecksum = "words_checksum";
+                     *kLock = "lock", *kMark = "reel_prepared", *kSourceChecksum = "source_checksum",
+                     *kWordsChecksum = "words_checksum";
 
 /// What the tokens say of the data set that they are of.
 std::map<std::string, std::string> whose(const std::string& source_checksum, const std::string& words_checksum) {
@@ -73,12 +72,23 @@ void read_words(const fs::path& path, std::string_view text, std::size_t ranked,
   corpus.counts.resize(ranked);
 }
 
+/// Whether write_prepared has written here: all of it, or up to where it was ended, which has its lock alone.
+bool is_prepared(const fs::path& folder) {
+  if (!is_there(folder / kDescription)) return is_there(folder / kLock) && read_start(folder / kLock).empty();
+  const std::string path = (folder / kDescription).string();
+  try {
+    return parse_json(read_file(path), path).find(kMark) != nullptr;
+  } catch (const Error&) {  // no JSON
+    return false;
+  }
+}
+
 }  // namespace
 
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
-  if (!is_there(folder / kLock) && !is_there(folder / kDescription)) {
-    for (const char* const file : {kTokens, kWords}) {
+  if (!is_prepared(folder)) {
+    for (const char* const file : {kTokens, kWords, kDescription}) {
       if (is_there(folder / file)) fail("{}: is there already, in no prepared folder", (folder / file).string());
     }
   }
@@ -106,8 +116,8 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
                      {"test.labels", view(corpus.test.labels)}},
                     whose(corpus.source_checksum, words_checksum));
   list.write(text);
-  const Json description = {
-      {"reel_prepared", kPreparedFormat},
+  const JsonMembers description = {
+      {kMark, kPreparedFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
       {kWordsChecksum, words_checksum},
@@ -117,7 +127,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
       {"invalid_utf8", corpus.invalid_utf8},
       {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
       {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
-  about.write(description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  about.write(to_json(description, JsonLayout::kIndented) + "\n");
   // What a full disk can refuse comes before the old folder goes; then it is the old one, none for a moment, the new
   // one.
   for (AtomicFile* const file : {&tokens, &list, &about}) file->sync();
@@ -129,7 +139,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
 Corpus read_prepared(const fs::path& folder) {
   const std::string path = (folder / kDescription).string();
   const JsonValue description = parse_json(read_file(path), path);
-  const JsonValue* const format = description.find("reel_prepared");
+  const JsonValue* const format = description.find(kMark);
   if (format == nullptr) fail("{}: not a prepared folder", path);
   const auto* const number = format->get_if<std::int64_t>();
   if (number == nullptr || *number != kPreparedFormat) {

@@ -64,4 +64,6 @@ InterruptGuard::~InterruptGuard() { guarded = received != 0; }
 
 int InterruptGuard::signal() { return received; }
 
+const std::atomic<int>& InterruptGuard::flag() { return received; }
+
 }  // namespace reel

@@ -1,7 +1,7 @@
 // Ctrl-C, SIGTERM and SIGHUP (a lost terminal).
 #pragma once
 
-#include <exception>
+#include <atomic>
 
 namespace reel {
 
@@ -22,12 +22,8 @@ class InterruptGuard {
 
   /// The signal that came, or 0.
   static int signal();
-};
-
-/// What long work that changes nothing throws when the flag is set.
-class Interrupted : public std::exception {
- public:
-  const char* what() const noexcept override { return "interrupted"; }
+  /// The same for work that looks often, and then throws Interrupted (BackendOptions).
+  static const std::atomic<int>& flag();
 };
 
 }  // namespace reel

@@ -2,7 +2,6 @@
 
 #include <ctime>
 #include <new>
-#include <nlohmann/json.hpp>
 
 #include "host/files/file.h"
 #include "host/files/json.h"
@@ -13,13 +12,28 @@
 namespace reel {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+
+namespace {
+
+/// The path as a shell takes it for one word.
+std::string shell_word(const fs::path& path) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-=:,@%";
+  const std::string text = path.string();
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+}  // namespace
+
+std::string RunFolder::resume_command() const { return "reel train --resume " + shell_word(path_); }
 
 void RunFolder::check_unused(const fs::path& path) {
   const RunFolder folder(path);
   if (is_there(folder.config())) {
     fail("{}: holds a run already; --resume {} continues it, another --out starts a new one", path.string(),
-         path.string());
+         shell_word(path));
   }
   for (const fs::path& file : folder.files()) {
     if (is_there(file)) fail("{}: is there already; another --out starts a run", file.string());
@@ -72,6 +86,7 @@ void RunFolder::prepare() {
     std::error_code error;
     if (fs::is_symlink(file, error)) fail("{}: a link, expected the run's own", file.string());
   }
+  made_last_ = !is_there(state().parent_path());
   create_folders(state().parent_path());
   lock_.emplace(lock_file());
   if (!lock_->held()) fail("{}: another process trains in it", path_.string());
@@ -87,7 +102,7 @@ std::vector<fs::path> RunFolder::files() const {
 
 void RunFolder::discard() noexcept try {
   std::vector<fs::path> all = files();
-  all.insert(all.end(), {lock_file(), state().parent_path()});
+  if (made_last_) all.insert(all.end(), {lock_file(), state().parent_path()});
   if (made_) all.push_back(path_);
   std::error_code error;
   for (const fs::path& file : all) fs::remove(file, error);  // a folder only when it is empty
@@ -102,12 +117,12 @@ std::string RunFolder::config_text() const {
 bool RunFolder::has_checkpoint() const { return is_there(state()); }
 
 void RunFolder::append(const MetricsLine& line) const {
-  const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
-  const Json json = {
+  const auto optional = [](const std::optional<double>& value) { return value ? JsonValue(*value) : JsonValue(); };
+  const JsonMembers json = {
       {"step", line.step},       {"epoch", line.epoch},       {"split", line.split},
       {"loss", line.loss},       {"accuracy", line.accuracy}, {"grad_norm", optional(line.grad_norm)},
       {"lr", optional(line.lr)}, {"seconds", line.seconds},   {"tokens_per_second", line.tokens_per_second}};
-  append_to_file(metrics(), json.dump() + '\n');
+  append_to_file(metrics(), to_json(json) + '\n');
 }
 
 void RunFolder::sync_metrics() const {

@@ -36,6 +36,9 @@ class RunFolder {
   /// Takes back what create() made and what was written since, for a run that cannot begin. Removes nothing else.
   void discard() noexcept;
 
+  /// What somebody types to go on with it.
+  std::string resume_command() const;
+
   /// Whether it has got as far as a checkpoint; else a resumed run begins at the beginning.
   bool has_checkpoint() const;
 
@@ -70,7 +73,7 @@ class RunFolder {
   std::filesystem::path lock_file() const { return path_ / "last" / "lock"; }
 
   std::filesystem::path path_;
-  bool made_ = false;  // the folder was not there before
+  bool made_ = false, made_last_ = false;  // the folder, or last/, was not there before
   std::optional<FileLock> lock_;
 };
 

@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "host/files/file.h"
+#include "host/files/json.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -29,18 +29,18 @@ std::int64_t peak_rss_bytes() {
 }
 
 void write_summary(const Summary& s, const std::filesystem::path& path) {
-  const nlohmann::ordered_json json = {{"test_accuracy", s.test.accuracy()},
-                                       {"test_loss", s.test.loss},
-                                       {"train_seconds", train_seconds(s)},
-                                       {"epoch_seconds", s.epoch_seconds},
-                                       {"best_epoch", s.best_epoch},
-                                       {"steps", s.steps},
-                                       {"peak_rss_bytes", peak_rss_bytes()},
-                                       {"device", fmt::format("{} ({})", s.device.name, s.device.instructions)},
-                                       {"threads", s.device.threads},
-                                       {"parameters", s.parameters},
-                                       {"version", REEL_VERSION}};
-  write_file(path, json.dump(2) + "\n");
+  const JsonMembers json = {{"test_accuracy", s.test.accuracy()},
+                            {"test_loss", s.test.loss},
+                            {"train_seconds", train_seconds(s)},
+                            {"epoch_seconds", json_array(s.epoch_seconds)},
+                            {"best_epoch", s.best_epoch},
+                            {"steps", s.steps},
+                            {"peak_rss_bytes", peak_rss_bytes()},
+                            {"device", fmt::format("{} ({})", s.device.name, s.device.instructions)},
+                            {"threads", s.device.threads},
+                            {"parameters", s.parameters},
+                            {"version", REEL_VERSION}};
+  write_file(path, to_json(json, JsonLayout::kIndented) + "\n");
 }
 
 std::string to_text(const Summary& s) {

@@ -192,8 +192,8 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
   for (std::size_t i = 0; i < stats.size(); ++i) {
     if (!std::isfinite(stats[i].loss_sum) || !std::isfinite(stats[i].grad_norm)) {
       events_.line(fmt::format("step {}: loss {}, gradient norm {}: training stopped",
-                               window->last_step - static_cast<std::int64_t>(stats.size() - 1 - i), stats[i].loss_sum,
-                               stats[i].grad_norm));
+                               window->last_step - static_cast<std::int64_t>(stats.size() - 1 - i),
+                               std::abs(stats[i].loss_sum), std::abs(stats[i].grad_norm)));  // of -nan, nan
       return false;
     }
     sum.loss_sum += stats[i].loss_sum;

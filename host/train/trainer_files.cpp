@@ -109,7 +109,9 @@ void Trainer::resume() {
 void Trainer::save_best() const {
   std::vector<float> weights(model_.parameters().size());
   backend_.download(model_.parameters(), std::span(weights));
-  save_model(folder_.model(), config_.model, weights, to_metadata(config_.preprocessing));
+  Metadata metadata = to_metadata(config_.preprocessing);
+  metadata[kTrainedOn] = data_.checksum;
+  save_model(folder_.model(), config_.model, weights, metadata);
 }
 
 bool Trainer::checkpoint_is_due() const {

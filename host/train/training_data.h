@@ -20,7 +20,7 @@ struct TrainingData {
 TrainingData make_training_data(Corpus corpus, const TrainConfig& config);
 
 /// Splits whose reviews all have one label, each as a line for people; accuracy on them says nothing.
-std::vector<std::string> check_labels(const TrainingData& data);
+std::vector<std::string> check_reviews(const TrainingData& data);
 
 /// The padding check: one line with the share of padded rows and the median number of padding steps, and what they mean
 /// for the state. `warning` when padding is unmasked; the line then names the flag that mends it.

@@ -1,7 +1,5 @@
 #include "host/train/training_state.h"
 
-#include <nlohmann/json.hpp>
-
 #include "host/files/json.h"
 #include "kernels/check.h"
 
@@ -13,23 +11,27 @@ constexpr const char* kCursor = "cursor";
 }  // namespace
 
 Metadata to_metadata(const Cursor& c) {
-  nlohmann::json json = {{"config", c.config},
-                         {"data_checksum", c.data_checksum},
-                         {"step", c.step},
-                         {"epochs_done", c.epochs_done},
-                         {"best_epoch", c.best_epoch},
-                         {"epochs_without_gain", c.epochs_without_gain},
-                         {"best_accuracy", c.best_accuracy},
-                         {"epoch_seconds", c.epoch_seconds},
-                         {"measured_reviews", c.measured_reviews},
-                         {"measured_tokens", c.measured_tokens},
-                         {"measured_seconds", c.measured_seconds}};
+  JsonMembers json = {{"config", c.config},
+                      {"data_checksum", c.data_checksum},
+                      {"step", c.step},
+                      {"epochs_done", c.epochs_done},
+                      {"best_epoch", c.best_epoch},
+                      {"epochs_without_gain", c.epochs_without_gain},
+                      {"best_accuracy", c.best_accuracy},
+                      {"epoch_seconds", json_array(c.epoch_seconds)},
+                      {"measured_reviews", c.measured_reviews},
+                      {"measured_tokens", c.measured_tokens},
+                      {"measured_seconds", c.measured_seconds}};
   if (const auto& e = c.best_test) {
-    json["best_test"] = {{"tp", e->true_positive},  {"fp", e->false_positive}, {"tn", e->true_negative},
-                         {"fn", e->false_negative}, {"loss", e->loss},         {"seconds", e->seconds},
-                         {"tokens", e->tokens}};
+    json.emplace_back("best_test", JsonValue::Object{{"tp", e->true_positive},
+                                                     {"fp", e->false_positive},
+                                                     {"tn", e->true_negative},
+                                                     {"fn", e->false_negative},
+                                                     {"loss", e->loss},
+                                                     {"seconds", e->seconds},
+                                                     {"tokens", e->tokens}});
   }
-  return {{kCursor, json.dump()}};
+  return {{kCursor, to_json(json)}};
 }
 
 Cursor cursor_of(const Metadata& metadata, const std::string& where) {

@@ -42,7 +42,8 @@ class CpuReadback final : public Readback {
 template <class Real>
 class CpuBackend final : public Backend<Real> {
  public:
-  CpuBackend(int threads, Precision precision, bool timings) : context_(threads, precision), timed_(timings) {}
+  CpuBackend(int threads, Precision precision, bool timings, const std::atomic<int>* interrupted)
+      : context_(threads, precision, interrupted), timed_(timings) {}
 
   DeviceInfo info() const override {
     const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
@@ -153,15 +154,16 @@ class CpuBackend final : public Backend<Real> {
 bool cpu_has_bf16() { return cpu::has_bf16(); }
 
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, Precision precision, bool timings) {
+std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, Precision precision, bool timings,
+                                                const std::atomic<int>* interrupted) {
   if (precision == Precision::kMixed && !cpu_has_bf16()) {
     fail("--precision mixed: needs a CUDA device or a processor with AVX512-BF16, found {} ({})", processor_name(),
          cpu::instruction_set());
   }
-  return std::make_unique<CpuBackend<Real>>(threads, precision, timings);
+  return std::make_unique<CpuBackend<Real>>(threads, precision, timings, interrupted);
 }
 
-template std::unique_ptr<Backend<float>> make_cpu_backend(int, Precision, bool);
-template std::unique_ptr<Backend<double>> make_cpu_backend(int, Precision, bool);
+template std::unique_ptr<Backend<float>> make_cpu_backend(int, Precision, bool, const std::atomic<int>*);
+template std::unique_ptr<Backend<double>> make_cpu_backend(int, Precision, bool, const std::atomic<int>*);
 
 }  // namespace reel

@@ -1,6 +1,7 @@
 // What every CPU operation gets besides its arguments: threads and scratch memory.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/error.h"
 #include "kernels/operations.h"
 
 namespace reel {
@@ -62,9 +64,16 @@ class Arena {
 };
 
 struct CpuContext {
-  CpuContext(int threads, Precision wanted) : precision(wanted), pool(threads) {}
+  CpuContext(int threads, Precision wanted, const std::atomic<int>* interruption)
+      : precision(wanted), interrupted(interruption), pool(threads) {}
 
-  Precision precision;  // kMixed only where has_bf16()
+  /// Called again and again by operations that may take seconds, none of which writes parameters.
+  void check_interrupted() const {
+    if (interrupted != nullptr && interrupted->load(std::memory_order_relaxed) != 0) throw Interrupted();
+  }
+
+  Precision precision;                  // kMixed only where has_bf16()
+  const std::atomic<int>* interrupted;  // see BackendOptions; null: never
   ThreadPool pool;
   Arena arena;
 };

@@ -24,6 +24,7 @@ void run_project(CpuContext& context, const ProjectTokens<Real>& args) {
   const PackedMatrix<Exact<Real>> w =
       pack<Exact<Real>>(args.w_ih.data(), 1, E, E, H, context.arena.take<Real>(packed_size<Exact<Real>>(E, H)));
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
+    context.check_interrupted();
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
     const Real* rows[kTokenBlock];
@@ -71,6 +72,7 @@ void run_token_gradients(CpuContext& context, const EmbeddingGradient<Real>& arg
   const PackedMatrix<Exact<Real>> w =
       pack<Exact<Real>>(args.w_ih.data(), E, 1, H, E, context.arena.take<Real>(packed_size<Exact<Real>>(H, E)));
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
+    context.check_interrupted();
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
     const Real* rows[kTokenBlock];

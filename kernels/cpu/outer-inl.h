@@ -108,9 +108,9 @@ void pack_columns(std::span<const typename Operand::Real* const> rows, std::size
 /// gathered rows lie a power of two apart and would evict each other from the L1 cache. While the products of one piece
 /// run, the rows of the next are asked for: they come from the L3 cache or from memory.
 template <class Operand>
-void add_outer(std::span<const typename Operand::Real* const> a, std::span<const typename Operand::Real* const> b,
-               std::size_t first, std::size_t last, std::size_t columns, typename Operand::Real* c,
-               std::span<typename Operand::Word> scratch) {
+void add_outer(const CpuContext& context, std::span<const typename Operand::Real* const> a,
+               std::span<const typename Operand::Real* const> b, std::size_t first, std::size_t last,
+               std::size_t columns, typename Operand::Real* c, std::span<typename Operand::Word> scratch) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   constexpr std::size_t kColumns = kPanelColumns<Operand>;
@@ -120,6 +120,7 @@ void add_outer(std::span<const typename Operand::Real* const> a, std::span<const
   Word* const b_packed = scratch.data();
   Word* const a_packed = b_packed + packed_size<Operand>(depth, columns);
   for (std::size_t begin = 0; begin < a.size(); begin += depth) {
+    context.check_interrupted();
     const std::size_t count = std::min(depth, a.size() - begin), words = words_for<Operand>(count);
     for (std::size_t p = 0; p < panels; ++p) {
       const std::size_t column = p * kColumns;
@@ -179,7 +180,7 @@ void sum_outer(CpuContext& context, std::span<const typename Operand::Real* cons
     const std::size_t begin = a.size() * part / plan.parts, count = a.size() * (part + 1) / plan.parts - begin;
     Real* const to = part == 0 ? c : sums.data() + (part - 1) * size;
     std::fill_n(to + first * columns, (last - first) * columns, Real{0});
-    add_outer<Operand>(a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
+    add_outer<Operand>(context, a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
                        scratch.subspan(piece * need, need));
   });
   if (plan.parts == 1) return;

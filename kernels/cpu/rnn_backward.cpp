@@ -87,7 +87,7 @@ void run_time_loop(CpuContext& context, const RnnBackward<Real>& args) {
     const auto step = row_steps.subspan(place, rows.size());
     const auto slot = [&](std::size_t t) { return t % 2 * B + place; };
     std::size_t running = 0;  // rows that already ran at step t + 1
-    cpu::for_each_step(rows, args.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
+    cpu::for_each_step(context, rows, args.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
         Real* const dz = args.dz.data() + (t * B + b) * H;

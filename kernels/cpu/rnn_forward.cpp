@@ -81,7 +81,7 @@ void run_forward(CpuContext& context, const RnnForward<Real>& args) {
       return kept || !args.last_only ? args.h.data() + (t * B + rows[i]) * H : passing.data() + (slot(t) + i) * H;
     };
     for (std::size_t i = 0; i < rows.size(); ++i) factors.keep_row(slot(0) + i, args.h.data() + rows[i] * H);
-    cpu::for_each_step(rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
+    cpu::for_each_step(context, rows, args.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
         const bool last = t + 1 == static_cast<std::size_t>(args.lengths[b]);

@@ -48,8 +48,8 @@ inline RowPlan plan_rows(std::span<const std::int32_t> lengths, CpuContext& cont
 
 /// Calls step(t, active) for the steps of one task, in either direction; rows[0 .. active) are those with length > t.
 template <class F>
-void for_each_step(std::span<const std::size_t> rows, std::span<const std::int32_t> lengths, bool forward,
-                   const F& step) {
+void for_each_step(const CpuContext& context, std::span<const std::size_t> rows, std::span<const std::int32_t> lengths,
+                   bool forward, const F& step) {
   if (rows.empty()) return;
   const auto longest = static_cast<std::size_t>(lengths[rows[0]]);
   const auto length = [&](std::size_t i) { return static_cast<std::size_t>(lengths[rows[i]]); };
@@ -58,6 +58,7 @@ void for_each_step(std::span<const std::size_t> rows, std::span<const std::int32
     const std::size_t t = forward ? s : longest - 1 - s;
     while (active > 0 && length(active - 1) <= t) --active;
     while (active < rows.size() && length(active) > t) ++active;
+    context.check_interrupted();
     step(t, active);
   }
 }

@@ -47,6 +47,18 @@ TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
   }
   expect_failure("train --epochs 1e3", 2, "--epochs: '1e3', expected a whole number from 1 to 100000");
   EXPECT_THAT(reel("train --dump-config --epochs 010").out, HasSubstr("epochs = 10\n")) << "decimal";
+  expect_failure("train --drop-longer +-1", 2, "'+-1', expected a whole number from -1 to ");
+  for (const char* interval : {"0x10", "1e3", "-1", "1.5", "0m", "m", "1mm"}) {
+    expect_failure(std::string("train --checkpoint-every ") + interval, 2, ", expected minutes as in 5m, or steps");
+  }
+  EXPECT_THAT(reel("train --dump-config --checkpoint-every 0.5m").out, HasSubstr("checkpoint-every = \"0.5m\"\n"));
+  for (const char* line : {"lr = 1e-400", "lr = inf", "epochs = 2.0", "epochs = 0x10", "epochs = 1e1"}) {
+    folder_.write("c.toml", "hidden-size = 5 # units\n" + std::string(line) + "# so\n");
+    expect_failure("train --dump-config --config c.toml", 1, std::string("c.toml: --"));
+  }
+  folder_.write("c.toml", "\"lr\"=1_0e-2\r\n epochs\t= +1_0 # ten");
+  EXPECT_THAT(reel("train --dump-config --config c.toml").out,
+              AllOf(HasSubstr("epochs = 10\n"), HasSubstr("lr = 10e-2\n")));
 }
 
 /// As of variables that nobody set. What follows an empty value is none of it.
@@ -68,6 +80,7 @@ TEST_F(BadInput, BracketsAndWindowsLinesAreText) {
   for (const char* empty : {"'[]'", "'{}'", "'[[]]'"}) {
     EXPECT_EQ(reel(std::string("predict run ") + empty, "warm film\n").out, reel("predict run ''").out) << empty;
   }
+  EXPECT_EQ(reel("predict run ++ 'warm film'").out, reel("predict run ''").out + film) << "CLI11's end of a command";
   EXPECT_EQ(reel("predict run", "warm film\r\n").out, film);
   EXPECT_EQ(reel("predict run", "\xEF\xBB\xBFwarm film").out, film) << "a byte order mark";
 }
@@ -143,6 +156,16 @@ TEST_F(BadInput, LinesAndListsHaveAnEnd) {
   std::string ids = "{\"ids\": [1";
   for (int i = 0; i < (1 << 21); ++i) ids += ",1";
   expect_failure("predict run --input ids", 1, "input 1: more than 2097152 values of JSON", ids + "]}\n");
+}
+
+/// A reader who has seen enough ends no training.
+TEST_F(BadInput, OutputThatIsClosedLosesNoRun) {
+  folder_.write("closed.sh", program_ + " train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+                                 " --log-every 1 --out run 2>err | head -n 1 >out; echo ${PIPESTATUS[0]} >code");
+  ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash closed.sh").c_str()), 0);
+  EXPECT_EQ(contents(folder_ / "code"), "1\n");
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("reel: standard output: "));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run" / "summary.json"));
 }
 
 /// What a stranger's weights say of themselves.

@@ -175,5 +175,21 @@ TEST_F(Evaluation, SaysWhatItLeftOut) {
   EXPECT_THAT(result.err, HasSubstr("warning: one.csv: 1 reviews left out: as long as the model's --drop-longer"));
 }
 
+TEST_F(Evaluation, WarnsOfReviewsThatTheModelHasSeen) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv(tests()));
+  const std::string seen = "train.csv: the model was trained on these reviews: accuracy on them says little of others";
+  train("csv/train.csv", "run-of-a-file");
+  train("csv", "run-of-a-folder");
+  for (const std::string run : {"run-of-a-file", "run-of-a-folder"}) {
+    EXPECT_THAT(reel("eval " + run + " --data csv/train.csv").err, HasSubstr(seen)) << run;
+    EXPECT_EQ(reel("eval " + run + " --data csv --split train").err, "") << "as it was asked to";
+    report(run, "csv");
+    report(run, "csv/test.csv");
+  }
+  EXPECT_THAT(reel("train --data csv/test.csv --test-data csv/test.csv --out same" + std::string(kSmall)).out,
+              HasSubstr("test.csv: the test reviews are the training reviews: accuracy on them says nothing"));
+}
+
 }  // namespace
 }  // namespace reel

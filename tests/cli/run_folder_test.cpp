@@ -150,6 +150,14 @@ TEST_F(RunFolders, TakeNothingThatIsThereAlready) {
   expect_failure("train" + data() + " --hidden-size 9 --init-from m/model.safetensors --out m", 1,
                  "m/model.safetensors: is there already; another --out starts a run");
   EXPECT_TRUE(std::filesystem::exists(folder_ / "m" / "model.safetensors"));
+  folder_.write("mine/last/lock", "");
+  expect_failure("train" + data() + " --init-from none --out mine", 1, "none: cannot be read");
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "mine" / "last" / "lock")) << "somebody's, though of this name";
+}
+
+TEST_F(RunFolders, AreNamedAsAShellTakesThem) {
+  train_small("--out \"it's mine\"");
+  expect_failure("train --out \"it's mine\"", 1, "--resume 'it'\\''s mine' continues it");
 }
 
 TEST_F(RunFolders, WithoutTheirCheckpointAreNotBegunAnew) {

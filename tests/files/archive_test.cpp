@@ -75,6 +75,23 @@ TEST(Archive, NamesCountToo) {
   expect_error([&] { read_all(folder / "names.tar.gz"); }, {"names.tar.gz: unpacks to more than"});
 }
 
+/// Nor the map of a sparse file, of which libarchive keeps ten times what it reads.
+TEST(Archive, MapsOfSparseFilesHaveAnEnd) {
+  if (std::system("command -v python3 >/dev/null") != 0) GTEST_SKIP() << "needs python3";
+  const TemporaryFolder folder;
+  const char* const script =
+      "import io, tarfile\n"
+      "info = tarfile.TarInfo('a')\n"
+      "info.pax_headers = {'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '1'}\n"
+      "data = (b'1000000\\n' + b'0\\n0\\n' * 1000000).ljust(4000256, b'\\0')\n"
+      "info.size = len(data)\n"
+      "with tarfile.open('map.tar.gz', 'w:gz', format=tarfile.PAX_FORMAT) as t: t.addfile(info, io.BytesIO(data))\n";
+  folder.write("map.py", script);
+  ASSERT_EQ(std::system(("cd " + folder.path().string() + " && python3 map.py").c_str()), 0);
+  EXPECT_LT(std::filesystem::file_size(folder / "map.tar.gz"), 10000u);
+  expect_error([&] { read_all(folder / "map.tar.gz"); }, {"map.tar.gz: more than 1048576 bytes before a file"});
+}
+
 /// libarchive would start lrzip, lzop and grzip, and unpack what was packed twice.
 TEST(Archive, StartsNoProgram) {
   const TemporaryFolder folder;

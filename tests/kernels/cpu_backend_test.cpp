@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
+#include "kernels/error.h"
 #include "kernels/make_backend.h"
 
 namespace reel {
@@ -19,6 +22,33 @@ TEST(CpuBackend, SaysWhichProcessorItRunsOn) {
   } else {
     EXPECT_THAT(machine.str(), testing::HasSubstr(": " + name + "\n"));
   }
+}
+
+/// The recurrence may take minutes; a program that is to end within seconds cannot wait for it.
+TEST(CpuBackend, LongOperationsCanBeInterrupted) {
+  std::atomic<int> interrupted = 0;
+  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, false, &interrupted);
+  const Shape shape{.vocabulary = 1, .embedding = 1, .hidden = 1, .batch = 1, .steps = 2};
+  const std::vector<std::int32_t> row{0, 0}, lengths{2};
+  const std::vector<float> projected{0.5f}, w_hh{1}, d_pooled{1};
+  std::vector<float> h(3), dz(2), d_w_hh(1);
+  const auto forward = [&] {
+    backend->rnn_forward(
+        {.shape = shape, .row = row, .lengths = lengths, .projected = projected, .w_hh = w_hh, .h = h});
+  };
+  const auto backward = [&] {
+    backend->rnn_backward(
+        {.shape = shape, .lengths = lengths, .h = h, .w_hh = w_hh, .d_pooled = d_pooled, .dz = dz, .d_w_hh = d_w_hh});
+  };
+  forward();
+  backward();
+  EXPECT_NE(d_w_hh[0], 0);
+  interrupted = 15;
+  EXPECT_THROW(forward(), Interrupted);
+  EXPECT_THROW(backward(), Interrupted);
+  interrupted = 0;
+  forward();
+  backward();
 }
 
 }  // namespace

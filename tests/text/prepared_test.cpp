@@ -148,6 +148,10 @@ TEST(Prepared, SomebodysFilesStay) {
   expect_error([&] { write_prepared(corpus, folder / "mine"); },
                {"mine/vocabulary.txt: is there already, in no prepared folder"});
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "mine"), {}), 1);
+  for (const char* const file : {"mine/lock", "mine/prepared.json"}) {
+    folder.write(file, "[1]");
+    expect_error([&] { write_prepared(corpus, folder / "mine"); }, {"is there already, in no prepared folder"});
+  }
   write_prepared(corpus, folder / "other");
   std::filesystem::remove(folder / "other" / "prepared.json");  // as where writing was cut off
   write_prepared(corpus, folder / "other");

@@ -125,6 +125,16 @@ TEST(Csv, OneFileKeepsAFifthForTests) {
   EXPECT_EQ(read_corpus(folder / "all.csv").test.ranks, corpus.test.ranks);
 }
 
+TEST(Csv, AFolderOfTrainingRowsTakesTestsFromElsewhere) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("rows/train.csv", "text,label\ngood,1\nbad,0\n");
+  const auto tests = folder.write("tests.csv", "text,label\ngood,1\n");
+  EXPECT_EQ(read_corpus(folder / "rows", tests).source_checksum, read_corpus(file, tests).source_checksum);
+  EXPECT_EQ(read_corpus(folder / "rows").test.size(), 1);
+  folder.write("rows/test.csv", "text,label\nbad,0\n");
+  expect_error([&] { read_corpus(folder / "rows", tests); }, {"rows: has test reviews of its own; expected no others"});
+}
+
 TEST(Csv, ErrorsNameTheLine) {
   const TemporaryFolder folder;
   const auto expect = [&](const std::string& text, std::initializer_list<const char*> parts) {
@@ -136,6 +146,8 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\n\"x,1\n", {"a.csv:2: quoted field without a closing quote"});
   expect("text,label\n\"x\"y,1\n", {"a.csv:2: expected a comma or the end of the line after a field"});
   expect("text,label\n", {"a.csv: no reviews"});
+  expect("text,label\ngood,1\n", {"a.csv: one review, expected more: a fifth of them test"});
+  expect("text,label" + std::string(1000, ',') + "\n", {"a.csv:1: more than 1000 fields"});
   expect("text,label\n,1\n...,0\n", {"a.csv: no word in its training reviews"});
   folder.write("d/train.csv", "text,label\ngood,1\nbad,0\n");
   folder.write("d/test.csv", "text,label\n...,1\n,0\n");

@@ -136,6 +136,22 @@ TEST_F(TrainerTest, ASignalSavesAndResumes) {
   EXPECT_EQ(between_epochs, 4);
 }
 
+/// Of steps that take long: what one has not finished it has not begun.
+TEST_F(TrainerTest, AnInterruptedStepIsMadeAgain) {
+  TrainConfig config = small_config();
+  train(config, "whole");
+  std::atomic<int> interrupted = 0;
+  int reports = 0;
+  on_step_ = [&] { interrupted = ++reports == 2; };
+  backend_ = make_backend({.threads = 2, .interrupted = &interrupted});
+  EXPECT_EQ(train(config, "run"), Outcome::kInterrupted);
+  interrupted = 0;
+  on_step_ = {};
+  EXPECT_EQ(train(config, "run", true), Outcome::kFinished);
+  expect_same_weights("whole", "run");
+  EXPECT_EQ(without_times(metrics_of("run")), without_times(metrics_of("whole")));
+}
+
 TEST_F(TrainerTest, OptimizersWithOneStateResumeToo) {
   TrainConfig config = small_config();
   config.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.1, .momentum = 0.9};

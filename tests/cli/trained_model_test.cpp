@@ -1,0 +1,20 @@
+#include "host/cli/trained_model.h"
+
+#include <gtest/gtest.h>
+
+namespace reel {
+namespace {
+
+/// 32 million states: 128 MB, and as much of what else has their size.
+TEST(TrainedModel, TakesFewerRowsWhereTheirStatesAreMany) {
+  TrainedModel model;
+  model.saved.config.hidden = 128;
+  EXPECT_EQ(rows_at_once(model, 64, 200), 64);
+  EXPECT_EQ(rows_at_once(model, 64, 100'000), 2);
+  model.saved.config.hidden = 1024;
+  EXPECT_EQ(rows_at_once(model, 65536, 200), 163);
+  EXPECT_EQ(rows_at_once(model, 64, 100'000), 1);
+}
+
+}  // namespace
+}  // namespace reel
