@@ -62,6 +62,7 @@ family() {
   if [[ $seconds -gt 0 ]]; then
     timeout -k "$grace" "$seconds" "$@" >"$work/$part.$name.out" 2>"$work/$part.$name.log" </dev/null &
     group=$!  # timeout leads a group of its own
+    while kill -0 "$group" 2>/dev/null; do sleep 0.05; done  # of a signal that comes just before it waits, bash learns late
     wait "$group"
     code=$?
     kill -KILL -- "-$group" 2>/dev/null  # whatever it left behind, which would hold the GPU

@@ -50,7 +50,8 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
     const std::string flag = "--" + key;
     const CLI::Option* const option = option_of(command, key);
     if (option == nullptr) {
-      fail("{}: key '{}', expected a flag of reel {}", path.string(), key, command.get_name());
+      fail("{}: key '{}', expected a flag of reel {} that a configuration may set", path.string(), key,
+           command.get_name());
     }
     if (value.empty() && takes_path(*option)) continue;
     flags.push_back(value.empty() ? flag : flag + "=" + value);

@@ -39,9 +39,7 @@ void warn(const std::string& text) { fmt::print(stderr, "reel: warning: {}\n", t
 /// What a reader of the numbers must know of the reviews behind them.
 void warn_of(const TrainedModel& model, const Corpus& corpus, const Reviews& reviews, const Evaluation& e,
              double known) {
-  const auto trained_on = model.saved.metadata.find(kTrainedOn);  // not yet in 0.1.0
-  if (trained_on != model.saved.metadata.end() && &reviews == &corpus.test &&
-      tests_training_rows(corpus.source_checksum, trained_on->second)) {
+  if (&reviews == &corpus.test && tests_training_rows(corpus.source_checksum, model.trained_on())) {
     warn(fmt::format("{}: the model was trained on these reviews: accuracy on them says little of others",
                      corpus.source));
   }
@@ -70,7 +68,7 @@ int evaluate_model(const EvalOptions& options) {
   Corpus corpus =
       options.data.empty() ? default_corpus(events, SingleFile::kTests) : read_corpus(options.data, options.data);
   const Preprocessing& how = model.preprocessing;
-  adopt_vocabulary(corpus, model.vocabulary);
+  adopt_vocabulary(corpus, model.vocabulary, model.trained_on());
   const Reviews& reviews = options.test ? corpus.test : corpus.train;
   const LoadOptions load = model.vocabulary.options();
   // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.

@@ -26,7 +26,7 @@ constexpr const char* kFooter = R"(
   reel predict runs/DATE-TIME "a wonderful film"
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 training diverged, 128 + signal when interrupted: training is saved
-after the steps that are under way.
+as it was before the step that is under way, or on a GPU after those.
 `reel COMMAND --help` lists a command's flags.)";
 
 int run(const std::vector<std::string>& raw) {

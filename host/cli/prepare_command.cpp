@@ -15,7 +15,9 @@ Command add_prepare_command(CLI::App& app) {
       ->type_name("PATH")
       ->check(some_path())
       ->required();
-  command->add_option("--test-data", options->test_data, "Test reviews where --data is one CSV or JSON lines file")
+  command
+      ->add_option("--test-data", options->test_data,
+                   "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone")
       ->type_name("PATH")
       ->check(some_path());
   command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json, lock")
@@ -23,6 +25,12 @@ Command add_prepare_command(CLI::App& app) {
       ->check(some_path())
       ->required();
   return [options] {
+    std::error_code error;
+    if (std::filesystem::equivalent(options->data, options->out, error) &&
+        !std::filesystem::exists(options->out / "prepared.json", error)) {
+      fail("--out {}: the data's own folder, which would be read as prepared from then on; expected another",
+           options->out.string());
+    }
     const Corpus corpus = read_corpus(options->data, options->test_data);
     write_prepared(corpus, options->out);
     fmt::print("{}: {} training and {} test reviews, {} words; {} invalid UTF-8 sequences replaced\n",

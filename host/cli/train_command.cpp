@@ -58,9 +58,10 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   }
 }
 
-int exit_code(Outcome outcome, const RunFolder& folder) {
+int exit_code(Outcome outcome, const RunFolder& folder, std::int64_t max_steps) {
   if (outcome == Outcome::kInterrupted) {
-    put(stderr, fmt::format("reel: interrupted and saved; go on with: {}\n", folder.resume_command()));
+    put(stderr, fmt::format("reel: interrupted and saved; go on with: {}{}\n", folder.resume_command(),
+                            max_steps > 0 ? fmt::format(" --max-steps {}", max_steps) : ""));
     return kSignal + InterruptGuard::signal();
   }
   if (outcome == Outcome::kDiverged) {
@@ -134,7 +135,7 @@ int train(TrainOptions options, const std::string& config_text) {
   }
   const Outcome outcome = trainer->run();
   if (options.device.timings) put(stdout, to_text(backend->timings()));
-  return exit_code(outcome, *folder);
+  return exit_code(outcome, *folder, config.max_steps);
 }
 
 }  // namespace

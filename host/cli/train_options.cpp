@@ -58,7 +58,8 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
       ->type_name("PATH")
       ->transform(absolute_path());
   app.add_option("--test-data", c.test_data,
-                 "Test reviews where --data is one CSV or JSON lines file; default: a fifth of it, drawn at random")
+                 "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone; default: a "
+                 "fifth of it, drawn at random")
       ->type_name("PATH")
       ->transform(absolute_path());
   add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "host/files/checksum.h"
 #include "host/files/limits.h"
 #include "kernels/check.h"
 
@@ -10,6 +11,11 @@ namespace reel {
 std::filesystem::path model_file(const std::filesystem::path& path) {
   std::error_code error;
   return std::filesystem::is_directory(path, error) ? path / "model.safetensors" : path;
+}
+
+std::string TrainedModel::trained_on() const {
+  const auto found = saved.metadata.find(kTrainedOn);
+  return found == saved.metadata.end() ? "" : found->second;
 }
 
 TrainedModel load_trained_model(const std::filesystem::path& path) {
@@ -21,6 +27,10 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
   if (model.vocabulary.size() != model.saved.config.vocabulary) {
     fail("{}: {} words, but the embedding table of {} has {} rows", words.string(), model.vocabulary.size(),
          file.string(), model.saved.config.vocabulary);
+  }
+  const auto checksum = model.saved.metadata.find(kWordsOf);
+  if (checksum != model.saved.metadata.end() && checksum->second != text_crc32(model.vocabulary.text())) {
+    fail("{}: not the words that {} was trained with", words.string(), file.string());
   }
   const LoadOptions& load = model.preprocessing.load;
   const std::int64_t ids = model.saved.config.vocabulary;

@@ -14,6 +14,9 @@ struct TrainedModel {
   SavedModel saved;
   Preprocessing preprocessing;
   Vocabulary vocabulary;
+
+  /// The checksum of its data; empty where the weights do not say.
+  std::string trained_on() const;
 };
 
 /// The weights of a run folder, or `path` itself.

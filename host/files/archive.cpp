@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "host/files/file.h"
+#include "host/files/gzip.h"
 #include "host/files/limits.h"
 #include "kernels/check.h"
 
 namespace reel {
 namespace {
 
-constexpr std::size_t kBlock = 1 << 16;
+constexpr std::size_t kBlock = 1 << 16, kTarBlock = 512;
 
 struct Free {
   void operator()(archive* a) const { archive_read_free(a); }
@@ -82,6 +83,10 @@ class TarBytes {
   /// `file`, packed as kPackings says or not, must outlive this.
   TarBytes(std::string_view file, int filter, const std::string& name) : file_(file) {
     if (filter == ARCHIVE_FILTER_NONE) return;
+    if (filter == ARCHIVE_FILTER_GZIP) {
+      gzip_.emplace(file);
+      return;
+    }
     packed_ = new_archive();
     // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
     if (archive_read_append_filter(packed_.get(), filter) != ARCHIVE_OK) {
@@ -103,6 +108,8 @@ class TarBytes {
   /// From here on there are no more than so many.
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
+  /// Whether they end as those of a tar archive do, in a block of zeros: one that was cut between two files does not.
+  bool end_in_zeros() const { return tail_.size() == kTarBlock && tail_.find_first_not_of('\0') == std::string::npos; }
 
  private:
   la_ssize_t next(archive& tar, const void*& block) {
@@ -111,7 +118,14 @@ class TarBytes {
       return ARCHIVE_FATAL;
     }
     la_ssize_t count = 0;
-    if (packed_) {
+    if (gzip_) {
+      block = block_.data();
+      count = gzip_->read(block_);
+      if (count < 0) {
+        archive_set_error(&tar, EINVAL, "%s", gzip_->error());
+        return ARCHIVE_FATAL;
+      }
+    } else if (packed_) {
       block = block_.data();
       count = archive_read_data(packed_.get(), block_.data(), block_.size());
       if (count < 0) {
@@ -125,19 +139,36 @@ class TarBytes {
       file_.remove_prefix(static_cast<std::size_t>(count));
     }
     left_ -= std::min(left_, static_cast<std::size_t>(count));
+    const std::string_view given(static_cast<const char*>(block), static_cast<std::size_t>(count));
+    if (!given.empty()) tail_ = given.substr(given.size() - std::min(given.size(), kTarBlock));
     return count;
   }
 
   std::string_view file_;  // what has not been given, if it is not packed
+  std::optional<GzipReader> gzip_;
   Archive packed_;
   std::vector<char> block_ = std::vector<char>(kBlock);
   std::size_t left_ = SIZE_MAX;
+  std::string tail_;  // the last of what was given
   bool were_too_many_ = false;
 };
 
 }  // namespace
 
-bool is_packed(std::string_view start) { return filter_of(start) != ARCHIVE_FILTER_NONE; }
+bool is_tar(std::string_view start) {
+  if (filter_of(start) != ARCHIVE_FILTER_NONE) return true;
+  constexpr std::size_t kSum = 148, kSumSize = 8;  // where the sum of the first header's bytes stands, in octal
+  if (start.size() < kTarBlock) return false;
+  std::size_t sum = 0, stands = 0;
+  for (std::size_t i = 0; i < kTarBlock; ++i) {
+    const bool of_sum = i >= kSum && i < kSum + kSumSize;
+    sum += static_cast<unsigned char>(of_sum ? ' ' : start[i]);
+    if (of_sum && start[i] >= '0' && start[i] <= '7') stands = 8 * stands + static_cast<std::size_t>(start[i] - '0');
+  }
+  return sum == stands;
+}
+
+bool is_zip(std::string_view start) { return start.starts_with("PK\x03\x04") || start.starts_with("PK\x05\x06"); }
 
 void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string&)>& wanted,
                   const std::function<void(const std::string&, std::string)>& visit) {
@@ -145,7 +176,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
   const Archive source = new_archive();
   std::optional<TarBytes> tar;
   int opened = ARCHIVE_FATAL;
-  if (file.starts_with("PK")) {
+  if (is_zip(file)) {
     archive_read_support_format_zip(source.get());
     opened = archive_read_open_memory(source.get(), file.data(), file.size());
   } else {
@@ -161,6 +192,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     archive_entry* entry = nullptr;
     if (tar) tar->limit(kMaxArchiveHeader);
     const int status = archive_read_next_header(source.get(), &entry);
+    if (status == ARCHIVE_EOF && tar && !tar->end_in_zeros()) fail("{}: cut off: no end of a tar archive", name);
     if (status == ARCHIVE_EOF) break;
     if (tar && tar->were_too_many()) fail("{}: more than {} bytes before a file", name, kMaxArchiveHeader);
     if (tar) tar->limit(SIZE_MAX);

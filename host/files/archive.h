@@ -8,12 +8,15 @@
 
 namespace reel {
 
-/// Whether a file that begins so is packed in a way that read_archive() unpacks.
-bool is_packed(std::string_view start);
+/// Whether a file that begins so (512 bytes are enough) is a tar archive, or packed in a way that read_archive()
+/// unpacks.
+bool is_tar(std::string_view start);
+/// The same of a zip.
+bool is_zip(std::string_view start);
 
 /// Calls visit(name, contents) for every regular file whose name `wanted` accepts, in the archive's order. Throws Error
-/// where the archive is damaged or ends early, where there is a link in it, and where it unpacks to more than limits.h
-/// allows.
+/// where the archive is damaged, fails its checksums or ends early, where there is a link in it, and where it unpacks
+/// to more than limits.h allows.
 void read_archive(const std::filesystem::path& path, const std::function<bool(const std::string& name)>& wanted,
                   const std::function<void(const std::string& name, std::string contents)>& visit);
 

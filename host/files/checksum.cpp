@@ -1,6 +1,7 @@
 #include "host/files/checksum.h"
 
 #include <openssl/evp.h>
+#include <zlib.h>
 
 #include <new>
 
@@ -52,6 +53,10 @@ std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm
 }
 
 }  // namespace
+
+std::string text_crc32(std::string_view text) {
+  return fmt::format("crc32:{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
+}
 
 std::string text_sha256(std::string_view text) {
   Checksum checksum;

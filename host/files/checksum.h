@@ -1,4 +1,4 @@
-// Checksums of what was read, by OpenSSL.
+// Checksums of what was read, by OpenSSL and zlib.
 #pragma once
 
 #include <filesystem>
@@ -29,6 +29,8 @@ class Checksum {
 /// "sha256:..." of a text, and of a file.
 std::string text_sha256(std::string_view text);
 std::string file_sha256(const std::filesystem::path& path);
+/// "crc32:...": against accidents, not intent. It needs no memory, of which OpenSSL may crash for want.
+std::string text_crc32(std::string_view text);
 /// The hexadecimal digits alone.
 std::string file_md5(const std::filesystem::path& path);
 

@@ -222,4 +222,6 @@ std::string excerpt(const JsonValue& value) {
   return shortened(writer.take());
 }
 
+std::string excerpt(const std::string& text) { return excerpt(JsonValue(text.substr(0, kMaxExcerpt))); }
+
 }  // namespace reel

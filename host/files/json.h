@@ -20,9 +20,11 @@ class JsonValue {
   using Array = std::vector<JsonValue>;
   using Object = std::map<std::string, JsonValue, std::less<>>;
 
+  using Variant = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object>;
+
   JsonValue() = default;  // null
   template <class T>
-  requires(!std::same_as<T, JsonValue>) JsonValue(T value)
+  requires(!std::same_as<T, JsonValue> && std::constructible_from<Variant, T>) JsonValue(T value)
       : value_(std::move(value)) {}  // not explicit: so members are written as in JSON
 
   /// The value as a T, nullptr if it is none: std::nullptr_t, bool, std::int64_t, std::uint64_t (only of whole numbers
@@ -47,7 +49,7 @@ class JsonValue {
   }
 
  private:
-  std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> value_;
+  Variant value_;
 };
 
 /// Throws Error, which begins with `where`, on anything but JSON whose objects have different keys and which is nested
@@ -74,5 +76,6 @@ const std::string& string_at(const JsonValue& object, std::string_view key, cons
 
 /// The value as a message can show it: on one line, in ASCII, not long.
 std::string excerpt(const JsonValue& value);
+std::string excerpt(const std::string& text);  // of a JSON string
 
 }  // namespace reel

@@ -1,6 +1,7 @@
 #include "host/files/toml.h"
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 #include <stdexcept>
 
@@ -30,7 +31,7 @@
 namespace reel {
 namespace {
 
-/// A number as it stands in the text, less the underscores that TOML allows: 1e-400 is no 0, and 2.0 no whole number.
+/// A number as it stands in the text, less the underscores that TOML allows.
 std::string digits_at(std::string_view text, toml::source_position place) {
   for (toml::source_index line = 1; line < place.line; ++line) text.remove_prefix(text.find('\n') + 1);
   text = text.substr(0, text.find('\n'));
@@ -58,8 +59,14 @@ std::map<std::string, std::string> parse_toml(std::string_view text, const std::
     std::string& entry = entries[std::string(key.str())];
     if (const auto* string = value.as_string()) {
       entry = string->get();
-    } else if (value.is_number()) {
-      entry = digits_at(text, value.source().begin);
+    } else if (const auto* integer = value.as_integer()) {
+      entry = std::to_string(integer->get());
+    } else if (const auto* real = value.as_floating_point()) {
+      entry = fmt::format("{}", real->get());
+      // 1e-400 is no 0, and 2.0 no whole number.
+      if (std::trunc(real->get()) == real->get() || !std::isfinite(real->get())) {
+        entry = digits_at(text, value.source().begin);
+      }
     } else if (const auto* boolean = value.as_boolean()) {
       entry = boolean->get() ? "true" : "false";
     } else {

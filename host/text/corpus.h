@@ -48,7 +48,8 @@ struct Corpus {
 /// split. Throws Error.
 Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
 
-/// Whether the file of test rows of the source with checksum `tested` is the file of the training rows of `trained`.
+/// Whether test reviews of the source with checksum `tested` are training reviews of the source with checksum
+/// `trained`, as far as checksums tell: the same rows in another file are others.
 bool tests_training_rows(const std::string& tested, const std::string& trained);
 
 /// The built-in generated reviews: `train` + `test` reviews whose sentiment depends on word order and on early

@@ -72,13 +72,16 @@ void read_words(const fs::path& path, std::string_view text, std::size_t ranked,
   corpus.counts.resize(ranked);
 }
 
-/// Whether write_prepared has written here: all of it, or up to where it was ended, which has its lock alone.
+/// Whether write_prepared has written here: all of it, or up to where it was ended, which is its tokens first.
 bool is_prepared(const fs::path& folder) {
-  if (!is_there(folder / kDescription)) return is_there(folder / kLock) && read_start(folder / kLock).empty();
   const std::string path = (folder / kDescription).string();
+  const bool described = is_there(path);
+  if (!described && !is_there(folder / kTokens)) return false;
+  const std::string text = described ? read_file(path) : std::string();
   try {
-    return parse_json(read_file(path), path).find(kMark) != nullptr;
-  } catch (const Error&) {  // no JSON
+    if (described) return parse_json(text, path).find(kMark) != nullptr;
+    return SafetensorsFile(folder / kTokens).metadata().contains(kWordsChecksum);
+  } catch (const Error&) {  // no JSON, or no tensors
     return false;
   }
 }
@@ -88,8 +91,11 @@ bool is_prepared(const fs::path& folder) {
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
   if (!is_prepared(folder)) {
-    for (const char* const file : {kTokens, kWords, kDescription}) {
-      if (is_there(folder / file)) fail("{}: is there already, in no prepared folder", (folder / file).string());
+    for (const char* const file : {kDescription, kTokens, kWords}) {
+      std::error_code error;
+      if (fs::exists(fs::symlink_status(folder / file, error))) {
+        fail("{}: is there already, in no prepared folder", (folder / file).string());
+      }
     }
   }
   const FileLock lock(folder / kLock);

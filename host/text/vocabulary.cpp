@@ -19,11 +19,14 @@ std::string reserved_name(std::int64_t id, const LoadOptions& options) {
 }
 
 /// Whether the vocabulary's words were counted in training reviews like these.
-bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary) {
+bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on) {
   const std::int64_t index_from = vocabulary.options().index_from;
+  const bool same_source = !trained_on.empty() && corpus.source_checksum == trained_on;
   for (std::int64_t id = index_from + 1; id < vocabulary.size(); ++id) {
     const auto rank = static_cast<std::size_t>(id - index_from);
     if (rank > corpus.counts.size() || corpus.counts[rank - 1] != vocabulary.count(id)) return false;
+    const bool tied = rank < corpus.counts.size() && corpus.counts[rank] == corpus.counts[rank - 1];
+    if (tied && !same_source) return false;
   }
   return true;
 }
@@ -116,9 +119,9 @@ LoadOptions Vocabulary::options() const {
   return options;
 }
 
-void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary) {
+void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on) {
   if (corpus.words.empty() || !vocabulary.has_words()) {
-    if (counts_alike(corpus, vocabulary)) return;
+    if (counts_alike(corpus, vocabulary, trained_on)) return;
     fail("{}: its words cannot be matched with the model's: {}", corpus.source,
          vocabulary.has_words()
              ? "it has ranks but no words; expected imdb_word_index.json beside it when it was read or prepared"

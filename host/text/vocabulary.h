@@ -76,7 +76,8 @@ class Vocabulary {
 
 /// Renumbers a corpus so that its words get the ids of `vocabulary`, whatever their ranks were. Where one of them has
 /// ranks but no words, the ranks stay, if they count the same words: those of the vocabulary occur in the training
-/// reviews as often as they did. Throws Error if not.
-void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary);
+/// reviews as often as they did, and the corpus is the one that the vocabulary is of (`trained_on`, a checksum), or no
+/// two of them occur equally often: what is first of those is another in another source. Throws Error if not.
+void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on);
 
 }  // namespace reel

@@ -18,7 +18,7 @@ namespace {
 /// The path as a shell takes it for one word.
 std::string shell_word(const fs::path& path) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-=:,@%";
-  const std::string text = path.string();
+  const std::string text = (path.string().starts_with('-') ? "./" : "") + path.string();
   if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
   std::string word = "'";
   for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
@@ -87,6 +87,7 @@ void RunFolder::prepare() {
     if (fs::is_symlink(file, error)) fail("{}: a link, expected the run's own", file.string());
   }
   made_last_ = !is_there(state().parent_path());
+  made_lock_ = !is_there(lock_file());
   create_folders(state().parent_path());
   lock_.emplace(lock_file());
   if (!lock_->held()) fail("{}: another process trains in it", path_.string());
@@ -102,7 +103,8 @@ std::vector<fs::path> RunFolder::files() const {
 
 void RunFolder::discard() noexcept try {
   std::vector<fs::path> all = files();
-  if (made_last_) all.insert(all.end(), {lock_file(), state().parent_path()});
+  if (made_lock_) all.push_back(lock_file());
+  if (made_last_) all.push_back(state().parent_path());
   if (made_) all.push_back(path_);
   std::error_code error;
   for (const fs::path& file : all) fs::remove(file, error);  // a folder only when it is empty

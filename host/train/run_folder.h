@@ -73,7 +73,7 @@ class RunFolder {
   std::filesystem::path lock_file() const { return path_ / "last" / "lock"; }
 
   std::filesystem::path path_;
-  bool made_ = false, made_last_ = false;  // the folder, or last/, was not there before
+  bool made_ = false, made_last_ = false, made_lock_ = false;  // the folder, last/ or its lock were not there before
   std::optional<FileLock> lock_;
 };
 

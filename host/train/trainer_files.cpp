@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "host/files/checksum.h"
 #include "host/files/file.h"
 #include "host/files/toml.h"
 #include "host/train/summary.h"
@@ -111,6 +112,7 @@ void Trainer::save_best() const {
   backend_.download(model_.parameters(), std::span(weights));
   Metadata metadata = to_metadata(config_.preprocessing);
   metadata[kTrainedOn] = data_.checksum;
+  metadata[kWordsOf] = text_crc32(data_.vocabulary.text());
   save_model(folder_.model(), config_.model, weights, metadata);
 }
 

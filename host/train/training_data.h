@@ -19,7 +19,8 @@ struct TrainingData {
 /// Encodes a corpus. Throws Error when a split ends up empty.
 TrainingData make_training_data(Corpus corpus, const TrainConfig& config);
 
-/// Splits whose reviews all have one label, each as a line for people; accuracy on them says nothing.
+/// Why accuracy on a split says nothing, each a line for people: all its reviews have one label, or the test reviews
+/// are the training reviews.
 std::vector<std::string> check_reviews(const TrainingData& data);
 
 /// The padding check: one line with the share of padded rows and the median number of padding steps, and what they mean

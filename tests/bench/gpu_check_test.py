@@ -173,12 +173,8 @@ class Rehearsal(unittest.TestCase):
                 process = self.start(["facts", "steps"], "hang", [FAULTY["steps"][1]], seconds=60)
                 while not any("precision=mixed batch=64" in line for line in self.processes()):
                     time.sleep(0.05)
-                # Again, as somebody at a terminal would: bash may lose one that arrives just before it waits.
-                for _ in range(20):
-                    if process.poll() is None:
-                        process.send_signal(number)
-                        time.sleep(1)
-                self.assertEqual(process.poll(), 143)
+                process.send_signal(number)
+                self.assertEqual(process.wait(timeout=20), 143)
                 self.assertEqual(self.result()["facts"]["outcome"], "passed")
                 self.tearDown()
 

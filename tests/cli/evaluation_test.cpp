@@ -187,8 +187,22 @@ TEST_F(Evaluation, WarnsOfReviewsThatTheModelHasSeen) {
     report(run, "csv");
     report(run, "csv/test.csv");
   }
+  folder_.write("lone/train.csv", csv(training()));
+  EXPECT_THAT(reel("eval run-of-a-folder --data lone").err, HasSubstr("the model was trained on these reviews"))
+      << "a fifth of what it was all trained on";
+  report("run-of-a-file", "lone");  // the fifth that it was not
   EXPECT_THAT(reel("train --data csv/test.csv --test-data csv/test.csv --out same" + std::string(kSmall)).out,
               HasSubstr("test.csv: the test reviews are the training reviews: accuracy on them says nothing"));
+}
+
+TEST_F(Evaluation, NeedsTheWordsThatTheModelWasTrainedWith) {
+  train_small("--out run");
+  std::string words = contents(folder_ / "run" / "vocab.txt");
+  words.replace(words.find("warm"), 4, "cold");
+  folder_.write("run/vocab.txt", words);
+  for (const char* command : {"predict run good", "eval run --data none"}) {
+    expect_failure(command, 1, "run/vocab.txt: not the words that run/model.safetensors was trained with");
+  }
 }
 
 }  // namespace

@@ -35,6 +35,57 @@ TEST(Archive, ATruncatedOneIsAnError) {
   }
 }
 
+/// Of a flipped bit in text that is stored as it is, the checksum alone tells.
+TEST(Archive, ThatFailsItsChecksumIsDamaged) {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "a great film");
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && tar cf a.tar a.txt && gzip -1 <a.tar >a.tgz && cat a.tgz a.tgz >twice.tgz && "
+                         "head -c 512 a.tar | gzip >half.tgz && tail -c +513 a.tar | gzip >>half.tgz")
+                            .c_str()),
+            0);
+  EXPECT_EQ(read_all(folder / "half.tgz")["a.txt"], "a great film") << "packed in two parts";
+  std::string packed = contents(folder / "a.tgz");
+  folder.write("zeros.tgz", packed + std::string(100, '\0'));
+  EXPECT_EQ(read_all(folder / "zeros.tgz").size(), 1u) << "as tapes fill up";
+  folder.write("more.tgz", packed + "more");
+  expect_error([&] { read_all(folder / "more.tgz"); }, {"more.tgz: ", "something else after its end"});
+  packed[packed.size() - 8] ^= 1;
+  folder.write("wrong.tgz", packed);
+  expect_error([&] { read_all(folder / "wrong.tgz"); }, {"wrong.tgz: ", "incorrect data check"});
+  packed[packed.size() - 8] ^= 1;
+  folder.write("short.tgz", packed.substr(0, packed.size() - 4));
+  expect_error([&] { read_all(folder / "short.tgz"); }, {"short.tgz: ", "ends early"});
+}
+
+/// Between two files a cut shows by nothing but the end that is missing.
+TEST(Archive, WithoutItsEndIsDamaged) {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "text");
+  folder.write("b.txt", "text");
+  ASSERT_EQ(
+      std::system(
+          ("cd " + folder.path().string() +
+           " && tar cf whole.tar a.txt b.txt && head -c 1024 whole.tar >cut.tar && head -c 2560 whole.tar >end.tar")
+              .c_str()),
+      0);
+  EXPECT_EQ(read_all(folder / "whole.tar").size(), 2u);
+  EXPECT_EQ(read_all(folder / "end.tar").size(), 2u) << "one block of zeros is enough";
+  expect_error([&] { read_all(folder / "cut.tar"); }, {"cut.tar: cut off: no end of a tar archive"});
+}
+
+TEST(Archive, IsKnownByItsBeginning) {
+  const TemporaryFolder folder;
+  folder.write("PK.txt", "text");
+  ASSERT_EQ(std::system(("cd " + folder.path().string() + " && tar cf v7.tar --format=v7 PK.txt").c_str()), 0);
+  EXPECT_TRUE(is_tar(contents(folder / "v7.tar").substr(0, 512)));
+  EXPECT_FALSE(is_zip(contents(folder / "v7.tar")));
+  EXPECT_EQ(read_all(folder / "v7.tar").size(), 1u);
+  EXPECT_FALSE(is_tar(std::string(512, '\0')));
+  EXPECT_FALSE(is_tar("text,label\n" + std::string(600, 'x')));
+  EXPECT_TRUE(is_zip(contents(fixture("imdb.npz"))));
+}
+
 /// A sparse file is nothing but a length.
 TEST(Archive, ASmallOneDoesNotFillTheMemory) {
   const TemporaryFolder folder;

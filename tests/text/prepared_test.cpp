@@ -152,6 +152,12 @@ TEST(Prepared, SomebodysFilesStay) {
     folder.write(file, "[1]");
     expect_error([&] { write_prepared(corpus, folder / "mine"); }, {"is there already, in no prepared folder"});
   }
+  folder.write("empty/lock", "");
+  folder.write("empty/vocabulary.txt", "words that I collected\n");
+  expect_error([&] { write_prepared(corpus, folder / "empty"); }, {"is there already, in no prepared folder"});
+  std::filesystem::create_directory(folder / "linked");
+  std::filesystem::create_symlink(folder / "nowhere", folder / "linked" / "vocabulary.txt");
+  expect_error([&] { write_prepared(corpus, folder / "linked"); }, {"is there already, in no prepared folder"});
   write_prepared(corpus, folder / "other");
   std::filesystem::remove(folder / "other" / "prepared.json");  // as where writing was cut off
   write_prepared(corpus, folder / "other");

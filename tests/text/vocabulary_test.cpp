@@ -103,8 +103,29 @@ TEST(Vocabulary, AnotherCorpusIsRenumbered) {
   builder.add(Split::kTrain, 1, "d new b");
   builder.add(Split::kTest, 1, "new b d");
   Corpus other = builder.finish("other", "");
-  adopt_vocabulary(other, vocabulary);
+  adopt_vocabulary(other, vocabulary, "");
   EXPECT_THAT(other.test.ranks, ElementsAre(0, 1, 4));
+}
+
+/// Which of two words that occur equally often comes first is another matter in another source.
+TEST(Vocabulary, RanksOfAnotherSourceMatchOnlyWithoutTies) {
+  const auto ranks = [](const std::string& review, const std::string& checksum) {
+    CorpusBuilder builder;
+    builder.add(Split::kTrain, 1, review);
+    builder.add(Split::kTest, 1, review);
+    Corpus corpus = builder.finish("ranks", checksum);
+    corpus.words.clear();
+    return corpus;
+  };
+  const auto adopt = [&](const std::string& review, const std::string& checksum, const std::string& trained_on) {
+    Corpus other = ranks(review, checksum);
+    adopt_vocabulary(other, Vocabulary(ranks(review, "one"), {}), trained_on);
+  };
+  adopt("a a a b b c", "other", "one");
+  adopt("a a a b b c c", "one", "one");
+  for (const char* const trained_on : {"one", ""}) {
+    expect_error([&] { adopt("a a a b b c c", "other", trained_on); }, {"its words cannot be matched"});
+  }
 }
 
 TEST(Vocabulary, HasAnIdForEachWord) {
