@@ -76,6 +76,10 @@ int filter_of(std::string_view start) {
   return found != std::end(kPackings) ? found->filter : ARCHIVE_FILTER_NONE;
 }
 
+bool ends_in_zeros(std::string_view bytes) {
+  return bytes.size() >= kTarBlock && bytes.substr(bytes.size() - kTarBlock).find_first_not_of('\0') == bytes.npos;
+}
+
 /// The bytes of a tar archive, unpacked block by block as libarchive asks for them: so what it takes before one file,
 /// all of which it keeps, has an end. (Of a sparse file's map it keeps ten times its text.)
 class TarBytes {
@@ -109,9 +113,10 @@ class TarBytes {
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
   /// Whether they end as those of a tar archive do, in a block of zeros: one that was cut between two files does not.
-  bool end_in_zeros() const { return tail_.size() == kTarBlock && tail_.find_first_not_of('\0') == std::string::npos; }
+  bool ended_in_zeros() const { return ended_in_zeros_; }
 
  private:
+  /// Nothing here may throw: libarchive calls it.
   la_ssize_t next(archive& tar, const void*& block) {
     if (left_ == 0) {
       were_too_many_ = true;
@@ -139,8 +144,7 @@ class TarBytes {
       file_.remove_prefix(static_cast<std::size_t>(count));
     }
     left_ -= std::min(left_, static_cast<std::size_t>(count));
-    const std::string_view given(static_cast<const char*>(block), static_cast<std::size_t>(count));
-    if (!given.empty()) tail_ = given.substr(given.size() - std::min(given.size(), kTarBlock));
+    if (count > 0) ended_in_zeros_ = ends_in_zeros({static_cast<const char*>(block), static_cast<std::size_t>(count)});
     return count;
   }
 
@@ -149,9 +153,21 @@ class TarBytes {
   Archive packed_;
   std::vector<char> block_ = std::vector<char>(kBlock);
   std::size_t left_ = SIZE_MAX;
-  std::string tail_;  // the last of what was given
-  bool were_too_many_ = false;
+  bool were_too_many_ = false, ended_in_zeros_ = false;
 };
+
+/// What stands behind a tar archive's last file: its end, and what it was packed with is checked there.
+void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::size_t most) {
+  if (!tar.ended_in_zeros()) fail("{}: cut off: no end of a tar archive", name);
+  tar.limit(most);
+  la_ssize_t count = 0;
+  do {
+    const void* block = nullptr;
+    count = TarBytes::read(source, &tar, &block);
+  } while (count > 0);
+  if (tar.were_too_many()) fail_size(name, most);
+  if (count < 0) fail("{}: damaged archive: {}", name, reason(source));
+}
 
 }  // namespace
 
@@ -192,8 +208,10 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     archive_entry* entry = nullptr;
     if (tar) tar->limit(kMaxArchiveHeader);
     const int status = archive_read_next_header(source.get(), &entry);
-    if (status == ARCHIVE_EOF && tar && !tar->end_in_zeros()) fail("{}: cut off: no end of a tar archive", name);
-    if (status == ARCHIVE_EOF) break;
+    if (status == ARCHIVE_EOF) {
+      if (tar) read_to_end(*tar, source.get(), name, most);
+      break;
+    }
     if (tar && tar->were_too_many()) fail("{}: more than {} bytes before a file", name, kMaxArchiveHeader);
     if (tar) tar->limit(SIZE_MAX);
     // Of a tar archive the names too: those of 1 MB, or many.

@@ -53,6 +53,15 @@ TEST(Archive, ThatFailsItsChecksumIsDamaged) {
   packed[packed.size() - 8] ^= 1;
   folder.write("wrong.tgz", packed);
   expect_error([&] { read_all(folder / "wrong.tgz"); }, {"wrong.tgz: ", "incorrect data check"});
+  ASSERT_EQ(
+      std::system(
+          ("cd " + folder.path().string() + " && head -c 200000 /dev/zero >>a.tar && gzip -1 <a.tar >b.tgz").c_str()),
+      0);
+  std::string long_end = contents(folder / "b.tgz");
+  EXPECT_EQ(read_all(folder / "b.tgz").size(), 1u);
+  long_end[long_end.size() - 8] ^= 1;
+  folder.write("b.tgz", long_end);
+  expect_error([&] { read_all(folder / "b.tgz"); }, {"b.tgz: ", "incorrect data check"});
   packed[packed.size() - 8] ^= 1;
   folder.write("short.tgz", packed.substr(0, packed.size() - 4));
   expect_error([&] { read_all(folder / "short.tgz"); }, {"short.tgz: ", "ends early"});
