@@ -79,14 +79,8 @@ Corpus read_folder(const fs::path& folder, const fs::path& test_path) {
     if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(checked(root));
   }
   if (const fs::path train = rows_named(folder, "train"); !train.empty()) {
-    fs::path test = rows_named(folder, "test");
-    if (test.empty())
-      test = test_path;
-    else
-      checked(test);
-    expect_rows(train);
-    expect_rows(test);
-    return read_labelled_rows(train, test);
+    const fs::path test = rows_named(folder, "test");
+    return read_rows(train, test.empty() ? test_path : checked(test));
   }
   if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(checked(folder / "aclImdb_v1.tar.gz"));
   if (is_file(folder / "imdb.npz")) return read_npz_with_index(checked(folder / "imdb.npz"));
