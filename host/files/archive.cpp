@@ -127,7 +127,7 @@ class TarBytes {
       block = block_.data();
       count = gzip_->read(block_);
       if (count < 0) {
-        archive_set_error(&tar, EINVAL, "%s", gzip_->error());
+        archive_set_error(&tar, gzip_->lacks_memory() ? ENOMEM : EINVAL, "%s", gzip_->error());
         return ARCHIVE_FATAL;
       }
     } else if (packed_) {

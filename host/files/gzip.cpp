@@ -48,7 +48,8 @@ std::ptrdiff_t GzipReader::read(std::span<char> block) noexcept {
       rest_.remove_prefix(given);
     }
     const int status = inflate(&z, Z_NO_FLUSH);
-    if (status == Z_MEM_ERROR) return fail("out of memory");
+    lacks_memory_ = status == Z_MEM_ERROR;
+    if (lacks_memory_) return fail("out of memory");
     if (status != Z_OK && status != Z_STREAM_END) return fail(z.msg != nullptr ? z.msg : "not gzip");
     if (status == Z_STREAM_END && !next_member()) {
       ended_ = true;

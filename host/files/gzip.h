@@ -18,6 +18,7 @@ class GzipReader {
   /// Fills `block`, or its beginning where the data ends: how many bytes, or -1, and what is wrong is error().
   std::ptrdiff_t read(std::span<char> block) noexcept;
   const char* error() const { return error_; }
+  bool lacks_memory() const { return lacks_memory_; }
 
  private:
   struct End {
@@ -29,7 +30,7 @@ class GzipReader {
 
   std::string_view rest_;  // what the stream has not been given
   std::unique_ptr<z_stream_s, End> stream_;
-  bool ended_ = false;
+  bool ended_ = false, lacks_memory_ = false;
   const char* error_ = nullptr;
 };
 
