@@ -96,7 +96,7 @@ class Worker:
         subprocess.run(["rsync", "-rlp", "--checksum", "--delete", "--exclude", "build", "--exclude", ".git", "./", f"{self.source}/"], check=True)
         subprocess.run(["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Mutants",
                         "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",  # a file that is put back has been compiled before
-                        f"-DCMAKE_CXX_FLAGS_MUTANTS={FLAGS}", "-DREEL_CUDA=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON"],
+                        f"-DCMAKE_CXX_FLAGS_MUTANTS={FLAGS}", "-DREEL_CUDA=OFF", "-DREEL_UNITY_HOST=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON"],
                        stdout=subprocess.DEVNULL, check=True)
         self.compiling = {**os.environ, "CCACHE_DIR": str(root.parent / "ccache"), "CCACHE_BASEDIR": str(root), "CCACHE_NOHASHDIR": "1"}
         self.environment = {**os.environ, "TMPDIR": str(root / "tmp"), "HOME": str(root / "home"), "REEL_CACHE": str(root / "cache")}
