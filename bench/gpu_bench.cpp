@@ -104,7 +104,7 @@ class TimedWork {
   TimedWork(Backend<float>& backend, std::string name, std::int64_t runs, const std::function<void(std::int64_t)>& run)
       : backend_(backend), name_(std::move(name)), runs_(runs) {
     for (int time = 0; time < 2; ++time) {  // at first without a graph: kernels are loaded then
-      GraphCapture<float> graph(backend_, name_);
+      GraphCapture graph(backend_, name_);
       for (std::int64_t i = 0; i < runs_; ++i) run(i);
       graph.launch();
       backend_.synchronize();
@@ -246,7 +246,7 @@ void time_window(const Settings& settings) {
     const double begin = now();
     for (int window = 0; window < kWindows; ++window) {
       const double from = now();
-      GraphCapture<float> graph(*backend, "window");
+      GraphCapture graph(*backend, "window");
       for (std::int64_t s = 0; s < steps; ++s) training.step();
       const double collected = now();
       graph.launch();

@@ -29,7 +29,7 @@ Buffer<float> random(Backend<float>& backend, std::int64_t count, float limit) {
 
 Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged) : backend_(backend), shape_(shape) {
   const auto [V, E, H, B, T] = shape;
-  const std::int64_t U = max_distinct(shape);
+  const std::int64_t U = max_distinct(shape.rows(), V);
   Backend<float>& b = backend_;
   const Dataset reviews = make_reviews(B, T, V, ragged);
   tokens_ = std::accumulate(reviews.lengths.begin(), reviews.lengths.end(), std::int64_t{0});
@@ -38,16 +38,16 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   count_ = b.allocate<std::int32_t>(1);
   distinct_ = b.allocate<std::int32_t>(U);
   slot_ = b.allocate<std::int32_t>(V);
-  row_ = b.allocate<std::int32_t>(B * T);
+  row_of_ = b.allocate<std::int32_t>(B * T);
   segment_ = b.allocate<std::int32_t>(U + 1);
   position_ = b.allocate<std::int32_t>(B * T);
-  index_ = {count_.span(), distinct_.span(), slot_.span(), row_.span(), segment_.span(), position_.span()};
+  index_ = {count_.span(), distinct_.span(), slot_.span(), row_of_.span(), segment_.span(), position_.span()};
   const auto limit = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
   embedding_ = random(b, V * E, 0.05f);
   w_ih_ = random(b, H * E, limit(E));
   bias_ = random(b, H, limit(H));
   w_hh_ = random(b, H * H, limit(H));
-  d_pooled_ = random(b, B * H, limit(B));
+  d_last_ = random(b, B * H, limit(B));
   projected_ = b.allocate<float>(U * H);
   h_ = b.allocate<float>((T + 1) * B * H);
   dz_ = b.allocate<float>(T * B * H);
@@ -56,8 +56,8 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   d_embedding_ = b.allocate<float>(U * E);
   d_w_ih_ = b.allocate<float>(H * E);
   d_bias_ = b.allocate<float>(H);
-  b.clear_index(index_);
-  b.index_tokens({shape_, ids_.span(), lengths_.span(), index_});
+  b.run(ClearIndex{index_});
+  b.run(IndexTokens{shape_.rows(), ids_.span(), lengths_.span(), index_});
   project();
   recurrence_forward();
   recurrence_backward();
@@ -66,38 +66,44 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
 }
 
 void Operations::project() {
-  backend_.project_tokens({shape_, index_, embedding_.span(), w_ih_.span(), bias_.span(), projected_.span()});
+  backend_.run(ProjectTokens<float>{.count = index_.count,
+                                    .tokens = index_.tokens,
+                                    .vocabulary = shape_.vocabulary,
+                                    .embedding = embedding_.span(),
+                                    .w_ih = w_ih_.span(),
+                                    .bias = bias_.span(),
+                                    .projected = projected_.span()});
 }
 
 void Operations::recurrence_forward() {
-  backend_.rnn_forward({.shape = shape_,
-                        .row = row_.span(),
-                        .lengths = lengths_.span(),
-                        .projected = projected_.span(),
-                        .w_hh = w_hh_.span(),
-                        .h = h_.span()});
+  backend_.run(
+      RecurrenceForward<float>{.shape = shape_.sequences(),
+                               .lengths = lengths_.span(),
+                               .input = {.values = projected_.span(), .width = shape_.hidden, .row_of = row_of_.span()},
+                               .w_hh = w_hh_.span(),
+                               .h = h_.span()});
 }
 
 void Operations::recurrence_backward() {
-  backend_.rnn_backward({.shape = shape_,
-                         .lengths = lengths_.span(),
-                         .h = h_.span(),
-                         .w_hh = w_hh_.span(),
-                         .d_pooled = d_pooled_.span(),
-                         .dz = dz_.span(),
-                         .d_w_hh = d_w_hh_.span()});
+  backend_.run(RecurrenceBackward<float>{.shape = shape_.sequences(),
+                                         .lengths = lengths_.span(),
+                                         .h = h_.span(),
+                                         .w_hh = w_hh_.span(),
+                                         .d_output = {.last = d_last_.span(), .every = {}},
+                                         .dz = dz_.span(),
+                                         .d_w_hh = d_w_hh_.span()});
 }
 
 void Operations::embedding_gradient() {
-  backend_.embedding_gradient({.shape = shape_,
-                               .index = index_,
-                               .dz = dz_.span(),
-                               .embedding = embedding_.span(),
-                               .w_ih = w_ih_.span(),
-                               .d_projected = d_projected_.span(),
-                               .d_embedding = d_embedding_.span(),
-                               .d_w_ih = d_w_ih_.span(),
-                               .d_bias = d_bias_.span()});
+  backend_.run(ProjectionGradient<float>{.shape = shape_.rows(),
+                                         .index = index_,
+                                         .d_input = dz_.span(),
+                                         .embedding = embedding_.span(),
+                                         .w_ih = w_ih_.span(),
+                                         .d_projected = d_projected_.span(),
+                                         .d_embedding = d_embedding_.span(),
+                                         .d_w_ih = d_w_ih_.span(),
+                                         .d_bias = d_bias_.span()});
 }
 
 std::int64_t Operations::distinct_tokens() const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bench/shape.h"
 #include "host/text/dataset.h"
 #include "kernels/backend.h"
 
@@ -31,8 +32,8 @@ class Operations {
   Shape shape_;
   std::int64_t tokens_ = 0;
   TokenIndex index_;
-  Buffer<std::int32_t> ids_, lengths_, count_, distinct_, slot_, row_, segment_, position_;
-  Buffer<float> embedding_, w_ih_, bias_, w_hh_, projected_, h_, d_pooled_;
+  Buffer<std::int32_t> ids_, lengths_, count_, distinct_, slot_, row_of_, segment_, position_;
+  Buffer<float> embedding_, w_ih_, bias_, w_hh_, projected_, h_, d_last_;
   Buffer<float> dz_, d_w_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "bench/shape.h"
 #include "host/model/classifier.h"
 #include "host/model/optimizer.h"
 #include "kernels/backend.h"

@@ -1,114 +1,55 @@
-// What computes: a device, its memory, and the operations of kernels/operations.h. kernels/cpu/ and kernels/cuda/
-// implement it.
+// What computes: a device, its memory, and the operations that kernels/contract/ declares. kernels/cpu/ and
+// kernels/cuda/ implement it, one file an operation.
+//
+// Dimensions: V vocabulary, E embedding, H hidden, B batch rows, T steps, N reviews, U distinct tokens of a batch, W
+// width of a layer's input. Every tensor is dense and row-major; its shape stands beside it. Row b takes part in the
+// steps t < lengths[b]; after those its state is carried over, which is what masking means. A row of length 0 keeps the
+// state it was given.
 //
 // Operations are enqueued and return at once; upload(), download() and synchronize() wait. None allocates. The same
 // seed on the same device with the same build gives the same bits, whatever the number of threads.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <string>
-#include <type_traits>
-#include <vector>
 
-#include "kernels/operations.h"
-#include "kernels/tensor.h"
+#include "kernels/contract/batch.h"
+#include "kernels/contract/head.h"
+#include "kernels/contract/optimizer.h"
+#include "kernels/contract/projection.h"
+#include "kernels/contract/recurrence.h"
+#include "kernels/device.h"
+#include "kernels/range.h"
 
 namespace reel {
 
-enum class DeviceKind { kCpu, kCuda };
-
-struct DeviceInfo {
-  DeviceKind kind = DeviceKind::kCpu;
-  std::string name;          // "AMD EPYC 7B13", "NVIDIA H200"
-  std::string instructions;  // "AVX2", "compute capability 9.0"
-  int threads = 1;           // of a GPU: multiprocessors
-};
-
-/// A copy to host memory that nobody has to wait for.
-class Readback {
- public:
-  virtual ~Readback() = default;
-  /// Enqueues the copy of at most as many bytes as it was made for.
-  virtual void start(std::span<const std::byte> from) = 0;
-  /// Whether wait() would return at once.
-  virtual bool ready() = 0;
-  /// What was copied; valid until the next start().
-  virtual std::span<const std::byte> wait() = 0;
-};
-
-/// How long all ranges of one name, at one place, took.
-struct RangeTiming {
-  std::string name;
-  int depth = 0;  // 0: in no other range
-  std::int64_t calls = 0;
-  double seconds = 0;
-};
-
+/// A device that runs the operations in elements of type Real.
 template <class Real>
-class Backend {
+class Backend : public Device {
  public:
-  virtual ~Backend() = default;
-  virtual DeviceInfo info() const = 0;
-  /// Which kernels run the recurrence of batches of this shape, for people.
-  virtual std::string describe_recurrence(const Shape& shape, Nonlinearity nonlinearity) const = 0;
-
-  template <class T>
-  Buffer<T> allocate(std::int64_t count) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    const auto size = static_cast<std::size_t>(count);
-    return Buffer<T>(static_cast<T*>(allocate_bytes(size * sizeof(T))), size, deleter());
+  /// Checks an operation's arguments and enqueues it, as a range of the profile.
+  template <class Op>
+  void run(const Op& op) {
+    check_arguments(op);
+    const ProfileRange range(*this, Op::kName);
+    execute(op);
   }
-  /// Waits until `host` may change: for everything enqueued before it, on a device that copies later.
-  template <class T>
-  void upload(std::span<const T> host, std::span<T> device) {
-    copy_bytes(std::as_bytes(host), std::as_writable_bytes(device));
-    synchronize();
-  }
-  /// Waits for everything enqueued before it.
-  template <class T>
-  void download(std::span<const T> device, std::span<T> host) {
-    copy_bytes(std::as_bytes(device), std::as_writable_bytes(host));
-    synchronize();
-  }
-  virtual std::unique_ptr<Readback> make_readback(std::size_t bytes) = 0;
-  virtual void synchronize() = 0;
 
-  /// A named range of a profile (NVTX) and of timings(); see range.h.
-  virtual void begin_range(const char* name) = 0;
-  virtual void end_range() noexcept = 0;
-  /// All ranges so far, each before those inside it; empty unless the backend was made with BackendOptions::timings.
-  virtual std::vector<RangeTiming> timings() = 0;
-  /// From now on, or no longer, a profiler records (cudaProfilerStart, cudaProfilerStop).
-  virtual void record_profile(bool /*on*/) {}
-  /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
-  virtual bool has_graphs() const { return false; }
-  /// Collects what is enqueued and starts it as one (a CUDA graph): see GraphCapture in range.h. After the same name
-  /// the same operations on the same shapes should follow; nothing may be uploaded, downloaded or read back in between.
-  virtual void begin_graph(const std::string& /*name*/) {}
-  virtual void end_graph() {}
-  virtual void abandon_graph() noexcept {}
-  /// Starts the graph `name` again, `runs` times, as it was collected last; seconds that the device took for all of
-  /// them. Only where has_graphs(), and after the name was collected twice: the first time runs without a graph.
-  virtual double replay_graph(const std::string& /*name*/, int /*runs*/) { return 0; }
+  /// Which kernels run the recurrence of such layers, whose input has `rows` rows at most, for people.
+  virtual std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows) const = 0;
 
-  virtual void clear_index(const TokenIndex& index) = 0;  // slot = -1, count = 0
-  virtual void select_rows(const SelectRows& args) = 0;
-  virtual void index_tokens(const IndexTokens& args) = 0;
-  virtual void project_tokens(const ProjectTokens<Real>& args) = 0;
-  virtual void rnn_forward(const RnnForward<Real>& args) = 0;
-  virtual void head_forward(const HeadForward<Real>& args) = 0;
-  virtual void head_backward(const HeadBackward<Real>& args) = 0;
-  virtual void rnn_backward(const RnnBackward<Real>& args) = 0;
-  virtual void embedding_gradient(const EmbeddingGradient<Real>& args) = 0;
-  virtual void clip_gradient(const ClipGradient<Real>& args) = 0;
-  virtual void optimizer_step(const OptimizerStep<Real>& args) = 0;
-
- protected:
-  virtual void* allocate_bytes(std::size_t bytes) = 0;  // zeroed, 64-byte aligned
-  virtual typename Buffer<char>::Deleter deleter() const = 0;
-  virtual void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) = 0;
+ private:
+  virtual void execute(const ClearIndex& op) = 0;
+  virtual void execute(const SelectRows& op) = 0;
+  virtual void execute(const IndexTokens& op) = 0;
+  virtual void execute(const ProjectTokens<Real>& op) = 0;
+  virtual void execute(const RecurrenceForward<Real>& op) = 0;
+  virtual void execute(const HeadForward<Real>& op) = 0;
+  virtual void execute(const HeadBackward<Real>& op) = 0;
+  virtual void execute(const RecurrenceBackward<Real>& op) = 0;
+  virtual void execute(const ProjectionGradient<Real>& op) = 0;
+  virtual void execute(const ClipGradient<Real>& op) = 0;
+  virtual void execute(const OptimizerStep<Real>& op) = 0;
 };
 
 }  // namespace reel

@@ -9,8 +9,8 @@
 
 namespace reel {
 
-/// The CPU twin; `threads` 0 means every core this process may use. Instances: float, and double for gradient checks.
-/// Throws Error for kMixed on a processor without AVX512-BF16; kMixed means nothing to double.
+/// The CPU backend; `threads` 0 means every core this process may use. Instances: float, and double for gradient
+/// checks. Throws Error for kMixed on a processor without AVX512-BF16; kMixed means nothing to double.
 template <class Real>
 std::unique_ptr<Backend<Real>> make_cpu_backend(int threads = 0, Precision precision = Precision::kFloat32,
                                                 bool timings = false, const std::atomic<int>* interrupted = nullptr);

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/backend.h"
+#include "kernels/contract/optimizer.h"
 
 namespace reel {
 

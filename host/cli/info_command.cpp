@@ -13,8 +13,8 @@ namespace {
 void show_recurrences(const Backend<float>& backend) {
   fmt::print("recurrence on {}:\n", to_text(backend.info()));
   for (const std::int64_t hidden : {64, 128, 256, 512, 2048}) {
-    const Shape shape{.vocabulary = 10000, .embedding = 128, .hidden = hidden, .batch = 64, .steps = 200};
-    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(shape, Nonlinearity::kTanh));
+    const SequenceShape shape{.batch = 64, .steps = 200, .hidden = hidden};
+    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(Cell::kTanh, shape, 10000));
   }
 }
 

@@ -38,16 +38,11 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
                             thousands(data.train.size()), thousands(data.validation.size()),
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
   progress.note(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
-                            model.vocabulary, model.embedding, model.hidden,
-                            model.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu",
+                            model.vocabulary, model.embedding, model.hidden, traits(model.cell).name,
                             model.pool == Pool::kLast ? "last" : "mean", thousands(parameter_count(model))));
-  const Shape shape{.vocabulary = model.vocabulary,
-                    .embedding = model.embedding,
-                    .hidden = model.hidden,
-                    .batch = config.batch_size,
-                    .steps = config.preprocessing.maxlen};
+  const SequenceShape shape{.batch = config.batch_size, .steps = config.preprocessing.maxlen, .hidden = model.hidden};
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
-  progress.note("recurrence: " + backend.describe_recurrence(shape, model.nonlinearity));
+  progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary));
   progress.note("run: " + folder.string());
   for (const std::string& line : check_reviews(data)) progress.line("warning: " + line);
   const PaddingCheck padding = check_padding(data.train, config.preprocessing);

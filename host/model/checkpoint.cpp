@@ -61,7 +61,7 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   tensors[kBiasHh] = tensor_view(std::span(zeros), {config.hidden});
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
-  all["nonlinearity"] = config.nonlinearity == Nonlinearity::kTanh ? "tanh" : "relu";
+  all["nonlinearity"] = traits(config.cell).name;
   all["pool"] = config.pool == Pool::kLast ? "last" : "mean";
   write_safetensors(path, tensors, all);
 }
@@ -81,7 +81,7 @@ SavedModel load_model(const fs::path& path) {
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
                   .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
-                  .nonlinearity = choice("nonlinearity", "tanh", "relu") ? Nonlinearity::kTanh : Nonlinearity::kRelu,
+                  .cell = choice("nonlinearity", "tanh", "relu") ? Cell::kTanh : Cell::kRelu,
                   .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "host/model/parameters.h"
-#include "kernels/operations.h"
+#include "kernels/contract/head.h"
 
 namespace reel {
 

@@ -1,7 +1,6 @@
 #include "host/model/classifier.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/check.h"
 
@@ -53,37 +52,29 @@ Classifier<Real>::Classifier(Backend<Real>& backend, const ModelConfig& config, 
   count_ = integers(1);
   tokens_ = integers(U);
   slot_ = integers(V);
-  row_ = integers(B * T);
+  row_of_ = integers(B * T);
   segment_ = integers(U + 1);
   position_ = integers(B * T);
   projected_ = reals(U * H);
   h_ = reals((T + 1) * B * H);
   pooled_ = reals(B * H);
   logits_ = reals(B);
-  d_pooled_ = reals(B * H);
+  d_state_ = reals(B * H);
   dz_ = reals(T * B * H);
   d_projected_ = reals(U * H);
   d_embedding_ = reals(U * E);
-  backend.clear_index(index());
-}
-
-template <class Real>
-Shape Classifier<Real>::shape() const {
-  return {.vocabulary = config_.vocabulary,
-          .embedding = config_.embedding,
-          .hidden = config_.hidden,
-          .batch = batch_,
-          .steps = steps_};
+  backend.run(ClearIndex{index()});
 }
 
 template <class Real>
 TokenIndex Classifier<Real>::index() {
+  const std::int64_t positions = batch_ * steps_, room = max_distinct(batch_shape(), config_.vocabulary);
   return {.count = count_.span(),
-          .tokens = tokens_.span(),
+          .tokens = sized(tokens_, room),
           .slot = slot_.span(),
-          .row = row_.span(),
-          .segment = segment_.span(),
-          .position = position_.span()};
+          .row_of = sized(row_of_, positions),
+          .segment = sized(segment_, room + 1),
+          .position = sized(position_, positions)};
 }
 
 template <class Real>
@@ -111,19 +102,19 @@ void Classifier<Real>::select(const DeviceDataset& data, std::span<const std::in
   options_ = options;
   REEL_CHECK(batch_ <= max_batch_ && steps_ <= max_steps_, "batch of {} x {}, room for {} x {}", batch_, steps_,
              max_batch_, max_steps_);
-  backend_.select_rows(
-      {.shape = shape(),
-       .data_ids = data.ids.span(),
-       .data_lengths = data.lengths.span(),
-       .data_labels = data.labels.span(),
-       .rows = rows,
-       .padding = options.padding,
-       .word_dropout = options.word_dropout,
-       .unknown_id = options.unknown_id,
-       .word_dropout_key = {.seed = options.seed, .stream = RandomStream::kWordDropout, .step = options.step},
-       .ids = sized(ids_, batch_ * steps_),
-       .lengths = sized(lengths_, batch_),
-       .labels = sized(labels_, batch_)});
+  backend_.run(
+      SelectRows{.shape = batch_shape(),
+                 .data_ids = data.ids.span(),
+                 .data_lengths = data.lengths.span(),
+                 .data_labels = data.labels.span(),
+                 .rows = rows,
+                 .padding = options.padding,
+                 .word_dropout = options.word_dropout,
+                 .unknown_id = options.unknown_id,
+                 .word_dropout_key = {.seed = options.seed, .stream = RandomStream::kWordDropout, .step = options.step},
+                 .ids = sized(ids_, batch_ * steps_),
+                 .lengths = sized(lengths_, batch_),
+                 .labels = sized(labels_, batch_)});
 }
 
 template <class Real>
@@ -140,68 +131,58 @@ void Classifier<Real>::load(std::span<const std::int32_t> ids, std::span<const s
 
 template <class Real>
 void Classifier<Real>::forward() {
-  backend_.index_tokens(
-      {.shape = shape(), .ids = sized(ids_, batch_ * steps_), .lengths = sized(lengths_, batch_), .index = index()});
-  backend_.project_tokens({.shape = shape(),
-                           .index = index(),
-                           .embedding = parameter(kEmbedding),
-                           .w_ih = parameter(kWeightIh),
-                           .bias = parameter(kBias),
-                           .projected = projected_.span()});
-  run_recurrence(row_.span(), projected_.span(), false);
+  const TokenIndex tokens = index();
+  const auto projected = sized(projected_, tokens.capacity() * config_.hidden);
+  backend_.run(IndexTokens{.shape = batch_shape(),
+                           .ids = sized(ids_, batch_ * steps_),
+                           .lengths = sized(lengths_, batch_),
+                           .index = tokens});
+  backend_.run(ProjectTokens<Real>{.count = tokens.count,
+                                   .tokens = tokens.tokens,
+                                   .vocabulary = config_.vocabulary,
+                                   .embedding = parameter(kEmbedding),
+                                   .w_ih = parameter(kWeightIh),
+                                   .bias = parameter(kBias),
+                                   .projected = projected});
+  run_recurrence({.values = projected, .width = config_.hidden, .row_of = tokens.row_of}, false);
 }
 
 template <class Real>
 void Classifier<Real>::forward(std::span<const Real> vocabulary) {
-  run_recurrence(ids_.span(), vocabulary, config_.pool == Pool::kLast);
+  run_recurrence({.values = vocabulary, .width = config_.hidden, .row_of = sized(ids_, batch_ * steps_)},
+                 config_.pool == Pool::kLast);
 }
 
 template <class Real>
-void Classifier<Real>::run_recurrence(std::span<const std::int32_t> row, std::span<const Real> projected,
-                                      bool last_only) {
-  backend_.rnn_forward({.shape = shape(),
-                        .row = row,
+void Classifier<Real>::run_recurrence(const IndexedRows<Real>& input, bool last_only) {
+  backend_.run(RecurrenceForward<Real>{.cell = config_.cell,
+                                       .shape = shape(),
+                                       .lengths = sized(lengths_, batch_),
+                                       .input = input,
+                                       .w_hh = parameter(kWeightHh),
+                                       .h = states(),
+                                       .last_only = last_only});
+  backend_.run(
+      HeadForward<Real>{.shape = shape(),
                         .lengths = sized(lengths_, batch_),
-                        .projected = projected,
-                        .w_hh = parameter(kWeightHh),
-                        .nonlinearity = config_.nonlinearity,
                         .h = states(),
-                        .last_only = last_only});
-  backend_.head_forward(
-      {.shape = shape(),
-       .lengths = sized(lengths_, batch_),
-       .h = states(),
-       .pool = config_.pool,
-       .dropout = options_.dropout,
-       .dropout_key = {.seed = options_.seed, .stream = RandomStream::kDropout, .step = options_.step},
-       .fc_weight = parameter(kFcWeight),
-       .fc_bias = parameter(kFcBias),
-       .pooled = sized(pooled_, batch_ * config_.hidden),
-       .logits = sized(logits_, batch_)});
+                        .pool = config_.pool,
+                        .dropout = options_.dropout,
+                        .dropout_key = {.seed = options_.seed, .stream = RandomStream::kDropout, .step = options_.step},
+                        .fc_weight = parameter(kFcWeight),
+                        .fc_bias = parameter(kFcBias),
+                        .pooled = sized(pooled_, batch_ * config_.hidden),
+                        .logits = sized(logits_, batch_)});
 }
 
 template <class Real>
 Buffer<Real> Classifier<Real>::project_vocabulary() {
-  const std::int64_t V = config_.vocabulary, H = config_.hidden;
-  // A batch of V rows of one token each, all distinct: every part of its index counts from 0.
-  std::vector<std::int32_t> counting(static_cast<std::size_t>(V) + 1);
-  std::iota(counting.begin(), counting.end(), 0);
-  Buffer<std::int32_t> all = backend_.template allocate<std::int32_t>(V + 1);
-  backend_.upload(std::span<const std::int32_t>(counting), all.span());
-  const auto ids = sized(all, V);
-  Buffer<Real> projected = backend_.template allocate<Real>(V * H);
-  backend_.project_tokens(
-      {.shape = {.vocabulary = V, .embedding = config_.embedding, .hidden = H, .batch = V, .steps = 1},
-       .index = {.count = all.span(ids.size(), 1),
-                 .tokens = ids,
-                 .slot = ids,
-                 .row = ids,
-                 .segment = all.span(),
-                 .position = ids},
-       .embedding = parameter(kEmbedding),
-       .w_ih = parameter(kWeightIh),
-       .bias = parameter(kBias),
-       .projected = projected.span()});
+  Buffer<Real> projected = backend_.template allocate<Real>(config_.vocabulary * config_.hidden);
+  backend_.run(ProjectTokens<Real>{.vocabulary = config_.vocabulary,
+                                   .embedding = parameter(kEmbedding),
+                                   .w_ih = parameter(kWeightIh),
+                                   .bias = parameter(kBias),
+                                   .projected = projected.span()});
   backend_.synchronize();
   return projected;
 }
@@ -213,47 +194,55 @@ std::span<const Real> Classifier<Real>::logits() const {
 
 template <class Real>
 void Classifier<Real>::measure(std::span<BatchStats> stats) {
-  backend_.head_backward(
-      {.shape = shape(), .labels = sized(labels_, batch_), .logits = sized(logits_, batch_), .stats = stats});
+  backend_.run(HeadBackward<Real>{
+      .shape = shape(), .labels = sized(labels_, batch_), .logits = sized(logits_, batch_), .stats = stats});
 }
 
 template <class Real>
 void Classifier<Real>::backward(std::span<BatchStats> stats) {
-  backend_.head_backward(
-      {.shape = shape(),
-       .labels = sized(labels_, batch_),
-       .logits = sized(logits_, batch_),
-       .pooled = sized(pooled_, batch_ * config_.hidden),
-       .fc_weight = parameter(kFcWeight),
-       .dropout = options_.dropout,
-       .dropout_key = {.seed = options_.seed, .stream = RandomStream::kDropout, .step = options_.step},
-       .stats = stats,
-       .d_fc_weight = gradient(kFcWeight),
-       .d_fc_bias = gradient(kFcBias),
-       .d_pooled = sized(d_pooled_, batch_ * config_.hidden)});
-  backend_.rnn_backward({.shape = shape(),
-                         .lengths = sized(lengths_, batch_),
-                         .h = states(),
-                         .w_hh = parameter(kWeightHh),
-                         .d_pooled = sized(d_pooled_, batch_ * config_.hidden),
-                         .pool = config_.pool,
-                         .nonlinearity = config_.nonlinearity,
-                         .dz = dz_.span(),
-                         .d_w_hh = gradient(kWeightHh)});
-  backend_.embedding_gradient({.shape = shape(),
-                               .index = index(),
-                               .dz = dz_.span(),
-                               .embedding = parameter(kEmbedding),
-                               .w_ih = parameter(kWeightIh),
-                               .d_projected = d_projected_.span(),
-                               .d_embedding = d_embedding_.span(),
-                               .d_w_ih = gradient(kWeightIh),
-                               .d_bias = gradient(kBias)});
+  const TokenIndex tokens = index();
+  const std::int64_t H = config_.hidden, room = tokens.capacity();
+  const auto d_state = sized(d_state_, batch_ * H), dz = sized(dz_, steps_ * batch_ * H);
+  backend_.run(HeadBackward<Real>{
+      .shape = shape(),
+      .labels = sized(labels_, batch_),
+      .logits = sized(logits_, batch_),
+      .stats = stats,
+      .lengths = sized(lengths_, batch_),
+      .pooled = sized(pooled_, batch_ * H),
+      .fc_weight = parameter(kFcWeight),
+      .pool = config_.pool,
+      .dropout = options_.dropout,
+      .dropout_key = {.seed = options_.seed, .stream = RandomStream::kDropout, .step = options_.step},
+      .d_fc_weight = gradient(kFcWeight),
+      .d_fc_bias = gradient(kFcBias),
+      .d_state = d_state});
+  backend_.run(RecurrenceBackward<Real>{.cell = config_.cell,
+                                        .shape = shape(),
+                                        .lengths = sized(lengths_, batch_),
+                                        .h = states(),
+                                        .w_hh = parameter(kWeightHh),
+                                        .d_output = output_gradient<Real>(config_.pool, d_state),
+                                        .dz = dz,
+                                        .d_w_hh = gradient(kWeightHh)});
+  backend_.run(ProjectionGradient<Real>{.shape = batch_shape(),
+                                        .index = tokens,
+                                        .d_input = dz,
+                                        .embedding = parameter(kEmbedding),
+                                        .w_ih = parameter(kWeightIh),
+                                        .d_projected = sized(d_projected_, room * H),
+                                        .d_embedding = sized(d_embedding_, room * config_.embedding),
+                                        .d_w_ih = gradient(kWeightIh),
+                                        .d_bias = gradient(kBias)});
 }
 
 template <class Real>
-ModelGradient<Real> Classifier<Real>::gradient() {
-  return {.shape = shape(), .index = index(), .embedding = d_embedding_.span(), .dense = gradient_.span()};
+ParameterGradient<Real> Classifier<Real>::gradient() {
+  const TokenIndex tokens = index();
+  return {.index = tokens,
+          .embedding = config_.embedding,
+          .rows = sized(d_embedding_, tokens.capacity() * config_.embedding),
+          .dense = gradient_.span()};
 }
 
 template DeviceDataset to_device(Backend<float>&, const Dataset&);

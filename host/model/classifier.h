@@ -61,17 +61,18 @@ class Classifier {
   void measure(std::span<BatchStats> stats);
   /// The same and all gradients.
   void backward(std::span<BatchStats> stats);
-  ModelGradient<Real> gradient();
+  ParameterGradient<Real> gradient();
 
   /// The input of the recurrence for every word [V, H], as long as parameters do not change.
   Buffer<Real> project_vocabulary();
 
  private:
-  Shape shape() const;  // of the current batch
+  BatchShape batch_shape() const { return {batch_, steps_}; }  // of the current batch, as is what follows
+  SequenceShape shape() const { return {batch_, steps_, config_.hidden}; }
   TokenIndex index();
   std::span<Real> parameter(std::size_t i);  // of parameter_layout
   std::span<Real> gradient(std::size_t i);   // likewise, dense ones
-  void run_recurrence(std::span<const std::int32_t> row, std::span<const Real> projected, bool last_only);
+  void run_recurrence(const IndexedRows<Real>& input, bool last_only);
   /// [T+1, B, H] of the current batch. h[1] stands at the same place for every batch size, so that h[0], before it,
   /// always lies in memory that is never written: zero.
   std::span<Real> states();
@@ -84,9 +85,9 @@ class Classifier {
   BatchOptions options_;
   Buffer<Real> parameters_, gradient_;  // [V*E + D], [D]
   Buffer<std::int32_t> ids_, lengths_, labels_;
-  Buffer<std::int32_t> count_, tokens_, slot_, row_, segment_, position_;
+  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_;
   Buffer<Real> projected_, h_, pooled_, logits_;
-  Buffer<Real> d_pooled_, dz_, d_projected_, d_embedding_;
+  Buffer<Real> d_state_, dz_, d_projected_, d_embedding_;
 };
 
 }  // namespace reel

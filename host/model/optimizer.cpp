@@ -40,10 +40,8 @@ double default_learning_rate(OptimizerKind kind, Convention convention) {
 template <class Real>
 Optimizer<Real>::Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count)
     : backend_(backend), settings_(settings) {
-  const bool adam = settings.kind == OptimizerKind::kAdam || settings.kind == OptimizerKind::kAdamW;
-  const bool two = adam || (settings.kind == OptimizerKind::kRmsprop && settings.momentum != 0);
   state1_ = backend.template allocate<Real>(parameter_count);
-  if (two) state2_ = backend.template allocate<Real>(parameter_count);
+  if (settings.has_state2()) state2_ = backend.template allocate<Real>(parameter_count);
   scale_ = backend.template allocate<Real>(1);
   if (settings.kind == OptimizerKind::kAdagrad && settings.convention == Convention::kKeras) {
     const std::vector<Real> start(static_cast<std::size_t>(parameter_count), static_cast<Real>(0.1));
@@ -55,19 +53,20 @@ template <class Real>
 void Optimizer<Real>::step(Classifier<Real>& model, double learning_rate, const Clipping& clipping,
                            std::span<BatchStats> stats) {
   ++steps_;
-  backend_.clip_gradient({.gradient = model.gradient(),
-                          .clip_value = clipping.value,
-                          .clip_norm = clipping.norm,
-                          .scale = scale_.span(),
-                          .stats = stats});
-  backend_.optimizer_step({.settings = settings_,
-                           .step = steps_,
-                           .learning_rate = learning_rate,
-                           .gradient = model.gradient(),
-                           .scale = scale_.span(),
-                           .parameters = model.parameters(),
-                           .state1 = state1_.span(),
-                           .state2 = state2_.span()});
+  const ParameterGradient<Real> gradient = model.gradient();
+  backend_.run(ClipGradient<Real>{.gradient = gradient,
+                                  .clip_value = clipping.value,
+                                  .clip_norm = clipping.norm,
+                                  .scale = scale_.span(),
+                                  .stats = stats});
+  backend_.run(OptimizerStep<Real>{.settings = settings_,
+                                   .step = steps_,
+                                   .learning_rate = learning_rate,
+                                   .gradient = gradient,
+                                   .scale = scale_.span(),
+                                   .parameters = model.parameters(),
+                                   .state1 = state1_.span(),
+                                   .state2 = state2_.span()});
 }
 
 template class Optimizer<float>;

@@ -1,4 +1,4 @@
-// Optimizer policy: defaults in each convention, state, clipping. The arithmetic is Backend::optimizer_step.
+// Optimizer policy: defaults in each convention, state, clipping. The arithmetic is the operation OptimizerStep.
 #pragma once
 
 #include <cstdint>

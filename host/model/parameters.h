@@ -14,7 +14,7 @@ struct ModelConfig {
   std::int64_t vocabulary = 10000;  // V
   std::int64_t embedding = 128;     // E
   std::int64_t hidden = 128;        // H
-  Nonlinearity nonlinearity = Nonlinearity::kTanh;
+  Cell cell = Cell::kTanh;
   Pool pool = Pool::kLast;
 };
 

@@ -1,5 +1,5 @@
 // Encoded reviews, ready for a device: every row cut to `steps` tokens and left-aligned; padding is added by
-// Backend::select_rows, so that one data set serves masked and unmasked training.
+// the operation SelectRows, so that one data set serves masked and unmasked training.
 #pragma once
 
 #include <cstdint>

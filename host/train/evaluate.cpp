@@ -37,7 +37,7 @@ std::vector<float> predict_logits(Classifier<float>& model, const Dataset& datas
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, {}, [&](std::int32_t i) { return dataset.lengths[static_cast<std::size_t>(i)]; });
   Backend<float>& backend = model.backend();
-  const Range<float> range(backend, "evaluate");
+  const ProfileRange range(backend, "evaluate");
   const DeviceDataset device = to_device(backend, dataset);
   std::vector<float> logits(order.size()), batch(static_cast<std::size_t>(batch_size));
   const auto size = static_cast<std::size_t>(batch_size);

@@ -84,7 +84,7 @@ Outcome Trainer::run() {
 }
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
-  const Range<float> range(backend_, "epoch");
+  const ProfileRange range(backend_, "epoch");
   shuffle();
   last_report_ = now() - std::exchange(measured_seconds_, 0);
   while (step_ < epoch_end()) {
@@ -136,7 +136,7 @@ std::int64_t Trainer::steps_until_report() const {
 void Trainer::steps(std::int64_t count) {
   mark_profile();
   const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
-  GraphCapture<float> graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
+  GraphCapture graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();
   graph.launch();
 }
@@ -153,7 +153,7 @@ void Trainer::step() {
   const auto place = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const std::span<BatchStats> stats = measured_.next();
-  const Range<float> range(backend_, "step");
+  const ProfileRange range(backend_, "step");
   model_.select(device_data_, device_order_.span(place, size),
                 {.padding = config_.preprocessing.batch_padding(),
                  .word_dropout = config_.word_dropout,

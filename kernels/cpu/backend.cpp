@@ -1,4 +1,4 @@
-// The CPU twin of the contract in kernels/operations.h.
+// The CPU backend; its operations stand in files of their own beside it.
 #include "kernels/make_backend.h"
 
 #include <sys/mman.h>
@@ -11,9 +11,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/range.h"
 #include "kernels/range_timings.h"
-#include "kernels/shapes.h"
 
 namespace reel {
 namespace {
@@ -49,8 +47,8 @@ class CpuBackend final : public Backend<Real> {
     const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
     return {DeviceKind::kCpu, processor_name(), cpu::instruction_set() + bf16, context_.pool.size()};
   }
-  std::string describe_recurrence(const Shape&, Nonlinearity nonlinearity) const override {
-    if (cpu::takes_bf16(context_, nonlinearity)) return "bfloat16 products, blocked over batch rows";
+  std::string describe_recurrence(Cell cell, const SequenceShape&, std::int64_t) const override {
+    if (cpu::takes_bf16(context_, cell)) return "bfloat16 products, blocked over batch rows";
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
@@ -67,58 +65,6 @@ class CpuBackend final : public Backend<Real> {
     begins_.pop_back();
   }
   std::vector<RangeTiming> timings() override { return timings_.result(); }
-
-  void clear_index(const TokenIndex& index) override { cpu::clear_index(index); }
-  void select_rows(const SelectRows& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "select");
-    cpu::select_rows(context_, args);
-  }
-  void index_tokens(const IndexTokens& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "index");
-    cpu::index_tokens(context_, args);
-  }
-  void project_tokens(const ProjectTokens<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "project");
-    cpu::project_tokens(context_, args);
-  }
-  void rnn_forward(const RnnForward<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "rnn_forward");
-    cpu::rnn_forward(context_, args);
-  }
-  void head_forward(const HeadForward<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "head");
-    cpu::head_forward(context_, args);
-  }
-  void head_backward(const HeadBackward<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "head");
-    cpu::head_backward(context_, args);
-  }
-  void rnn_backward(const RnnBackward<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "rnn_backward");
-    cpu::rnn_backward(context_, args);
-  }
-  void embedding_gradient(const EmbeddingGradient<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "embedding_gradient");
-    cpu::embedding_gradient(context_, args);
-  }
-  void clip_gradient(const ClipGradient<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "clip");
-    cpu::clip_gradient(context_, args);
-  }
-  void optimizer_step(const OptimizerStep<Real>& args) override {
-    check_arguments(args);
-    const Range<Real> range(*this, "optimizer");
-    cpu::optimizer_step(context_, args);
-  }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {
@@ -142,6 +88,18 @@ class CpuBackend final : public Backend<Real> {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  void execute(const ClearIndex& op) override { cpu::execute(context_, op); }
+  void execute(const SelectRows& op) override { cpu::execute(context_, op); }
+  void execute(const IndexTokens& op) override { cpu::execute(context_, op); }
+  void execute(const ProjectTokens<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const RecurrenceForward<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const HeadForward<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const HeadBackward<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const RecurrenceBackward<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const ProjectionGradient<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const ClipGradient<Real>& op) override { cpu::execute(context_, op); }
+  void execute(const OptimizerStep<Real>& op) override { cpu::execute(context_, op); }
 
   CpuContext context_;
   bool timed_;

@@ -8,49 +8,49 @@
 namespace reel::cpu {
 namespace {
 
-void select_row(const SelectRows& args, std::size_t b) {
-  const auto T = static_cast<std::size_t>(args.shape.steps);
-  const auto row = static_cast<std::size_t>(args.rows[b]);
-  REEL_CHECK(row < args.data_labels.size(), "row {} of {}", row, args.data_labels.size());
-  const auto length = static_cast<std::size_t>(args.data_lengths[row]);
-  const auto review = args.data_ids.subspan(row * T, length);
-  const std::span<std::int32_t> ids = args.ids.subspan(b * T, T);
-  const std::size_t first = args.padding == Padding::kPre ? T - length : 0;
+void select_row(const SelectRows& op, std::size_t b) {
+  const auto T = static_cast<std::size_t>(op.shape.steps);
+  const auto row = static_cast<std::size_t>(op.rows[b]);
+  REEL_CHECK(row < op.data_labels.size(), "row {} of {}", row, op.data_labels.size());
+  const auto length = static_cast<std::size_t>(op.data_lengths[row]);
+  const auto review = op.data_ids.subspan(row * T, length);
+  const std::span<std::int32_t> ids = op.ids.subspan(b * T, T);
+  const std::size_t first = op.padding == Padding::kPre ? T - length : 0;
   std::copy(review.begin(), review.end(), ids.begin() + static_cast<std::ptrdiff_t>(first));
-  if (args.word_dropout > 0) {
-    UniformSequence uniform(args.word_dropout_key);
+  if (op.word_dropout > 0) {
+    UniformSequence uniform(op.word_dropout_key);
     for (std::size_t i = 0; i < length; ++i) {
-      if (uniform.at(b * T + i) < args.word_dropout) ids[first + i] = args.unknown_id;
+      if (uniform.at(b * T + i) < op.word_dropout) ids[first + i] = op.unknown_id;
     }
   }
-  if (args.padding != Padding::kNone) {
-    const std::size_t padding = args.padding == Padding::kPre ? 0 : length;
+  if (op.padding != Padding::kNone) {
+    const std::size_t padding = op.padding == Padding::kPre ? 0 : length;
     std::fill_n(ids.begin() + static_cast<std::ptrdiff_t>(padding), T - length, 0);
   }
-  args.lengths[b] = static_cast<std::int32_t>(args.padding == Padding::kNone ? length : T);
-  args.labels[b] = args.data_labels[row];
+  op.lengths[b] = static_cast<std::int32_t>(op.padding == Padding::kNone ? length : T);
+  op.labels[b] = op.data_labels[row];
 }
 
 }  // namespace
 
-void select_rows(CpuContext& context, const SelectRows& args) {
+void execute(CpuContext& context, const SelectRows& op) {
   constexpr std::size_t kRows = 8;
-  const auto B = static_cast<std::size_t>(args.shape.batch);
+  const auto B = static_cast<std::size_t>(op.shape.batch);
   context.pool.run((B + kRows - 1) / kRows, [&](std::size_t task) {
-    for (std::size_t b = task * kRows; b < std::min(B, (task + 1) * kRows); ++b) select_row(args, b);
+    for (std::size_t b = task * kRows; b < std::min(B, (task + 1) * kRows); ++b) select_row(op, b);
   });
 }
 
-void clear_index(const TokenIndex& index) {
-  std::fill(index.slot.begin(), index.slot.end(), -1);
-  index.count[0] = 0;
+void execute(CpuContext&, const ClearIndex& op) {
+  std::fill(op.index.slot.begin(), op.index.slot.end(), -1);
+  op.index.count[0] = 0;
 }
 
-void index_tokens(CpuContext&, const IndexTokens& args) {
-  const auto B = static_cast<std::size_t>(args.shape.batch);
-  const auto T = static_cast<std::size_t>(args.shape.steps);
-  const auto V = static_cast<std::size_t>(args.shape.vocabulary);
-  const TokenIndex& index = args.index;
+void execute(CpuContext&, const IndexTokens& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto T = static_cast<std::size_t>(op.shape.steps);
+  const TokenIndex& index = op.index;
+  const std::size_t V = index.slot.size();
   const auto at = [](auto span, auto i) -> auto& { return span[static_cast<std::size_t>(i)]; };
 
   for (std::int32_t u = 0; u < index.count[0]; ++u) at(index.slot, at(index.tokens, u)) = -1;
@@ -59,10 +59,10 @@ void index_tokens(CpuContext&, const IndexTokens& args) {
   std::int32_t count = 0;
   std::size_t longest = 0;
   for (std::size_t b = 0; b < B; ++b) {
-    const auto length = static_cast<std::size_t>(args.lengths[b]);
+    const auto length = static_cast<std::size_t>(op.lengths[b]);
     longest = std::max(longest, length);
     for (std::size_t t = 0; t < length; ++t) {
-      const std::int32_t id = args.ids[b * T + t];
+      const std::int32_t id = op.ids[b * T + t];
       REEL_CHECK(static_cast<std::size_t>(id) < V, "token {} in row {}, vocabulary of {}", id, b, V);
       std::int32_t& slot = at(index.slot, id);
       if (slot < 0) {
@@ -70,7 +70,7 @@ void index_tokens(CpuContext&, const IndexTokens& args) {
         at(index.tokens, count) = id;
         at(index.segment, ++count) = 0;
       }
-      index.row[b * T + t] = slot;
+      index.row_of[b * T + t] = slot;
       ++at(index.segment, slot + 1);
     }
   }
@@ -82,13 +82,13 @@ void index_tokens(CpuContext&, const IndexTokens& args) {
   std::int32_t* const begin = index.segment.data() + 1;
   for (std::size_t t = longest; t-- > 0;) {
     for (std::size_t b = B; b-- > 0;) {
-      if (static_cast<std::size_t>(args.lengths[b]) <= t) continue;
-      at(index.position, --begin[index.row[b * T + t]]) = static_cast<std::int32_t>(t * B + b);
+      if (static_cast<std::size_t>(op.lengths[b]) <= t) continue;
+      at(index.position, --begin[index.row_of[b * T + t]]) = static_cast<std::int32_t>(t * B + b);
     }
   }
   const std::int32_t total = count > 0 ? [&] {
     std::int64_t tokens = 0;
-    for (std::size_t b = 0; b < B; ++b) tokens += args.lengths[b];
+    for (std::size_t b = 0; b < B; ++b) tokens += op.lengths[b];
     return static_cast<std::int32_t>(tokens);
   }() : 0;
   std::copy(begin, begin + count, index.segment.begin());

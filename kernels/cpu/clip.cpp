@@ -33,9 +33,9 @@ double clip_and_sum_squares(std::span<Real> gradient, double clip_value) {
 }  // namespace
 
 template <class Real>
-void clip_gradient(CpuContext& context, const ClipGradient<Real>& args) {
-  const auto touched = static_cast<std::size_t>(args.gradient.index.count[0] * args.gradient.shape.embedding);
-  const std::span<Real> parts[2] = {args.gradient.embedding.first(touched), args.gradient.dense};
+void execute(CpuContext& context, const ClipGradient<Real>& op) {
+  const auto touched = static_cast<std::size_t>(op.gradient.index.count[0] * op.gradient.embedding);
+  const std::span<Real> parts[2] = {op.gradient.rows.first(touched), op.gradient.dense};
   const std::size_t chunks[2] = {(parts[0].size() + kChunk - 1) / kChunk, (parts[1].size() + kChunk - 1) / kChunk};
   context.arena.reset();
   const std::span<double> sums = context.arena.take<double>(chunks[0] + chunks[1]);
@@ -43,16 +43,16 @@ void clip_gradient(CpuContext& context, const ClipGradient<Real>& args) {
     const bool dense = task >= chunks[0];
     const std::span<Real> part = parts[dense ? 1 : 0];
     const std::size_t first = (dense ? task - chunks[0] : task) * kChunk;
-    sums[task] = clip_and_sum_squares(part.subspan(first, std::min(kChunk, part.size() - first)), args.clip_value);
+    sums[task] = clip_and_sum_squares(part.subspan(first, std::min(kChunk, part.size() - first)), op.clip_value);
   });
   double total = 0;
   for (const double sum : sums) total += sum;
   const double norm = std::sqrt(total);
-  args.stats[0].grad_norm = norm;
-  args.scale[0] = args.clip_norm > 0 ? static_cast<Real>(std::min(1.0, args.clip_norm / (norm + 1e-6))) : Real{1};
+  op.stats[0].grad_norm = norm;
+  op.scale[0] = op.clip_norm > 0 ? static_cast<Real>(std::min(1.0, op.clip_norm / (norm + 1e-6))) : Real{1};
 }
 
-template void clip_gradient(CpuContext&, const ClipGradient<float>&);
-template void clip_gradient(CpuContext&, const ClipGradient<double>&);
+template void execute(CpuContext&, const ClipGradient<float>&);
+template void execute(CpuContext&, const ClipGradient<double>&);
 
 }  // namespace reel::cpu

@@ -10,9 +10,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/contract/cells.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/device.h"
 #include "kernels/error.h"
-#include "kernels/operations.h"
 
 namespace reel {
 
@@ -80,10 +81,9 @@ struct CpuContext {
 
 namespace cpu {
 
-/// Whether the recurrence multiplies bfloat16. ReLU's states are not bounded, and where it bends rounding turns
-/// gradients on and off: it stays float32, as on a CUDA device.
-inline bool takes_bf16(const CpuContext& context, Nonlinearity nonlinearity) {
-  return context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh;
+/// Whether a recurrence of such cells multiplies bfloat16.
+inline bool takes_bf16(const CpuContext& context, Cell cell) {
+  return context.precision == Precision::kMixed && traits(cell).bounded;
 }
 
 }  // namespace cpu

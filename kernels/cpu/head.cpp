@@ -27,12 +27,12 @@ void apply_dropout(float dropout, const RandomKey& key, std::size_t b, std::span
 }
 
 template <class Real>
-void pool_row(const HeadForward<Real>& args, std::size_t b, std::span<Real> pooled) {
-  const auto B = static_cast<std::size_t>(args.shape.batch);
+void pool_row(const HeadForward<Real>& op, std::size_t b, std::span<Real> pooled) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
   const std::size_t H = pooled.size();
-  const auto length = static_cast<std::size_t>(args.lengths[b]);
-  const auto h = [&](std::size_t t) { return args.h.subspan((t * B + b) * H, H); };
-  if (args.pool == Pool::kLast) {
+  const auto length = static_cast<std::size_t>(op.lengths[b]);
+  const auto h = [&](std::size_t t) { return op.h.subspan((t * B + b) * H, H); };
+  if (op.pool == Pool::kLast) {
     std::copy_n(h(length).begin(), H, pooled.begin());
     return;
   }
@@ -48,53 +48,56 @@ void pool_row(const HeadForward<Real>& args, std::size_t b, std::span<Real> pool
 }  // namespace
 
 template <class Real>
-void head_forward(CpuContext& context, const HeadForward<Real>& args) {
-  const auto B = static_cast<std::size_t>(args.shape.batch);
-  const auto H = static_cast<std::size_t>(args.shape.hidden);
+void execute(CpuContext& context, const HeadForward<Real>& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
   for_each_row(context, B, [&](std::size_t b) {
-    const std::span<Real> pooled = args.pooled.subspan(b * H, H);
-    pool_row(args, b, pooled);
-    apply_dropout(args.dropout, args.dropout_key, b, pooled);
+    const std::span<Real> pooled = op.pooled.subspan(b * H, H);
+    pool_row(op, b, pooled);
+    apply_dropout(op.dropout, op.dropout_key, b, pooled);
     Real logit = 0;
-    for (std::size_t j = 0; j < H; ++j) logit += pooled[j] * args.fc_weight[j];
-    args.logits[b] = logit + args.fc_bias[0];
+    for (std::size_t j = 0; j < H; ++j) logit += pooled[j] * op.fc_weight[j];
+    op.logits[b] = logit + op.fc_bias[0];
   });
 }
 
 template <class Real>
-void head_backward(CpuContext& context, const HeadBackward<Real>& args) {
-  const auto B = static_cast<std::size_t>(args.shape.batch);
-  const auto H = static_cast<std::size_t>(args.shape.hidden);
+void execute(CpuContext& context, const HeadBackward<Real>& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
   double loss = 0;
   double correct = 0;
   for (std::size_t b = 0; b < B; ++b) {
-    const auto x = static_cast<double>(args.logits[b]);
-    loss += std::max(x, 0.0) - x * args.labels[b] + std::log1p(std::exp(-std::abs(x)));
-    correct += (x > 0) == (args.labels[b] != 0) ? 1 : 0;
+    const auto x = static_cast<double>(op.logits[b]);
+    loss += std::max(x, 0.0) - x * op.labels[b] + std::log1p(std::exp(-std::abs(x)));
+    correct += (x > 0) == (op.labels[b] != 0) ? 1 : 0;
   }
-  args.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
-  if (args.d_pooled.empty()) return;
+  op.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
+  if (op.d_state.empty()) return;
 
   context.arena.reset();
   const std::span<Real> d_logits = context.arena.take<Real>(B);
   for_each_row(context, B, [&](std::size_t b) {
-    const Real probability = Real{1} / (Real{1} + std::exp(-args.logits[b]));
-    d_logits[b] = (probability - static_cast<Real>(args.labels[b])) / static_cast<Real>(B);
-    const std::span<Real> d_pooled = args.d_pooled.subspan(b * H, H);
-    for (std::size_t j = 0; j < H; ++j) d_pooled[j] = d_logits[b] * args.fc_weight[j];
-    apply_dropout(args.dropout, args.dropout_key, b, d_pooled);
+    const Real probability = Real{1} / (Real{1} + std::exp(-op.logits[b]));
+    d_logits[b] = (probability - static_cast<Real>(op.labels[b])) / static_cast<Real>(B);
+    const std::span<Real> d_state = op.d_state.subspan(b * H, H);
+    for (std::size_t j = 0; j < H; ++j) d_state[j] = d_logits[b] * op.fc_weight[j];
+    apply_dropout(op.dropout, op.dropout_key, b, d_state);
+    if (op.pool != Pool::kMean) return;
+    const auto length = static_cast<Real>(op.lengths[b]);
+    for (Real& value : d_state) value = length > 0 ? value / length : Real{0};
   });
-  std::fill(args.d_fc_weight.begin(), args.d_fc_weight.end(), Real{0});
-  args.d_fc_bias[0] = 0;
+  std::fill(op.d_fc_weight.begin(), op.d_fc_weight.end(), Real{0});
+  op.d_fc_bias[0] = 0;
   for (std::size_t b = 0; b < B; ++b) {
-    for (std::size_t j = 0; j < H; ++j) args.d_fc_weight[j] += d_logits[b] * args.pooled[b * H + j];
-    args.d_fc_bias[0] += d_logits[b];
+    for (std::size_t j = 0; j < H; ++j) op.d_fc_weight[j] += d_logits[b] * op.pooled[b * H + j];
+    op.d_fc_bias[0] += d_logits[b];
   }
 }
 
-template void head_forward(CpuContext&, const HeadForward<float>&);
-template void head_forward(CpuContext&, const HeadForward<double>&);
-template void head_backward(CpuContext&, const HeadBackward<float>&);
-template void head_backward(CpuContext&, const HeadBackward<double>&);
+template void execute(CpuContext&, const HeadForward<float>&);
+template void execute(CpuContext&, const HeadForward<double>&);
+template void execute(CpuContext&, const HeadBackward<float>&);
+template void execute(CpuContext&, const HeadBackward<double>&);
 
 }  // namespace reel::cpu

@@ -1,4 +1,4 @@
-// The operations of the CPU backend, one file each; contracts are in kernels/operations.h.
+// The operations of the CPU backend, one file each; contracts are in kernels/contract/.
 #pragma once
 
 #include "kernels/backend.h"
@@ -6,28 +6,28 @@
 
 namespace reel::cpu {
 
-void select_rows(CpuContext& context, const SelectRows& args);
-void clear_index(const TokenIndex& index);
-void index_tokens(CpuContext& context, const IndexTokens& args);
+void execute(CpuContext& context, const ClearIndex& op);
+void execute(CpuContext& context, const SelectRows& op);
+void execute(CpuContext& context, const IndexTokens& op);
 
 // Each of the following exists for float and double.
-void project_tokens(CpuContext& context, const ProjectTokens<float>& args);
-void project_tokens(CpuContext& context, const ProjectTokens<double>& args);
-void rnn_forward(CpuContext& context, const RnnForward<float>& args);
-void rnn_forward(CpuContext& context, const RnnForward<double>& args);
-void rnn_backward(CpuContext& context, const RnnBackward<float>& args);
-void rnn_backward(CpuContext& context, const RnnBackward<double>& args);
-void embedding_gradient(CpuContext& context, const EmbeddingGradient<float>& args);
-void embedding_gradient(CpuContext& context, const EmbeddingGradient<double>& args);
-void optimizer_step(CpuContext& context, const OptimizerStep<float>& args);
-void optimizer_step(CpuContext& context, const OptimizerStep<double>& args);
+void execute(CpuContext& context, const ProjectTokens<float>& op);
+void execute(CpuContext& context, const ProjectTokens<double>& op);
+void execute(CpuContext& context, const RecurrenceForward<float>& op);
+void execute(CpuContext& context, const RecurrenceForward<double>& op);
+void execute(CpuContext& context, const RecurrenceBackward<float>& op);
+void execute(CpuContext& context, const RecurrenceBackward<double>& op);
+void execute(CpuContext& context, const ProjectionGradient<float>& op);
+void execute(CpuContext& context, const ProjectionGradient<double>& op);
+void execute(CpuContext& context, const OptimizerStep<float>& op);
+void execute(CpuContext& context, const OptimizerStep<double>& op);
 
 template <class Real>
-void head_forward(CpuContext& context, const HeadForward<Real>& args);
+void execute(CpuContext& context, const HeadForward<Real>& op);
 template <class Real>
-void head_backward(CpuContext& context, const HeadBackward<Real>& args);
+void execute(CpuContext& context, const HeadBackward<Real>& op);
 template <class Real>
-void clip_gradient(CpuContext& context, const ClipGradient<Real>& args);
+void execute(CpuContext& context, const ClipGradient<Real>& op);
 
 /// The instruction set that run-time dispatch chose, as Highway names it.
 const char* instruction_set();

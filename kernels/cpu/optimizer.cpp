@@ -1,5 +1,5 @@
-// One optimizer step in one pass over the parameters. The rules and their rates: kernels/
-// optimizer_rates.h. Table rows that the batch did not touch are updated with gradient 0, without reading one.
+// One optimizer step in one pass over the parameters. The rules and their rates: kernels/optimizer_rates.h. Table rows
+// that the batch did not touch are updated with gradient 0, without reading one.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
 #include "hwy/foreach_target.h"
@@ -91,13 +91,13 @@ struct AdagradRule {
 
 /// Elements [first, first + count) of the parameters; `gradient` points to the first one's, or is null for zeros.
 template <class Rule, class Real>
-void update(const OptimizerStep<Real>& args, const Rates<Real>& rates, std::size_t first, std::size_t count,
+void update(const OptimizerStep<Real>& op, const Rates<Real>& rates, std::size_t first, std::size_t count,
             const Real* gradient) {
   const Tag<Real> d;
-  const Vector<Real> scale = hn::Set(d, args.scale[0]);
-  Real* const w = args.parameters.data() + first;
-  Real* const s1 = args.state1.data() + first;
-  Real* const s2 = args.state2.empty() ? nullptr : args.state2.data() + first;
+  const Vector<Real> scale = hn::Set(d, op.scale[0]);
+  Real* const w = op.parameters.data() + first;
+  Real* const s1 = op.state1.data() + first;
+  Real* const s2 = op.state2.empty() ? nullptr : op.state2.data() + first;
   for (std::size_t i = 0; i < count; i += kLanes<Real>) {
     const std::size_t left = count - i;
     Element<Real> e{load_part(w + i, left), hn::Zero(d), load_part(s1 + i, left), hn::Zero(d)};
@@ -111,45 +111,45 @@ void update(const OptimizerStep<Real>& args, const Rates<Real>& rates, std::size
 }
 
 template <class Rule, class Real>
-void run_rule(CpuContext& context, const OptimizerStep<Real>& args) {
-  const Rates<Real> rates(optimizer_rates<Real>(args.settings, args.learning_rate, args.step));
-  const auto V = static_cast<std::size_t>(args.gradient.shape.vocabulary);
-  const auto E = static_cast<std::size_t>(args.gradient.shape.embedding);
+void run_rule(CpuContext& context, const OptimizerStep<Real>& op) {
+  const Rates<Real> rates(optimizer_rates<Real>(op.settings, op.learning_rate, op.step));
+  const std::size_t V = op.gradient.index.slot.size();
+  const auto E = static_cast<std::size_t>(op.gradient.embedding);
   const std::size_t rows = std::max<std::size_t>(1, 8192 / E);  // of the table, a task
   const std::size_t table_tasks = (V + rows - 1) / rows;
   constexpr std::size_t kDense = 8192;
-  const std::size_t dense = args.gradient.dense.size();
+  const std::size_t dense = op.gradient.dense.size();
   context.pool.run(table_tasks + (dense + kDense - 1) / kDense, [&](std::size_t task) HWY_ATTR {
     if (task >= table_tasks) {
       const std::size_t first = (task - table_tasks) * kDense;
-      update<Rule>(args, rates, V * E + first, std::min(kDense, dense - first), args.gradient.dense.data() + first);
+      update<Rule>(op, rates, V * E + first, std::min(kDense, dense - first), op.gradient.dense.data() + first);
       return;
     }
     for (std::size_t v = task * rows; v < std::min(V, (task + 1) * rows); ++v) {
-      const std::int32_t slot = args.gradient.index.slot[v];
-      update<Rule>(args, rates, v * E, E,
-                   slot < 0 ? nullptr : args.gradient.embedding.data() + static_cast<std::size_t>(slot) * E);
+      const std::int32_t slot = op.gradient.index.slot[v];
+      update<Rule>(op, rates, v * E, E,
+                   slot < 0 ? nullptr : op.gradient.rows.data() + static_cast<std::size_t>(slot) * E);
     }
   });
 }
 
 template <class Real>
-void run_step(CpuContext& context, const OptimizerStep<Real>& args) {
-  switch (args.settings.kind) {
+void run_step(CpuContext& context, const OptimizerStep<Real>& op) {
+  switch (op.settings.kind) {
     case OptimizerKind::kAdam:
     case OptimizerKind::kAdamW:
-      return run_rule<AdamRule>(context, args);
+      return run_rule<AdamRule>(context, op);
     case OptimizerKind::kSgd:
-      return run_rule<SgdRule>(context, args);
+      return run_rule<SgdRule>(context, op);
     case OptimizerKind::kRmsprop:
-      return run_rule<RmspropRule>(context, args);
+      return run_rule<RmspropRule>(context, op);
     case OptimizerKind::kAdagrad:
-      return run_rule<AdagradRule>(context, args);
+      return run_rule<AdagradRule>(context, op);
   }
 }
 
-void step_f32(CpuContext& context, const OptimizerStep<float>& args) { run_step(context, args); }
-void step_f64(CpuContext& context, const OptimizerStep<double>& args) { run_step(context, args); }
+void step_f32(CpuContext& context, const OptimizerStep<float>& op) { run_step(context, op); }
+void step_f64(CpuContext& context, const OptimizerStep<double>& op) { run_step(context, op); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace reel
@@ -162,13 +162,9 @@ HWY_EXPORT(step_f32);
 HWY_EXPORT(step_f64);
 
 namespace cpu {
-void optimizer_step(CpuContext& context, const OptimizerStep<float>& args) {
-  HWY_DYNAMIC_DISPATCH(step_f32)(context, args);
-}
+void execute(CpuContext& context, const OptimizerStep<float>& op) { HWY_DYNAMIC_DISPATCH(step_f32)(context, op); }
 
-void optimizer_step(CpuContext& context, const OptimizerStep<double>& args) {
-  HWY_DYNAMIC_DISPATCH(step_f64)(context, args);
-}
+void execute(CpuContext& context, const OptimizerStep<double>& op) { HWY_DYNAMIC_DISPATCH(step_f64)(context, op); }
 
 }  // namespace cpu
 }  // namespace reel

@@ -79,7 +79,7 @@ PackedMatrix<Operand> pack(const typename Operand::Real* from, std::size_t depth
   return {to.data(), words_for<Operand>(depth), columns};
 }
 
-// What is left of a panel's columns from one of them on: Whole where the panel has all of them, else a number.
+// Columns remaining from `first`; Whole if the panel is full.
 HWY_INLINE Whole part_from(Whole, std::size_t) { return {}; }
 HWY_INLINE std::size_t part_from(std::size_t columns, std::size_t first) { return columns - first; }
 HWY_INLINE bool any_from(Whole, std::size_t) { return true; }

@@ -1,4 +1,4 @@
-// The contract in kernels/operations.h, by the operations beside.
+// The CUDA backend; its operations stand in files of their own beside it.
 #include "kernels/make_backend.h"
 
 #include <exception>
@@ -8,9 +8,7 @@
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/operations.h"
-#include "kernels/range.h"
 #include "kernels/range_timings.h"
-#include "kernels/shapes.h"
 
 namespace reel::cuda {
 namespace {
@@ -28,8 +26,8 @@ class CudaBackend final : public Backend<float> {
             fmt::format("compute capability {}.{}", limits.capability / 10, limits.capability % 10),
             limits.multiprocessors};
   }
-  std::string describe_recurrence(const Shape& shape, Nonlinearity nonlinearity) const override {
-    return cuda::describe_recurrence(context_, shape, nonlinearity);
+  std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows) const override {
+    return cuda::describe_recurrence(context_, cell, shape, rows);
   }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
@@ -75,58 +73,6 @@ class CudaBackend final : public Backend<float> {
   }
   double replay_graph(const std::string& name, int runs) override { return context_.platform.replay(name, runs); }
 
-  void clear_index(const TokenIndex& index) override { cuda::clear_index(context_, index); }
-  void select_rows(const SelectRows& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "select");
-    cuda::select_rows(context_, args);
-  }
-  void index_tokens(const IndexTokens& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "index");
-    cuda::index_tokens(context_, args);
-  }
-  void project_tokens(const ProjectTokens<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "project");
-    cuda::project_tokens(context_, args);
-  }
-  void rnn_forward(const RnnForward<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "rnn_forward");
-    cuda::rnn_forward(context_, args);
-  }
-  void head_forward(const HeadForward<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "head");
-    cuda::head_forward(context_, args);
-  }
-  void head_backward(const HeadBackward<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "head");
-    cuda::head_backward(context_, args);
-  }
-  void rnn_backward(const RnnBackward<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "rnn_backward");
-    cuda::rnn_backward(context_, args);
-  }
-  void embedding_gradient(const EmbeddingGradient<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "embedding_gradient");
-    cuda::embedding_gradient(context_, args);
-  }
-  void clip_gradient(const ClipGradient<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "clip");
-    cuda::clip_gradient(context_, args);
-  }
-  void optimizer_step(const OptimizerStep<float>& args) override {
-    check_arguments(args);
-    const Range<float> range(*this, "optimizer");
-    cuda::optimizer_step(context_, args);
-  }
-
  protected:
   void* allocate_bytes(std::size_t bytes) override { return context_.platform.allocate(bytes); }
   Buffer<char>::Deleter deleter() const override { return &Platform::release; }
@@ -136,6 +82,18 @@ class CudaBackend final : public Backend<float> {
   }
 
  private:
+  void execute(const ClearIndex& op) override { cuda::execute(context_, op); }
+  void execute(const SelectRows& op) override { cuda::execute(context_, op); }
+  void execute(const IndexTokens& op) override { cuda::execute(context_, op); }
+  void execute(const ProjectTokens<float>& op) override { cuda::execute(context_, op); }
+  void execute(const RecurrenceForward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const HeadForward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const HeadBackward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const RecurrenceBackward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const ProjectionGradient<float>& op) override { cuda::execute(context_, op); }
+  void execute(const ClipGradient<float>& op) override { cuda::execute(context_, op); }
+  void execute(const OptimizerStep<float>& op) override { cuda::execute(context_, op); }
+
   static constexpr std::size_t kMostUnread = 4096;
   struct TimedRange {
     int number = 0;  // in timings_

@@ -1,7 +1,6 @@
 // Selecting the rows of a batch, and indexing its tokens by a stable sort of (token, position).
 //
-// A batch of at least V cells lists the whole vocabulary in order (slot = token), so that the embedding table itself
-// stands in for the gathered rows; a smaller batch lists the distinct tokens that it has, in ascending order.
+// Distinct tokens are listed in ascending order, or the whole vocabulary is (lists_vocabulary).
 #include <algorithm>
 #include <bit>
 
@@ -60,7 +59,7 @@ struct IndexArgs {
   std::int32_t* count;          // of TokenIndex, as are those below
   std::int32_t* tokens;
   std::int32_t* slot;
-  std::int32_t* row;
+  std::int32_t* row_of;
   std::int32_t* segment;
   const std::int32_t* position;
   int vocabulary, batch, steps;
@@ -79,7 +78,7 @@ __global__ void list_tokens_kernel(IndexArgs args) {
   args.positions[i] = i;
 }
 
-/// The first place in sorted keys [count] that is not below `key`.
+/// Index of the first of the sorted keys [count] that is not below `key`.
 __device__ inline int lower_bound(const std::int32_t* keys, int count, int key) {
   int first = 0;
   while (count > 0) {
@@ -102,7 +101,7 @@ __global__ void index_vocabulary_kernel(IndexArgs args) {
     args.tokens[i] = i;
     args.slot[i] = i;
   }
-  if (i < cells) args.row[i] = args.ids[i];
+  if (i < cells) args.row_of[i] = args.ids[i];
   if (i == 0) args.count[0] = args.vocabulary;
 }
 
@@ -128,7 +127,7 @@ __global__ void index_distinct_kernel(IndexArgs args) {
   }
   if (valid) {
     const int t = args.position[i] / args.batch, b = args.position[i] % args.batch;
-    args.row[b * args.steps + t] = u;
+    args.row_of[b * args.steps + t] = u;
   }
   if (i == cells - 1) {
     args.count[0] = u + 1;
@@ -150,27 +149,27 @@ __global__ void clear_index_kernel(ClearArgs args) {
 
 }  // namespace
 
-void select_rows(CudaContext& context, const SelectRows& args) {
-  launch(
-      select_rows_kernel,
-      {.grid = dim3(static_cast<unsigned>(args.shape.batch)), .block = dim3(128), .stream = context.platform.stream()},
-      {args.data_ids.data(), args.data_lengths.data(), args.data_labels.data(), args.rows.data(), args.ids.data(),
-       args.lengths.data(), args.labels.data(), args.word_dropout_key, args.word_dropout, args.unknown_id,
-       static_cast<int>(args.shape.steps), args.padding});
+void execute(CudaContext& context, const SelectRows& op) {
+  launch(select_rows_kernel,
+         {.grid = dim3(static_cast<unsigned>(op.shape.batch)), .block = dim3(128), .stream = context.platform.stream()},
+         {op.data_ids.data(), op.data_lengths.data(), op.data_labels.data(), op.rows.data(), op.ids.data(),
+          op.lengths.data(), op.labels.data(), op.word_dropout_key, op.word_dropout, op.unknown_id,
+          static_cast<int>(op.shape.steps), op.padding});
 }
 
-void clear_index(CudaContext& context, const TokenIndex& index) {
-  const auto V = static_cast<std::int64_t>(index.slot.size());
+void execute(CudaContext& context, const ClearIndex& op) {
+  const TokenIndex& index = op.index;
+  const std::int64_t V = index.vocabulary();
   launch(clear_index_kernel, over(context, V), {index.slot.data(), index.count.data(), static_cast<int>(V)});
 }
 
-void index_tokens(CudaContext& context, const IndexTokens& args) {
-  const auto [V, E, H, B, T] = args.shape;
-  const std::int64_t cells = B * T;
+void execute(CudaContext& context, const IndexTokens& op) {
+  const auto [B, T] = op.shape;
+  const std::int64_t cells = B * T, V = op.index.vocabulary();
   context.scratch.reserve(4 * Scratch::need<std::int32_t>(cells));
-  const TokenIndex& index = args.index;
-  IndexArgs kernel_args{.ids = args.ids.data(),
-                        .lengths = args.lengths.data(),
+  const TokenIndex& index = op.index;
+  IndexArgs kernel_args{.ids = op.ids.data(),
+                        .lengths = op.lengths.data(),
                         .keys = context.scratch.take<std::int32_t>(cells),
                         .positions = context.scratch.take<std::int32_t>(cells),
                         .sorted = context.scratch.take<std::int32_t>(cells),
@@ -178,7 +177,7 @@ void index_tokens(CudaContext& context, const IndexTokens& args) {
                         .count = index.count.data(),
                         .tokens = index.tokens.data(),
                         .slot = index.slot.data(),
-                        .row = index.row.data(),
+                        .row_of = index.row_of.data(),
                         .segment = index.segment.data(),
                         .position = index.position.data(),
                         .vocabulary = static_cast<int>(V),
@@ -192,7 +191,7 @@ void index_tokens(CudaContext& context, const IndexTokens& args) {
                                .count = cells,
                                .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
   launch(forget_slots_kernel, over(context, static_cast<std::int64_t>(index.tokens.size())), kernel_args);
-  if (cells >= V) {
+  if (lists_vocabulary(index)) {
     launch(index_vocabulary_kernel, over(context, std::max(cells, V + 1)), kernel_args);
     return;
   }

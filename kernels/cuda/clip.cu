@@ -11,10 +11,10 @@ constexpr std::int64_t kChunk = 4096;
 
 struct ClipArgs {
   const std::int32_t* count;  // [1] U
-  float* embedding;           // [U, E]
+  float* rows;                // [U, E]
   float* dense;               // [D]
   std::int64_t dense_size;
-  int embedding_size, embedding_chunks, chunks;
+  int embedding_size, row_chunks, chunks;
   float limit;  // 0: none
   double clip_norm;
   double* sums;  // [chunks]
@@ -24,10 +24,10 @@ struct ClipArgs {
 
 __global__ void clip_values_kernel(ClipArgs args) {
   REEL_SHARED(double[32], partial);
-  const bool dense = static_cast<int>(blockIdx.x) >= args.embedding_chunks;
-  float* const gradient = dense ? args.dense : args.embedding;
+  const bool dense = static_cast<int>(blockIdx.x) >= args.row_chunks;
+  float* const gradient = dense ? args.dense : args.rows;
   const std::int64_t size = dense ? args.dense_size : static_cast<std::int64_t>(args.count[0]) * args.embedding_size;
-  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) - (dense ? args.embedding_chunks : 0)) * kChunk;
+  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) - (dense ? args.row_chunks : 0)) * kChunk;
   const std::int64_t end = first + kChunk < size ? first + kChunk : size;
   double sum = 0;
   for (std::int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
@@ -55,24 +55,24 @@ __global__ void clip_scale_kernel(ClipArgs args) {
 
 }  // namespace
 
-void clip_gradient(CudaContext& context, const ClipGradient<float>& args) {
-  const Shape& s = args.gradient.shape;
-  const std::int64_t embedding = (max_distinct(s) * s.embedding + kChunk - 1) / kChunk;
-  const auto dense_size = static_cast<std::int64_t>(args.gradient.dense.size());
-  const std::int64_t chunks = embedding + (dense_size + kChunk - 1) / kChunk;
+void execute(CudaContext& context, const ClipGradient<float>& op) {
+  const ParameterGradient<float>& gradient = op.gradient;
+  const std::int64_t row_chunks = (static_cast<std::int64_t>(gradient.rows.size()) + kChunk - 1) / kChunk;
+  const auto dense_size = static_cast<std::int64_t>(gradient.dense.size());
+  const std::int64_t chunks = row_chunks + (dense_size + kChunk - 1) / kChunk;
   context.scratch.reserve(Scratch::need<double>(chunks));
-  const ClipArgs kernel_args{.count = args.gradient.index.count.data(),
-                             .embedding = args.gradient.embedding.data(),
-                             .dense = args.gradient.dense.data(),
+  const ClipArgs kernel_args{.count = gradient.index.count.data(),
+                             .rows = gradient.rows.data(),
+                             .dense = gradient.dense.data(),
                              .dense_size = dense_size,
-                             .embedding_size = static_cast<int>(s.embedding),
-                             .embedding_chunks = static_cast<int>(embedding),
+                             .embedding_size = static_cast<int>(gradient.embedding),
+                             .row_chunks = static_cast<int>(row_chunks),
                              .chunks = static_cast<int>(chunks),
-                             .limit = static_cast<float>(args.clip_value),
-                             .clip_norm = args.clip_norm,
+                             .limit = static_cast<float>(op.clip_value),
+                             .clip_norm = op.clip_norm,
                              .sums = context.scratch.take<double>(chunks),
-                             .scale = args.scale.data(),
-                             .stats = args.stats.data()};
+                             .scale = op.scale.data(),
+                             .stats = op.stats.data()};
   const Launch one{.block = dim3(kThreads), .stream = context.platform.stream()};
   Launch all = one;
   all.grid = dim3(static_cast<unsigned>(chunks));

@@ -92,7 +92,7 @@ struct Cudnn::Parts {
   Recurrence recurrence;
   cudnnMathType_t math;
   Descriptor<cudnnHandle_t> handle{f.Destroy};
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, Nonlinearity>;  // B, T, H
+  using Key = std::tuple<Cell, std::int64_t, std::int64_t, std::int64_t>;  // B, T, H
   std::map<Key, std::unique_ptr<Plan>> plans;
 
   Parts(Platform& used, Recurrence chosen, Precision precision)
@@ -131,20 +131,19 @@ struct Cudnn::Parts {
     throw Error(text);
   }
 
-  Plan& plan(const Shape& s, Nonlinearity nonlinearity) {
-    std::unique_ptr<Plan>& known = plans[{s.batch, s.steps, s.hidden, nonlinearity}];
-    if (!known) known = make_plan(s, nonlinearity);
+  Plan& plan(Cell cell, const SequenceShape& s) {
+    std::unique_ptr<Plan>& known = plans[{cell, s.batch, s.steps, s.hidden}];
+    if (!known) known = make_plan(cell, s);
     return *known;
   }
 
-  std::unique_ptr<Plan> make_plan(const Shape& s, Nonlinearity nonlinearity) const {
+  std::unique_ptr<Plan> make_plan(Cell cell, const SequenceShape& s) const {
     const auto B = static_cast<int>(s.batch), T = static_cast<int>(s.steps), H = static_cast<int>(s.hidden);
     auto plan = std::make_unique<Plan>(f);
     check(f.CreateDropoutDescriptor(&plan->dropout), "cudnnCreateDropoutDescriptor", H);
     check(f.SetDropoutDescriptor(plan->dropout, handle, 0, nullptr, 0, 0), "cudnnSetDropoutDescriptor", H);
     check(f.CreateRNNDescriptor(&plan->rnn), "cudnnCreateRNNDescriptor", H);
-    check(f.SetRNNDescriptor_v8(plan->rnn, algorithm(H),
-                                nonlinearity == Nonlinearity::kTanh ? CUDNN_RNN_TANH : CUDNN_RNN_RELU,
+    check(f.SetRNNDescriptor_v8(plan->rnn, algorithm(H), cell == Cell::kTanh ? CUDNN_RNN_TANH : CUDNN_RNN_RELU,
                                 CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL, CUDNN_SKIP_INPUT, CUDNN_DATA_FLOAT,
                                 CUDNN_DATA_FLOAT, math, H, H, H, 1, plan->dropout, CUDNN_RNN_PADDED_IO_ENABLED),
           "cudnnSetRNNDescriptor", H);
@@ -182,7 +181,7 @@ struct Cudnn::Parts {
     check(f.GetRNNWeightParams(handle, plan.rnn, kLayer, plan.weights->size(), plan.weights->data(), kRecurrentMatrix,
                                matrix, &plan.w_hh, bias, &bias_address),
           "cudnnGetRNNWeightParams", hidden);
-    if (plan.w_hh == nullptr) throw Error("--recurrence cudnn: cuDNN has no place for the recurrent matrix");
+    if (plan.w_hh == nullptr) throw Error("--recurrence cudnn: cuDNN has no memory for the recurrent matrix");
   }
 
   void set_weights(const Plan& plan, const float* w_hh, std::int64_t hidden) {
@@ -194,8 +193,8 @@ Cudnn::Cudnn(Platform& platform, Recurrence recurrence, Precision precision)
     : parts_(std::make_unique<Parts>(platform, recurrence, precision)) {}
 Cudnn::~Cudnn() = default;
 
-void Cudnn::forward(const Shape& shape, Nonlinearity nonlinearity, const float* x, const float* w_hh, float* h) {
-  const Plan& plan = parts_->plan(shape, nonlinearity);
+void Cudnn::forward(Cell cell, const SequenceShape& shape, const float* x, const float* w_hh, float* h) {
+  const Plan& plan = parts_->plan(cell, shape);
   parts_->set_weights(plan, w_hh, shape.hidden);
   parts_->check(parts_->f.RNNForward(parts_->handle, plan.rnn, CUDNN_FWD_MODE_TRAINING, nullptr, plan.sequence, x,
                                      plan.sequence, h + shape.batch * shape.hidden, plan.state, h, nullptr, nullptr,
@@ -204,9 +203,9 @@ void Cudnn::forward(const Shape& shape, Nonlinearity nonlinearity, const float* 
                 "cudnnRNNForward", shape.hidden);
 }
 
-void Cudnn::backward(const Shape& shape, Nonlinearity nonlinearity, const float* w_hh, const float* h, const float* d_y,
+void Cudnn::backward(Cell cell, const SequenceShape& shape, const float* w_hh, const float* h, const float* d_y,
                      float* dx, float* d_h0) {
-  const Plan& plan = parts_->plan(shape, nonlinearity);
+  const Plan& plan = parts_->plan(cell, shape);
   parts_->set_weights(plan, w_hh, shape.hidden);
   parts_->check(
       parts_->f.RNNBackwardData_v8(parts_->handle, plan.rnn, nullptr, plan.sequence, h + shape.batch * shape.hidden,
@@ -228,8 +227,8 @@ Cudnn::Cudnn(Platform&, Recurrence, Precision) {
   throw Error("--recurrence cudnn: built without cuDNN; --recurrence reel works without");
 }
 Cudnn::~Cudnn() = default;
-void Cudnn::forward(const Shape&, Nonlinearity, const float*, const float*, float*) {}
-void Cudnn::backward(const Shape&, Nonlinearity, const float*, const float*, const float*, float*, float*) {}
+void Cudnn::forward(Cell, const SequenceShape&, const float*, const float*, float*) {}
+void Cudnn::backward(Cell, const SequenceShape&, const float*, const float*, const float*, float*, float*) {}
 
 }  // namespace reel::cuda
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/backend.h"
+#include "kernels/contract/recurrence.h"
 #include "kernels/cuda/device.h"
 #include "kernels/make_backend.h"
 
@@ -31,11 +31,11 @@ class Cudnn {
   Cudnn& operator=(const Cudnn&) = delete;
 
   /// x [T, B, H], w_hh [H, H], h [T+1, B, H] of which h[0] is given. Keeps what backward() needs.
-  void forward(const Shape& shape, Nonlinearity nonlinearity, const float* x, const float* w_hh, float* h);
+  void forward(Cell cell, const SequenceShape& shape, const float* x, const float* w_hh, float* h);
   /// Of the forward() before it: d_y [T, B, H] is the gradient of the loss by h[1..T]; dx [T, B, H] and d_h0 [B, H] are
   /// written. d_W_hh is left to the caller.
-  void backward(const Shape& shape, Nonlinearity nonlinearity, const float* w_hh, const float* h, const float* d_y,
-                float* dx, float* d_h0);
+  void backward(Cell cell, const SequenceShape& shape, const float* w_hh, const float* h, const float* d_y, float* dx,
+                float* d_h0);
 
  private:
   struct Parts;

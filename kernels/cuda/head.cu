@@ -1,7 +1,7 @@
 // Pooling, dropout, the output layer and the loss.
 //
 // Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward: the
-// same blocks write d_pooled and what the row contributes to the loss; then sums over the batch, each by kSlices
+// same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by kSlices
 // interleaved slices that are added in order.
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
@@ -56,10 +56,11 @@ __global__ void head_forward_kernel(ForwardArgs args) {
 }
 
 struct BackwardArgs {
-  const std::int32_t* labels;  // [B]
-  const float* logits;         // [B]
-  const float* pooled;         // [B, H]
-  const float* fc_weight;      // [H]
+  const std::int32_t* labels;   // [B]
+  const std::int32_t* lengths;  // [B]
+  const float* logits;          // [B]
+  const float* pooled;          // [B, H]
+  const float* fc_weight;       // [H]
   RandomKey key;
   float dropout;
   int batch, hidden;
@@ -67,18 +68,21 @@ struct BackwardArgs {
   BatchStats* stats;   // [1]
   float* d_fc_weight;  // [H]
   float* d_fc_bias;    // [1]
-  float* d_pooled;     // [B, H]
+  float* d_state;      // [B, H]
+  bool mean;
 };
 
-/// d_logits and d_pooled: a block for each batch row.
+/// d_logits and d_state: a block for each batch row.
 __global__ void head_rows_kernel(BackwardArgs args) {
   const int b = static_cast<int>(blockIdx.x);
   const float probability = 1.0f / (1.0f + expf(-args.logits[b]));
   const float d_logit = (probability - static_cast<float>(args.labels[b])) / static_cast<float>(args.batch);
   if (threadIdx.x == 0) args.d_logits[b] = d_logit;
+  const int length = args.lengths[b];
   for (int j = static_cast<int>(threadIdx.x); j < args.hidden; j += static_cast<int>(blockDim.x)) {
     const std::size_t i = static_cast<std::size_t>(b) * args.hidden + j;
-    args.d_pooled[i] = d_logit * args.fc_weight[j] * dropout_factor(args.dropout, args.key, i);
+    const float d_pooled = d_logit * args.fc_weight[j] * dropout_factor(args.dropout, args.key, i);
+    args.d_state[i] = !args.mean ? d_pooled : length > 0 ? d_pooled / static_cast<float>(length) : 0.0f;
   }
 }
 
@@ -129,30 +133,32 @@ Launch blocks(CudaContext& context, std::int64_t count, int threads) {
 
 }  // namespace
 
-void head_forward(CudaContext& context, const HeadForward<float>& args) {
-  launch(head_forward_kernel, blocks(context, args.shape.batch, kThreads),
-         {args.lengths.data(), args.h.data(), args.fc_weight.data(), args.fc_bias.data(), args.pooled.data(),
-          args.logits.data(), args.dropout_key, args.dropout, static_cast<int>(args.shape.batch),
-          static_cast<int>(args.shape.hidden), args.pool == Pool::kMean});
+void execute(CudaContext& context, const HeadForward<float>& op) {
+  launch(head_forward_kernel, blocks(context, op.shape.batch, kThreads),
+         {op.lengths.data(), op.h.data(), op.fc_weight.data(), op.fc_bias.data(), op.pooled.data(), op.logits.data(),
+          op.dropout_key, op.dropout, static_cast<int>(op.shape.batch), static_cast<int>(op.shape.hidden),
+          op.pool == Pool::kMean});
 }
 
-void head_backward(CudaContext& context, const HeadBackward<float>& args) {
-  const std::int64_t B = args.shape.batch, H = args.shape.hidden;
-  const bool gradients = !args.d_pooled.empty();
+void execute(CudaContext& context, const HeadBackward<float>& op) {
+  const std::int64_t B = op.shape.batch, H = op.shape.hidden;
+  const bool gradients = !op.d_state.empty();
   context.scratch.reserve(Scratch::need<float>(B));
-  const BackwardArgs kernel_args{.labels = args.labels.data(),
-                                 .logits = args.logits.data(),
-                                 .pooled = args.pooled.data(),
-                                 .fc_weight = args.fc_weight.data(),
-                                 .key = args.dropout_key,
-                                 .dropout = args.dropout,
+  const BackwardArgs kernel_args{.labels = op.labels.data(),
+                                 .lengths = op.lengths.data(),
+                                 .logits = op.logits.data(),
+                                 .pooled = op.pooled.data(),
+                                 .fc_weight = op.fc_weight.data(),
+                                 .key = op.dropout_key,
+                                 .dropout = op.dropout,
                                  .batch = static_cast<int>(B),
                                  .hidden = static_cast<int>(H),
                                  .d_logits = gradients ? context.scratch.take<float>(B) : nullptr,
-                                 .stats = args.stats.data(),
-                                 .d_fc_weight = args.d_fc_weight.data(),
-                                 .d_fc_bias = args.d_fc_bias.data(),
-                                 .d_pooled = args.d_pooled.data()};
+                                 .stats = op.stats.data(),
+                                 .d_fc_weight = op.d_fc_weight.data(),
+                                 .d_fc_bias = op.d_fc_bias.data(),
+                                 .d_state = op.d_state.data(),
+                                 .mean = op.pool == Pool::kMean};
   if (gradients) {
     launch(head_rows_kernel, blocks(context, B, kThreads), kernel_args);
     launch(head_weights_kernel, blocks(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);

@@ -1,4 +1,4 @@
-// The operations of the CUDA backend; contracts are in kernels/operations.h, whose checks the backend has made.
+// The operations of the CUDA backend; contracts are in kernels/contract/, whose checks have been made.
 #pragma once
 
 #include <string>
@@ -8,18 +8,23 @@
 
 namespace reel::cuda {
 
-void clear_index(CudaContext& context, const TokenIndex& index);
-void select_rows(CudaContext& context, const SelectRows& args);
-void index_tokens(CudaContext& context, const IndexTokens& args);
-void project_tokens(CudaContext& context, const ProjectTokens<float>& args);
-void rnn_forward(CudaContext& context, const RnnForward<float>& args);
-/// The chosen kernels, for people.
-std::string describe_recurrence(const CudaContext& context, const Shape& shape, Nonlinearity nonlinearity);
-void head_forward(CudaContext& context, const HeadForward<float>& args);
-void head_backward(CudaContext& context, const HeadBackward<float>& args);
-void rnn_backward(CudaContext& context, const RnnBackward<float>& args);
-void embedding_gradient(CudaContext& context, const EmbeddingGradient<float>& args);
-void clip_gradient(CudaContext& context, const ClipGradient<float>& args);
-void optimizer_step(CudaContext& context, const OptimizerStep<float>& args);
+void execute(CudaContext& context, const ClearIndex& op);
+void execute(CudaContext& context, const SelectRows& op);
+void execute(CudaContext& context, const IndexTokens& op);
+void execute(CudaContext& context, const ProjectTokens<float>& op);
+void execute(CudaContext& context, const RecurrenceForward<float>& op);
+void execute(CudaContext& context, const HeadForward<float>& op);
+void execute(CudaContext& context, const HeadBackward<float>& op);
+void execute(CudaContext& context, const RecurrenceBackward<float>& op);
+void execute(CudaContext& context, const ProjectionGradient<float>& op);
+void execute(CudaContext& context, const ClipGradient<float>& op);
+void execute(CudaContext& context, const OptimizerStep<float>& op);
+
+/// Of Backend, here of the CUDA device.
+std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows);
+
+/// A batch of at least as many positions as the vocabulary has words lists all of them in order (slot = token), so that
+/// the embedding table itself stands in for the gathered rows; a smaller one lists the distinct tokens that it has.
+inline bool lists_vocabulary(const TokenIndex& index) { return index.capacity() == index.vocabulary(); }
 
 }  // namespace reel::cuda

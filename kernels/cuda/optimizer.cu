@@ -11,7 +11,7 @@ namespace {
 struct StepArgs {
   OptimizerRates<float> rates;
   const std::int32_t* slot;  // [V]
-  const float* embedding;    // [U, E] gradient
+  const float* rows;         // [U, E] gradient
   const float* dense;        // [D] gradient
   const float* scale;        // [1]
   float* parameters;         // [V*E + D]
@@ -57,8 +57,8 @@ __global__ void optimizer_step_kernel(StepArgs args) {
     const std::int64_t v = i / args.embedding_size;
     const int slot = args.slot[v];
     if (slot >= 0) {
-      const std::int64_t place = static_cast<std::int64_t>(slot) * args.embedding_size + (i - v * args.embedding_size);
-      gradient = __fmul_rn(args.scale[0], args.embedding[place]);
+      const std::int64_t index = static_cast<std::int64_t>(slot) * args.embedding_size + (i - v * args.embedding_size);
+      gradient = __fmul_rn(args.scale[0], args.rows[index]);
     }
   }
   const OptimizerRates<float>& r = args.rates;
@@ -86,13 +86,13 @@ auto kernel_of(OptimizerKind kind) {
 
 }  // namespace
 
-void optimizer_step(CudaContext& context, const OptimizerStep<float>& args) {
-  const Shape& s = args.gradient.shape;
-  const auto size = static_cast<std::int64_t>(args.parameters.size());
-  launch(kernel_of(args.settings.kind), over(context, size),
-         {optimizer_rates<float>(args.settings, args.learning_rate, args.step), args.gradient.index.slot.data(),
-          args.gradient.embedding.data(), args.gradient.dense.data(), args.scale.data(), args.parameters.data(),
-          args.state1.data(), args.state2.data(), s.vocabulary * s.embedding, size, static_cast<int>(s.embedding)});
+void execute(CudaContext& context, const OptimizerStep<float>& op) {
+  const ParameterGradient<float>& gradient = op.gradient;
+  const auto size = static_cast<std::int64_t>(op.parameters.size());
+  launch(kernel_of(op.settings.kind), over(context, size),
+         {optimizer_rates<float>(op.settings, op.learning_rate, op.step), gradient.index.slot.data(),
+          gradient.rows.data(), gradient.dense.data(), op.scale.data(), op.parameters.data(), op.state1.data(),
+          op.state2.data(), gradient.table(), size, static_cast<int>(gradient.embedding)});
 }
 
 }  // namespace reel::cuda

@@ -47,6 +47,19 @@ TEST(Architecture, KernelsIncludeNothingFromHost) {
   }
 }
 
+TEST(Architecture, ContractsKnowNoBackendAndBackendsNotEachOther) {
+  const auto expect_none = [](const std::string& folder, const std::vector<std::string>& others) {
+    for (const auto& [file, target] : includes_below(folder)) {
+      for (const std::string& other : others) {
+        EXPECT_FALSE(target.starts_with(other)) << file << " includes " << target;
+      }
+    }
+  };
+  expect_none("kernels/contract", {"kernels/backend.h", "kernels/device.h", "kernels/cpu/", "kernels/cuda/"});
+  expect_none("kernels/cpu", {"kernels/cuda/"});
+  expect_none("kernels/cuda", {"kernels/cpu/"});
+}
+
 TEST(Architecture, TheProductIncludesNothingFromTests) {
   for (const char* folder : {"kernels", "host"}) {
     for (const auto& [file, target] : includes_below(folder)) {

@@ -46,7 +46,7 @@ report() {
 failures=0
 printf '# symbol, registers, bytes of static shared memory, most threads, name; sm_90, nvcc %s\n' \
   "$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')" >"$work/table"
-sources=$(cd "$root" && find kernels/*.h kernels/cuda -name '*.h' -o -name '*.cu' -o -name '*.cuh' | LC_ALL=C sort | xargs cat | sha256sum | cut -d ' ' -f 1)
+sources=$(cd "$root" && find kernels/*.h kernels/contract kernels/cuda -name '*.h' -o -name '*.cu' -o -name '*.cuh' | LC_ALL=C sort | xargs cat | sha256sum | cut -d ' ' -f 1)
 printf '# sources that passed on every architecture: %s\n' "$sources" >>"$work/table"
 others=(80 86 89 100 120)
 architectures=(90 "${others[@]}")
@@ -54,7 +54,7 @@ if [[ ${1:-} != --write && -z ${REEL_TEST_DEEP:-} ]] && grep -q "^# sources.*$so
   architectures=(90 "${others[${REEL_TEST_SEED:-0} % ${#others[@]}]}")
 fi
 echo "architectures: ${architectures[*]}"
-for file in "$root"/kernels/cuda/*.cu; do
+for file in "$root"/kernels/cuda/{,recurrence/}*.cu; do
   [[ $(basename "$file") == cub.cu ]] && continue  # CUB has kernels of its own
   for architecture in "${architectures[@]}"; do
     report "$file" "$architecture" >"$work/kernels"

@@ -50,8 +50,8 @@ TEST_F(RuntimeBackend, ComputesOnEveryKindOfDevice) {
                         {10, 0, resident, cluster},
                         {12, 0, stepwise, cluster}};
   for (const std::int64_t hidden : {20, 256, 300}) {
-    const Shape shape{.vocabulary = 30, .embedding = 4, .hidden = hidden, .batch = 5, .steps = 6};
-    const test::Problem problem = test::make_problem(shape, Pool::kMean, Nonlinearity::kTanh);
+    const test::Shape shape{.vocabulary = 30, .embedding = 4, .hidden = hidden, .batch = 5, .steps = 6};
+    const test::Problem problem = test::make_problem(shape, Pool::kMean, Cell::kTanh);
     const test::Results expected = test::run_problem(*make_cpu_backend<float>(1), problem);
     for (const Kind& kind : kinds) {
       for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
@@ -60,7 +60,7 @@ TEST_F(RuntimeBackend, ComputesOnEveryKindOfDevice) {
         const test::TestDevice device = test::cuda_device("", precision);
         const auto backend = device.make();
         if (precision == Precision::kFloat32 && hidden > 20) {
-          EXPECT_THAT(backend->describe_recurrence(shape, Nonlinearity::kTanh),
+          EXPECT_THAT(backend->describe_recurrence(Cell::kTanh, shape.sequences(), shape.vocabulary),
                       HasSubstr(hidden == 256 ? kind.at_256 : kind.at_300));
         }
         const test::Results actual = test::run_problem(*backend, problem);
@@ -75,12 +75,12 @@ TEST_F(RuntimeBackend, ComputesOnEveryKindOfDevice) {
 
 /// Fewer clusters than batch rows need make each take more rows; none, and the recurrence goes step by step.
 TEST_F(RuntimeBackend, TakesAsManyClustersAsFit) {
-  const Shape shape{.vocabulary = 30, .embedding = 4, .hidden = 300, .batch = 20, .steps = 3};
-  const test::Problem problem = test::make_problem(shape, Pool::kLast, Nonlinearity::kRelu);
+  const test::Shape shape{.vocabulary = 30, .embedding = 4, .hidden = 300, .batch = 20, .steps = 3};
+  const test::Problem problem = test::make_problem(shape, Pool::kLast, Cell::kRelu);
   const auto run = [&](int clusters, const char* how) {
     use({.device = {.multiprocessors = 132, .clusters = clusters}});
     const auto backend = test::cuda_device().make();
-    EXPECT_THAT(backend->describe_recurrence(shape, Nonlinearity::kRelu), HasSubstr(how));
+    EXPECT_THAT(backend->describe_recurrence(Cell::kRelu, shape.sequences(), shape.vocabulary), HasSubstr(how));
     return test::run_problem(*backend, problem);
   };
   const test::Results many = run(15, "clusters"), one = run(1, "clusters"), none = run(0, "each step");
@@ -131,12 +131,12 @@ TEST_F(RuntimeBackend, AskingWhetherAReadbackIsReadyLeavesNoError) {
 
 TEST_F(RuntimeBackend, AGraphThatIsNotCollectedToItsEndIsAbandoned) {
   const auto backend = test::cuda_device().make();
-  const Shape shape{.vocabulary = 9, .embedding = 4, .hidden = 5, .batch = 2, .steps = 3};
-  const test::Problem problem = test::make_problem(shape, Pool::kLast, Nonlinearity::kTanh);
+  const test::Shape shape{.vocabulary = 9, .embedding = 4, .hidden = 5, .batch = 2, .steps = 3};
+  const test::Problem problem = test::make_problem(shape, Pool::kLast, Cell::kTanh);
   const test::Results expected = test::run_problem(*backend, problem);
   for (int run = 0; run < 3; ++run) {  // eagerly, built, updated
     try {
-      GraphCapture<float> graph(*backend, "steps");
+      GraphCapture graph(*backend, "steps");
       throw std::runtime_error("an operation failed");
     } catch (const std::runtime_error&) {
     }
@@ -150,8 +150,8 @@ TEST_F(RuntimeBackend, AGraphMayChange) {
   Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
   const TokenIndex index{.count = count.span(), .slot = slots.span()};
   for (int run = 0; run < 4; ++run) {
-    GraphCapture<float> graph(*backend, "same name");
-    for (int i = 0; i < run; ++i) backend->clear_index(index);
+    GraphCapture graph(*backend, "same name");
+    for (int i = 0; i < run; ++i) backend->run(ClearIndex{index});
     graph.launch();
   }
   std::vector<std::int32_t> values(4);
@@ -181,8 +181,8 @@ TEST_F(RuntimeBackend, MayGoWhileItsGraphRuns) {
   auto backend = test::cuda_device().make();
   Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
   for (int run = 0; run < 2; ++run) {
-    GraphCapture<float> graph(*backend, "clear");
-    backend->clear_index({.count = count.span(), .slot = slots.span()});
+    GraphCapture graph(*backend, "clear");
+    backend->run(ClearIndex{{.count = count.span(), .slot = slots.span()}});
     graph.launch();
   }
   const Violations violations;
@@ -196,8 +196,8 @@ TEST_F(RuntimeBackend, ReplaysAGraphAndSaysHowLongItTook) {
   const TokenIndex index{.count = count.span(), .slot = slots.span()};
   expect_error([&] { backend->replay_graph("clear", 3); }, {"no graph 'clear'"});
   for (int run = 0; run < 2; ++run) {
-    GraphCapture<float> graph(*backend, "clear");
-    backend->clear_index(index);
+    GraphCapture graph(*backend, "clear");
+    backend->run(ClearIndex{index});
     graph.launch();
   }
   EXPECT_GT(backend->replay_graph("clear", 3), 0);

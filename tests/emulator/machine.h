@@ -86,7 +86,7 @@ void make_ready(Warp& warp, std::uint32_t lanes);
 /// In random order the last one to arrive need not be the first to go on.
 void maybe_yield();
 
-/// "rnn_forward.cu:81"; without heap memory, which a thread that fails would leave behind.
+/// "resident.cu:81"; without heap memory, which a thread that fails would leave behind.
 struct SiteText {
   char text[96];
   const char* c_str() const { return text; }

@@ -2,7 +2,7 @@
 # Proves that the tests see every synchronisation: deletes each barrier, wait and commit of the kernels in turn and demands
 # that the emulator's tests fail, in some schedule or under ThreadSanitizer. Cluster barriers: each half, then both.
 #
-#   mutate.sh [FILTER]     only lines that contain FILTER, as in rnn_forward.cu
+#   mutate.sh [FILTER]     only lines that contain FILTER, as in resident.cu
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=${REEL_MUTANTS:-$(mktemp -d)}
@@ -65,6 +65,6 @@ while IFS=: read -r file line text; do
     half='cluster_wait\(\);'
     try "$file" "$line" "$what and the wait for it" "${line}s/$pattern//; ${line},/$half/s/$half//"
   fi
-done < <(grep -nE "$pattern" kernels/cuda/*.cu kernels/cuda/*.cuh | grep -F -- "${1:-}")
+done < <(grep -nE "$pattern" kernels/cuda/{,recurrence/}*.{cu,cuh} | grep -F -- "${1:-}")
 echo "$deleted deletions, $((deleted - survived)) caught"
 [[ $survived -eq 0 && $deleted -gt 0 ]]

@@ -2,7 +2,7 @@
 
 Needs torch. Three epochs of three batches, the last one smaller: shuffled order, word dropout, dropout, schedule, clipping,
 optimizer. What Reel draws at random is drawn here by Random123's definition of Philox (Salmon et al., SC 2011), written anew
-from that paper, and by the addresses that kernels/philox.h and kernels/operations.h document.
+from that paper, and by the addresses that kernels/philox.h and kernels/contract/ document.
 """
 
 import json

@@ -24,17 +24,17 @@ Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t
   const Ids data_ids = {11, 12, 13, 0, 0, 0, 0, 0, 31, 32, 33, 34}, data_lengths = {3, 0, 4}, data_labels = {1, 0, 1};
   const auto backend = make_cpu_backend<float>(2);
   Selected out{Ids(rows.size() * 4, -7), Ids(rows.size()), Ids(rows.size())};
-  backend->select_rows({.shape = {.vocabulary = 40, .batch = static_cast<std::int64_t>(rows.size()), .steps = 4},
-                        .data_ids = data_ids,
-                        .data_lengths = data_lengths,
-                        .data_labels = data_labels,
-                        .rows = rows,
-                        .padding = padding,
-                        .word_dropout = word_dropout,
-                        .word_dropout_key = {.seed = 3, .stream = RandomStream::kWordDropout, .step = step},
-                        .ids = out.ids,
-                        .lengths = out.lengths,
-                        .labels = out.labels});
+  backend->run(SelectRows{.shape = {.batch = static_cast<std::int64_t>(rows.size()), .steps = 4},
+                          .data_ids = data_ids,
+                          .data_lengths = data_lengths,
+                          .data_labels = data_labels,
+                          .rows = rows,
+                          .padding = padding,
+                          .word_dropout = word_dropout,
+                          .word_dropout_key = {.seed = 3, .stream = RandomStream::kWordDropout, .step = step},
+                          .ids = out.ids,
+                          .lengths = out.lengths,
+                          .labels = out.labels});
   return out;
 }
 
@@ -73,12 +73,11 @@ TEST(Recurrence, AnInputThatIsNotThereIsRefused) {
   for (const std::int32_t row : {-1, 2, std::numeric_limits<std::int32_t>::min()}) {
     const Ids rows = {0, row};
     try {
-      backend->rnn_forward({.shape = {.vocabulary = 2, .embedding = 1, .hidden = 1, .batch = 1, .steps = 2},
-                            .row = rows,
-                            .lengths = lengths,
-                            .projected = projected,
-                            .w_hh = w_hh,
-                            .h = h});
+      backend->run(RecurrenceForward<float>{.shape = {.batch = 1, .steps = 2, .hidden = 1},
+                                            .lengths = lengths,
+                                            .input = {.values = projected, .width = 1, .row_of = rows},
+                                            .w_hh = w_hh,
+                                            .h = h});
       ADD_FAILURE() << row;
     } catch (const ContractError& error) {
       EXPECT_THAT(error.what(), testing::HasSubstr("row 0[1] is ")) << "row b at step t";
@@ -87,14 +86,14 @@ TEST(Recurrence, AnInputThatIsNotThereIsRefused) {
 }
 
 struct Index {
-  Ids count = Ids(1), tokens, slot, row, segment, position;
-  explicit Index(std::size_t vocabulary, std::size_t cells)
-      : tokens(std::min(vocabulary, cells)),
+  Ids count = Ids(1), tokens, slot, row_of, segment, position;
+  explicit Index(std::size_t vocabulary, std::size_t positions)
+      : tokens(std::min(vocabulary, positions)),
         slot(vocabulary),
-        row(cells),
+        row_of(positions),
         segment(tokens.size() + 1),
-        position(cells) {}
-  TokenIndex view() { return {count, tokens, slot, row, segment, position}; }
+        position(positions) {}
+  TokenIndex view() { return {count, tokens, slot, row_of, segment, position}; }
 };
 
 void expect_consistent(const Problem& p, const Index& index) {
@@ -102,7 +101,7 @@ void expect_consistent(const Problem& p, const Index& index) {
   std::size_t total = 0;
   for (std::size_t b = 0; b < B; ++b) {
     for (std::size_t t = 0; t < static_cast<std::size_t>(p.lengths[b]); ++t, ++total) {
-      const auto u = static_cast<std::size_t>(index.row[b * T + t]);
+      const auto u = static_cast<std::size_t>(index.row_of[b * T + t]);
       EXPECT_EQ(index.tokens[u], p.ids[b * T + t]);
       EXPECT_EQ(index.slot[static_cast<std::size_t>(index.tokens[u])], static_cast<std::int32_t>(u));
       const auto begin = index.position.begin() + index.segment[u], end = index.position.begin() + index.segment[u + 1];
@@ -118,10 +117,10 @@ TEST(IndexTokens, DescribesEachBatchAnew) {
   const auto backend = make_cpu_backend<float>(1);
   const Shape shape{.vocabulary = 30, .embedding = 1, .hidden = 1, .batch = 9, .steps = 11};
   Index index(30, 99);
-  backend->clear_index(index.view());
+  backend->run(ClearIndex{index.view()});
   for (const unsigned seed : {1u, 2u, 3u}) {
-    const Problem p = make_problem(shape, Pool::kLast, Nonlinearity::kTanh, 0, seed);
-    backend->index_tokens({.shape = shape, .ids = p.ids, .lengths = p.lengths, .index = index.view()});
+    const Problem p = make_problem(shape, Pool::kLast, Cell::kTanh, 0, seed);
+    backend->run(IndexTokens{.shape = shape.rows(), .ids = p.ids, .lengths = p.lengths, .index = index.view()});
     expect_consistent(p, index);
   }
 }
@@ -129,9 +128,9 @@ TEST(IndexTokens, DescribesEachBatchAnew) {
 TEST(IndexTokens, BatchOfEmptyRows) {
   const auto backend = make_cpu_backend<float>(1);
   Index index(5, 6);
-  backend->clear_index(index.view());
+  backend->run(ClearIndex{index.view()});
   const Ids ids(6), lengths = {0, 0};
-  backend->index_tokens({.shape = {5, 1, 1, 2, 3}, .ids = ids, .lengths = lengths, .index = index.view()});
+  backend->run(IndexTokens{.shape = {2, 3}, .ids = ids, .lengths = lengths, .index = index.view()});
   EXPECT_EQ(index.count[0], 0);
   EXPECT_EQ(index.segment[0], 0);
 }
@@ -139,12 +138,11 @@ TEST(IndexTokens, BatchOfEmptyRows) {
 TEST(IndexTokens, TokenOutsideTheVocabularyIsRefused) {
   const auto backend = make_cpu_backend<float>(1);
   Index index(5, 2);
-  backend->clear_index(index.view());
+  backend->run(ClearIndex{index.view()});
   for (const std::int32_t bad : {5, -1}) {
     const Ids ids = {1, bad}, lengths = {2};
-    EXPECT_THROW(
-        backend->index_tokens({.shape = {5, 1, 1, 1, 2}, .ids = ids, .lengths = lengths, .index = index.view()}),
-        ContractError);
+    EXPECT_THROW(backend->run(IndexTokens{.shape = {1, 2}, .ids = ids, .lengths = lengths, .index = index.view()}),
+                 ContractError);
   }
 }
 

@@ -28,17 +28,25 @@ TEST(CpuBackend, SaysWhichProcessorItRunsOn) {
 TEST(CpuBackend, LongOperationsCanBeInterrupted) {
   std::atomic<int> interrupted = 0;
   const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, false, &interrupted);
-  const Shape shape{.vocabulary = 1, .embedding = 1, .hidden = 1, .batch = 1, .steps = 2};
-  const std::vector<std::int32_t> row{0, 0}, lengths{2};
-  const std::vector<float> projected{0.5f}, w_hh{1}, d_pooled{1};
+  const SequenceShape shape{.batch = 1, .steps = 2, .hidden = 1};
+  const std::vector<std::int32_t> row_of{0, 0}, lengths{2};
+  const std::vector<float> projected{0.5f}, w_hh{1}, d_last{1};
   std::vector<float> h(3), dz(2), d_w_hh(1);
   const auto forward = [&] {
-    backend->rnn_forward(
-        {.shape = shape, .row = row, .lengths = lengths, .projected = projected, .w_hh = w_hh, .h = h});
+    backend->run(RecurrenceForward<float>{.shape = shape,
+                                          .lengths = lengths,
+                                          .input = {.values = projected, .width = 1, .row_of = row_of},
+                                          .w_hh = w_hh,
+                                          .h = h});
   };
   const auto backward = [&] {
-    backend->rnn_backward(
-        {.shape = shape, .lengths = lengths, .h = h, .w_hh = w_hh, .d_pooled = d_pooled, .dz = dz, .d_w_hh = d_w_hh});
+    backend->run(RecurrenceBackward<float>{.shape = shape,
+                                           .lengths = lengths,
+                                           .h = h,
+                                           .w_hh = w_hh,
+                                           .d_output = {.last = d_last, .every = {}},
+                                           .dz = dz,
+                                           .d_w_hh = d_w_hh});
   };
   forward();
   backward();

@@ -18,7 +18,7 @@ struct Case {
   const char* name;
   Shape shape;
   Pool pool;
-  Nonlinearity nonlinearity;
+  Cell cell;
   bool full_rows;  // as with --mask off: every row runs all steps
   float dropout;
 };
@@ -31,7 +31,7 @@ double mean_loss(Backend<double>& backend, const Problem& p) {
 
 TEST_P(Gradient, AgreesWithFiniteDifferences) {
   const Case& c = GetParam();
-  Problem p = make_problem(c.shape, c.pool, c.nonlinearity, c.dropout, 4);
+  Problem p = make_problem(c.shape, c.pool, c.cell, c.dropout, 4);
   if (c.full_rows) std::fill(p.lengths.begin(), p.lengths.end(), static_cast<std::int32_t>(c.shape.steps));
   const auto backend = make_cpu_backend<double>(1);
   const Results r = run_problem(*backend, p);
@@ -59,13 +59,13 @@ TEST_P(Gradient, AgreesWithFiniteDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, Gradient,
-    testing::Values(Case{"MaskedRagged", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, false, 0},
-                    Case{"Unmasked", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, true, 0},
-                    Case{"MeanPool", {13, 4, 6, 5, 7}, Pool::kMean, Nonlinearity::kTanh, false, 0},
-                    Case{"MeanPoolUnmasked", {13, 4, 6, 5, 7}, Pool::kMean, Nonlinearity::kTanh, true, 0},
-                    Case{"Relu", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kRelu, false, 0},
-                    Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Nonlinearity::kTanh, false, 0.4f},
-                    Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Nonlinearity::kTanh, false, 0}),
+    testing::Values(Case{"MaskedRagged", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, false, 0},
+                    Case{"Unmasked", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, true, 0},
+                    Case{"MeanPool", {13, 4, 6, 5, 7}, Pool::kMean, Cell::kTanh, false, 0},
+                    Case{"MeanPoolUnmasked", {13, 4, 6, 5, 7}, Pool::kMean, Cell::kTanh, true, 0},
+                    Case{"Relu", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kRelu, false, 0},
+                    Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, false, 0.4f},
+                    Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Cell::kTanh, false, 0}),
     [](const testing::TestParamInfo<Case>& tested) { return tested.param.name; });
 
 }  // namespace

@@ -37,7 +37,7 @@ void expect_equal_results(const Results& actual, const Results& expected, const 
   EXPECT_EQ(actual.correct, expected.correct);
   expect_near(actual.d_fc_weight, expected.d_fc_weight, gradient, "d_fc_weight");
   expect_near(actual.d_fc_bias, expected.d_fc_bias, gradient, "d_fc_bias");
-  expect_near(actual.d_pooled, expected.d_pooled, gradient, "d_pooled");
+  expect_near(actual.d_state, expected.d_state, gradient, "d_state");
   expect_near(actual.dz, expected.dz, gradient, "dz");
   expect_near(actual.d_w_hh, expected.d_w_hh, gradient, "d_w_hh");
   expect_near(actual.d_h0, expected.d_h0, gradient, "d_h0");
@@ -62,7 +62,7 @@ void expect_same_bits(const Results& actual, const Results& expected) {
 struct Case {
   Shape shape;  // {V, E, H, B, T}
   Pool pool = Pool::kLast;
-  Nonlinearity nonlinearity = Nonlinearity::kTanh;
+  Cell cell = Cell::kTanh;
   float dropout = 0;
 };
 
@@ -70,7 +70,7 @@ class Operations : public testing::TestWithParam<Case> {
  protected:
   Problem problem() const {
     const Case& c = GetParam();
-    return make_problem(c.shape, c.pool, c.nonlinearity, c.dropout);
+    return make_problem(c.shape, c.pool, c.cell, c.dropout);
   }
 };
 
@@ -79,7 +79,7 @@ class DeviceOperations : public testing::TestWithParam<std::tuple<TestDevice, Ca
   const TestDevice& device() const { return std::get<0>(GetParam()); }
   Problem problem() const {
     const Case& c = std::get<1>(GetParam());
-    return make_problem(c.shape, c.pool, c.nonlinearity, c.dropout);
+    return make_problem(c.shape, c.pool, c.cell, c.dropout);
   }
 };
 
@@ -131,8 +131,8 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   if (!kEmulated) GTEST_SKIP() << "a GPU runs more clusters at once than the emulator";
   const auto describe = [&](std::int64_t hidden, std::int64_t batch, Precision precision = Precision::kFloat32,
                             Recurrence recurrence = Recurrence::kReel) {
-    const Shape shape{.vocabulary = 10, .embedding = 4, .hidden = hidden, .batch = batch, .steps = 5};
-    return cuda_device("", precision, recurrence).make()->describe_recurrence(shape, Nonlinearity::kTanh);
+    const SequenceShape shape{.batch = batch, .steps = 5, .hidden = hidden};
+    return cuda_device("", precision, recurrence).make()->describe_recurrence(Cell::kTanh, shape, 10);
   };
   const std::string resident = "float32, one launch for all steps, W_hh resident";
   const std::string cluster = resident + " in clusters of blocks, 2 at once";
@@ -148,8 +148,8 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   EXPECT_EQ(describe(257, 1, Precision::kFloat32, Recurrence::kCudnn), "cuDNN, standard");
 }
 
-constexpr auto kTanh = Nonlinearity::kTanh;
-constexpr auto kRelu = Nonlinearity::kRelu;
+constexpr auto kTanh = Cell::kTanh;
+constexpr auto kRelu = Cell::kRelu;
 
 const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}},
                        Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
@@ -167,7 +167,7 @@ const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;
   return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
-                     c.pool == Pool::kMean ? "Mean" : "Last", c.nonlinearity == kRelu ? "Relu" : "Tanh",
+                     c.pool == Pool::kMean ? "Mean" : "Last", c.cell == kRelu ? "Relu" : "Tanh",
                      c.dropout > 0 ? "Dropout" : "");
 }
 
@@ -185,7 +185,7 @@ TEST(Schedules, GiveTheSameBitsOnTheEmulator) {
   for (std::uint64_t i = 0; i < (deep() ? runs.size() : kSample); ++i) {
     const auto& [device, c, order] = runs[deep() ? i : random_bits({.seed = test_seed()}, i) % runs.size()];
     SCOPED_TRACE(fmt::format("{} {} order {}", device.name, name_of(*c), order));
-    const Problem problem = make_problem(c->shape, c->pool, c->nonlinearity, c->dropout);
+    const Problem problem = make_problem(c->shape, c->pool, c->cell, c->dropout);
     set_schedule(0);
     const Results expected = run_problem(*device.make(), problem);
     set_schedule(order);

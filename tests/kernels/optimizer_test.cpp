@@ -18,8 +18,8 @@ using testing::ElementsAre;
 
 /// A model of 5 x 3 table rows, of which 1 and 4 are touched, and 7 dense parameters.
 struct Model {
-  Shape shape{.vocabulary = 5, .embedding = 3, .hidden = 1, .batch = 1, .steps = 2};
-  std::vector<std::int32_t> count = {2}, tokens = {4, 1}, slot = {-1, 1, -1, -1, 0}, row, segment = {0, 0, 0}, position;
+  std::vector<std::int32_t> count = {2}, tokens = {4, 1}, slot = {-1, 1, -1, -1, 0}, row_of, segment = {0, 0, 0},
+                            position;
   std::vector<double> rows = {1, -2, 3, 0.5, 0.25, -4}, dense = {1, 2, -3, 4, -5, 6, 0.125};
   std::vector<double> parameters, state1 = std::vector<double>(22), state2 = std::vector<double>(22);
   std::vector<double> scale = {1};
@@ -28,7 +28,7 @@ struct Model {
   Model() {
     for (int i = 0; i < 22; ++i) parameters.push_back(0.1 * (i - 9));
   }
-  ModelGradient<double> gradient() { return {shape, {count, tokens, slot, row, segment, position}, rows, dense}; }
+  ParameterGradient<double> gradient() { return {{count, tokens, slot, row_of, segment, position}, 3, rows, dense}; }
   /// The gradient of parameter i.
   double g(std::size_t i) const {
     if (i >= 15) return dense[i - 15];
@@ -42,19 +42,19 @@ TEST(ClipGradient, ScalesByTheGlobalNorm) {
   double squares = 0;
   for (std::size_t i = 0; i < 22; ++i) squares += m.g(i) * m.g(i);
   const auto backend = make_cpu_backend<double>(2);
-  backend->clip_gradient({.gradient = m.gradient(), .clip_norm = 1, .scale = m.scale, .stats = m.stats});
+  backend->run(ClipGradient<double>{.gradient = m.gradient(), .clip_norm = 1, .scale = m.scale, .stats = m.stats});
   EXPECT_NEAR(m.stats[0].grad_norm, std::sqrt(squares), 1e-12);
   EXPECT_NEAR(m.scale[0], 1 / (std::sqrt(squares) + 1e-6), 1e-12);
-  backend->clip_gradient({.gradient = m.gradient(), .clip_norm = 1e6, .scale = m.scale, .stats = m.stats});
+  backend->run(ClipGradient<double>{.gradient = m.gradient(), .clip_norm = 1e6, .scale = m.scale, .stats = m.stats});
   EXPECT_EQ(m.scale[0], 1);
-  backend->clip_gradient({.gradient = m.gradient(), .clip_norm = 0, .scale = m.scale, .stats = m.stats});
+  backend->run(ClipGradient<double>{.gradient = m.gradient(), .clip_norm = 0, .scale = m.scale, .stats = m.stats});
   EXPECT_EQ(m.scale[0], 1);
 }
 
 TEST(ClipGradient, ClipsValuesFirst) {
   Model m;
   const auto backend = make_cpu_backend<double>(1);
-  backend->clip_gradient({.gradient = m.gradient(), .clip_value = 0.5, .scale = m.scale, .stats = m.stats});
+  backend->run(ClipGradient<double>{.gradient = m.gradient(), .clip_value = 0.5, .scale = m.scale, .stats = m.stats});
   EXPECT_THAT(m.rows, ElementsAre(0.5, -0.5, 0.5, 0.5, 0.25, -0.5));
   EXPECT_THAT(m.dense, ElementsAre(0.5, 0.5, -0.5, 0.5, -0.5, 0.5, 0.125));
 }
@@ -62,8 +62,8 @@ TEST(ClipGradient, ClipsValuesFirst) {
 TEST(ClipGradient, NotANumberStaysOne) {
   Model m;
   m.dense[3] = std::numeric_limits<double>::quiet_NaN();
-  make_cpu_backend<double>(1)->clip_gradient(
-      {.gradient = m.gradient(), .clip_value = 0.5, .clip_norm = 1, .scale = m.scale, .stats = m.stats});
+  make_cpu_backend<double>(1)->run(ClipGradient<double>{
+      .gradient = m.gradient(), .clip_value = 0.5, .clip_norm = 1, .scale = m.scale, .stats = m.stats});
   EXPECT_TRUE(std::isnan(m.stats[0].grad_norm));
 }
 
@@ -133,14 +133,14 @@ TEST_P(OptimizerStepTest, FiveStepsFollowTheFormulas) {
     for (int t = 1; t <= 5; ++t) {
       const double lr = 0.1 / t;
       for (std::size_t i = 0; i < 22; ++i) expected[i] = step_scalar(settings, lr, t, expected[i], 0.5 * m.g(i));
-      backend->optimizer_step({.settings = settings,
-                               .step = t,
-                               .learning_rate = lr,
-                               .gradient = m.gradient(),
-                               .scale = m.scale,
-                               .parameters = m.parameters,
-                               .state1 = m.state1,
-                               .state2 = m.state2});
+      backend->run(OptimizerStep<double>{.settings = settings,
+                                         .step = t,
+                                         .learning_rate = lr,
+                                         .gradient = m.gradient(),
+                                         .scale = m.scale,
+                                         .parameters = m.parameters,
+                                         .state1 = m.state1,
+                                         .state2 = m.state2});
     }
     for (std::size_t i = 0; i < 22; ++i) {
       EXPECT_NEAR(m.parameters[i], expected[i].w, kTolerances<double>.optimizer) << i << " momentum " << momentum;
@@ -157,12 +157,12 @@ INSTANTIATE_TEST_SUITE_P(Rules, OptimizerStepTest,
 TEST(OptimizerStep, StateOfTheWrongSizeIsRefused) {
   Model m;
   m.state1.pop_back();
-  EXPECT_THROW(make_cpu_backend<double>(1)->optimizer_step({.settings = {},
-                                                            .gradient = m.gradient(),
-                                                            .scale = m.scale,
-                                                            .parameters = m.parameters,
-                                                            .state1 = m.state1,
-                                                            .state2 = m.state2}),
+  EXPECT_THROW(make_cpu_backend<double>(1)->run(OptimizerStep<double>{.settings = {},
+                                                                      .gradient = m.gradient(),
+                                                                      .scale = m.scale,
+                                                                      .parameters = m.parameters,
+                                                                      .state1 = m.state1,
+                                                                      .state2 = m.state2}),
                ContractError);
 }
 

@@ -10,27 +10,38 @@
 
 namespace reel::test {
 
+struct Shape {
+  std::int64_t vocabulary = 0;  // V
+  std::int64_t embedding = 0;   // E
+  std::int64_t hidden = 0;      // H
+  std::int64_t batch = 0;       // B
+  std::int64_t steps = 0;       // T
+
+  BatchShape rows() const { return {batch, steps}; }
+  SequenceShape sequences() const { return {batch, steps, hidden}; }
+  std::int64_t distinct() const { return max_distinct(rows(), vocabulary); }  // at most
+};
+
 struct Problem {
   Shape shape;
   Pool pool = Pool::kLast;
-  Nonlinearity nonlinearity = Nonlinearity::kTanh;
+  Cell cell = Cell::kTanh;
   float dropout = 0;
   std::vector<std::int32_t> ids, lengths, labels;                           // [B, T], [B], [B]
   std::vector<double> embedding, w_ih, w_hh, bias, fc_weight, fc_bias, h0;  // h0 [B, H]
 };
 
-/// Everything the operations write, in double. d_embedding is dense, [V, E].
+/// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes.
 struct Results {
   std::vector<double> h, pooled, logits;  // h [T+1, B, H], zero where it is not defined
   double loss_sum = 0, correct = 0;
-  std::vector<double> d_fc_weight, d_fc_bias, d_pooled, dz, d_w_hh, d_h0, d_embedding, d_w_ih, d_bias;
+  std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_h0, d_embedding, d_w_ih, d_bias;
 };
 
 /// Values are multiples of 2^-12, exact in float, so that both precisions start from the same numbers. Row lengths are
 /// ragged and some are 0.
-inline Problem make_problem(const Shape& shape, Pool pool, Nonlinearity nonlinearity, float dropout = 0,
-                            unsigned seed = 1) {
-  Problem p{.shape = shape, .pool = pool, .nonlinearity = nonlinearity, .dropout = dropout};
+inline Problem make_problem(const Shape& shape, Pool pool, Cell cell, float dropout = 0, unsigned seed = 1) {
+  Problem p{.shape = shape, .pool = pool, .cell = cell, .dropout = dropout};
   std::mt19937 random(seed);
   const auto fill = [&](std::int64_t count, double range) {
     std::vector<double> values(static_cast<std::size_t>(count));

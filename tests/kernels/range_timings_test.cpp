@@ -40,8 +40,8 @@ TEST_P(DeviceTimings, NestAsRangesDo) {
   device.timings = true;
   const auto backend = device.make();
   for (int step = 0; step < 2; ++step) {
-    const Range<float> outer(*backend, "step");
-    const Range<float> inner(*backend, "optimizer");
+    const ProfileRange outer(*backend, "step");
+    const ProfileRange inner(*backend, "optimizer");
   }
   const auto timings = backend->timings();
   EXPECT_THAT(lines(timings), testing::ElementsAre("step x2", ">optimizer x2"));
@@ -51,7 +51,7 @@ TEST_P(DeviceTimings, NestAsRangesDo) {
 TEST_P(DeviceTimings, AreNotTakenUnlessAskedFor) {
   REEL_REQUIRE_DEVICE(GetParam());
   const auto backend = GetParam().make();
-  { const Range<float> range(*backend, "step"); }
+  { const ProfileRange range(*backend, "step"); }
   EXPECT_THAT(backend->timings(), testing::IsEmpty());
 }
 

@@ -29,7 +29,7 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
         double z = p.bias[j];
         for (std::size_t e = 0; e < n.E; ++e) z += p.w_ih[j * n.E + e] * p.embedding[id * n.E + e];
         for (std::size_t i = 0; i < n.H; ++i) z += p.w_hh[j * n.H + i] * r.h[n.h(t, b, i)];
-        r.h[n.h(t + 1, b, j)] = p.nonlinearity == Nonlinearity::kTanh ? std::tanh(z) : std::max(z, 0.0);
+        r.h[n.h(t + 1, b, j)] = p.cell == Cell::kTanh ? std::tanh(z) : std::max(z, 0.0);
       }
     }
     double logit = p.fc_bias[0];
@@ -52,14 +52,14 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
 void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r) {
   const auto length = static_cast<std::size_t>(p.lengths[b]);
   std::vector<double> dh(n.H), before(n.H);
-  for (std::size_t j = 0; j < n.H; ++j) dh[j] = p.pool == Pool::kLast ? r.d_pooled[b * n.H + j] : 0;
+  for (std::size_t j = 0; j < n.H; ++j) dh[j] = p.pool == Pool::kLast ? r.d_state[b * n.H + j] : 0;
   for (std::size_t t = length; t-- > 0;) {
     const auto id = static_cast<std::size_t>(p.ids[b * n.T + t]);
     std::fill(before.begin(), before.end(), 0.0);
     for (std::size_t j = 0; j < n.H; ++j) {
-      if (p.pool == Pool::kMean) dh[j] += r.d_pooled[b * n.H + j] / static_cast<double>(length);
+      if (p.pool == Pool::kMean) dh[j] += r.d_state[b * n.H + j];
       const double h = r.h[n.h(t + 1, b, j)];
-      const double dz = dh[j] * (p.nonlinearity == Nonlinearity::kTanh ? 1 - h * h : h > 0 ? 1 : 0);
+      const double dz = dh[j] * (p.cell == Cell::kTanh ? 1 - h * h : h > 0 ? 1 : 0);
       r.dz[n.h(t, b, j)] = dz;
       r.d_bias[j] += dz;
       for (std::size_t i = 0; i < n.H; ++i) {
@@ -86,7 +86,7 @@ Results reference(const Problem& p) {
   Results r;
   r.h.resize((n.T + 1) * n.B * n.H);
   r.dz.resize(n.T * n.B * n.H);
-  for (auto* v : {&r.pooled, &r.d_pooled, &r.d_h0}) v->resize(n.B * n.H);
+  for (auto* v : {&r.pooled, &r.d_state, &r.d_h0}) v->resize(n.B * n.H);
   r.logits.resize(n.B);
   r.d_fc_weight.resize(n.H);
   r.d_fc_bias.resize(1);
@@ -101,7 +101,8 @@ Results reference(const Problem& p) {
     r.d_fc_bias[0] += d_logit;
     for (std::size_t j = 0; j < n.H; ++j) {
       r.d_fc_weight[j] += d_logit * r.pooled[b * n.H + j];
-      r.d_pooled[b * n.H + j] = d_logit * p.fc_weight[j] * keep(p, b * n.H + j);
+      const double share = p.pool == Pool::kLast ? 1 : p.lengths[b] > 0 ? 1.0 / p.lengths[b] : 0;
+      r.d_state[b * n.H + j] = d_logit * p.fc_weight[j] * keep(p, b * n.H + j) * share;
     }
     backward_row(p, n, b, r);
   }

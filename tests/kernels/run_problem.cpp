@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/shapes.h"
-
 namespace reel::test {
 namespace {
 
@@ -12,10 +10,10 @@ class Runner {
  public:
   Runner(Backend<Real>& backend, const Problem& problem) : backend_(backend), p_(problem) {
     const auto [V, E, H, B, T] = p_.shape;
-    const std::int64_t U = max_distinct(p_.shape);
+    const std::int64_t U = p_.shape.distinct();
     for (auto [buffer, count] : {std::pair{&tokens_, U},
                                  {&slot_, V},
-                                 {&row_, B * T},
+                                 {&row_of_, B * T},
                                  {&segment_, U + 1},
                                  {&position_, B * T},
                                  {&count_, std::int64_t{1}}}) {
@@ -24,10 +22,10 @@ class Runner {
     index_ = {.count = count_.span(),
               .tokens = tokens_.span(),
               .slot = slot_.span(),
-              .row = row_.span(),
+              .row_of = row_of_.span(),
               .segment = segment_.span(),
               .position = position_.span()};
-    backend.clear_index(index_);
+    backend.run(ClearIndex{index_});
   }
 
   Results run() {
@@ -44,7 +42,7 @@ class Runner {
     r.correct = stats[0].correct;
     r.d_fc_weight = to_host(d_fc_weight_);
     r.d_fc_bias = to_host(d_fc_bias_);
-    r.d_pooled = to_host(d_pooled_);
+    r.d_state = to_host(d_state_);
     r.dz = to_host(dz_);
     clear_undefined(r.dz);
     r.d_w_hh = to_host(d_w_hh_);
@@ -89,44 +87,45 @@ class Runner {
     w_hh_ = to_device(p_.w_hh);
     fc_weight_ = to_device(p_.fc_weight);
     const Buffer<Real> bias = to_device(p_.bias), fc_bias = to_device(p_.fc_bias);
-    projected_ = zeros(max_distinct(p_.shape) * H);
+    projected_ = zeros(p_.shape.distinct() * H);
     h_ = to_device(p_.h0, (T + 1) * B * H);
     pooled_ = zeros(B * H);
     logits_ = zeros(B);
-    backend_.index_tokens({.shape = p_.shape, .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
-    backend_.project_tokens({.shape = p_.shape,
-                             .index = index_,
-                             .embedding = embedding_.span(),
-                             .w_ih = w_ih_.span(),
-                             .bias = bias.span(),
-                             .projected = projected_.span()});
-    backend_.rnn_forward({.shape = p_.shape,
-                          .row = row_.span(),
-                          .lengths = lengths_.span(),
-                          .projected = projected_.span(),
-                          .w_hh = w_hh_.span(),
-                          .nonlinearity = p_.nonlinearity,
-                          .h = h_.span()});
-    backend_.head_forward({.shape = p_.shape,
-                           .lengths = lengths_.span(),
-                           .h = h_.span(),
-                           .pool = p_.pool,
-                           .dropout = p_.dropout,
-                           .dropout_key = kDropoutKey,
-                           .fc_weight = fc_weight_.span(),
-                           .fc_bias = fc_bias.span(),
-                           .pooled = pooled_.span(),
-                           .logits = logits_.span()});
+    backend_.run(
+        IndexTokens{.shape = p_.shape.rows(), .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
+    backend_.run(ProjectTokens<Real>{.count = index_.count,
+                                     .tokens = index_.tokens,
+                                     .vocabulary = V,
+                                     .embedding = embedding_.span(),
+                                     .w_ih = w_ih_.span(),
+                                     .bias = bias.span(),
+                                     .projected = projected_.span()});
+    backend_.run(RecurrenceForward<Real>{.cell = p_.cell,
+                                         .shape = p_.shape.sequences(),
+                                         .lengths = lengths_.span(),
+                                         .input = {.values = projected_.span(), .width = H, .row_of = row_of_.span()},
+                                         .w_hh = w_hh_.span(),
+                                         .h = h_.span()});
+    backend_.run(HeadForward<Real>{.shape = p_.shape.sequences(),
+                                   .lengths = lengths_.span(),
+                                   .h = h_.span(),
+                                   .pool = p_.pool,
+                                   .dropout = p_.dropout,
+                                   .dropout_key = kDropoutKey,
+                                   .fc_weight = fc_weight_.span(),
+                                   .fc_bias = fc_bias.span(),
+                                   .pooled = pooled_.span(),
+                                   .logits = logits_.span()});
     backend_.synchronize();
   }
 
   void backward() {
     const auto [V, E, H, B, T] = p_.shape;
-    const std::int64_t U = max_distinct(p_.shape);
+    const std::int64_t U = p_.shape.distinct();
     stats_ = backend_.template allocate<BatchStats>(1);
     d_fc_weight_ = zeros(H);
     d_fc_bias_ = zeros(1);
-    d_pooled_ = zeros(B * H);
+    d_state_ = zeros(B * H);
     dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * H), 7.0));  // nobody has to clear it
     d_w_hh_ = zeros(H * H);
     d_h0_ = zeros(B * H);
@@ -134,36 +133,37 @@ class Runner {
     d_embedding_ = zeros(U * E);
     d_w_ih_ = zeros(H * E);
     d_bias_ = zeros(H);
-    backend_.head_backward({.shape = p_.shape,
-                            .labels = labels_.span(),
-                            .logits = logits_.span(),
-                            .pooled = pooled_.span(),
-                            .fc_weight = fc_weight_.span(),
-                            .dropout = p_.dropout,
-                            .dropout_key = kDropoutKey,
-                            .stats = stats_.span(),
-                            .d_fc_weight = d_fc_weight_.span(),
-                            .d_fc_bias = d_fc_bias_.span(),
-                            .d_pooled = d_pooled_.span()});
-    backend_.rnn_backward({.shape = p_.shape,
-                           .lengths = lengths_.span(),
-                           .h = h_.span(),
-                           .w_hh = w_hh_.span(),
-                           .d_pooled = d_pooled_.span(),
-                           .pool = p_.pool,
-                           .nonlinearity = p_.nonlinearity,
-                           .dz = dz_.span(),
-                           .d_w_hh = d_w_hh_.span(),
-                           .d_h0 = d_h0_.span()});
-    backend_.embedding_gradient({.shape = p_.shape,
-                                 .index = index_,
-                                 .dz = dz_.span(),
-                                 .embedding = embedding_.span(),
-                                 .w_ih = w_ih_.span(),
-                                 .d_projected = d_projected_.span(),
-                                 .d_embedding = d_embedding_.span(),
-                                 .d_w_ih = d_w_ih_.span(),
-                                 .d_bias = d_bias_.span()});
+    backend_.run(HeadBackward<Real>{.shape = p_.shape.sequences(),
+                                    .labels = labels_.span(),
+                                    .logits = logits_.span(),
+                                    .stats = stats_.span(),
+                                    .lengths = lengths_.span(),
+                                    .pooled = pooled_.span(),
+                                    .fc_weight = fc_weight_.span(),
+                                    .pool = p_.pool,
+                                    .dropout = p_.dropout,
+                                    .dropout_key = kDropoutKey,
+                                    .d_fc_weight = d_fc_weight_.span(),
+                                    .d_fc_bias = d_fc_bias_.span(),
+                                    .d_state = d_state_.span()});
+    backend_.run(RecurrenceBackward<Real>{.cell = p_.cell,
+                                          .shape = p_.shape.sequences(),
+                                          .lengths = lengths_.span(),
+                                          .h = h_.span(),
+                                          .w_hh = w_hh_.span(),
+                                          .d_output = output_gradient<Real>(p_.pool, d_state_.span()),
+                                          .dz = dz_.span(),
+                                          .d_w_hh = d_w_hh_.span(),
+                                          .d_h0 = d_h0_.span()});
+    backend_.run(ProjectionGradient<Real>{.shape = p_.shape.rows(),
+                                          .index = index_,
+                                          .d_input = dz_.span(),
+                                          .embedding = embedding_.span(),
+                                          .w_ih = w_ih_.span(),
+                                          .d_projected = d_projected_.span(),
+                                          .d_embedding = d_embedding_.span(),
+                                          .d_w_ih = d_w_ih_.span(),
+                                          .d_bias = d_bias_.span()});
   }
 
   /// Writes 0 where the contract leaves `values` [T, B, H] undefined.
@@ -193,9 +193,9 @@ class Runner {
   Backend<Real>& backend_;
   const Problem& p_;
   TokenIndex index_;
-  Buffer<std::int32_t> count_, tokens_, slot_, row_, segment_, position_, ids_, lengths_, labels_;
+  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_;
   Buffer<Real> embedding_, w_ih_, w_hh_, fc_weight_, projected_, h_, pooled_, logits_;
-  Buffer<Real> d_fc_weight_, d_fc_bias_, d_pooled_, dz_, d_w_hh_, d_h0_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
+  Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_w_hh_, d_h0_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
   Buffer<BatchStats> stats_;
 };
 

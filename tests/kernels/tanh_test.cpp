@@ -17,16 +17,15 @@ std::vector<Real> tanh_of(std::vector<Real> values) {
   const auto backend = make_cpu_backend<Real>(1);
   values.resize((values.size() + kHidden - 1) / kHidden * kHidden);
   const auto rows = static_cast<std::int64_t>(values.size()) / kHidden;
-  std::vector<std::int32_t> row(static_cast<std::size_t>(rows)), lengths(row.size(), 1);
-  for (std::size_t b = 0; b < row.size(); ++b) row[b] = static_cast<std::int32_t>(b);
+  std::vector<std::int32_t> row_of(static_cast<std::size_t>(rows)), lengths(row_of.size(), 1);
+  for (std::size_t b = 0; b < row_of.size(); ++b) row_of[b] = static_cast<std::int32_t>(b);
   const std::vector<Real> w_hh(kHidden * kHidden);
   std::vector<Real> h(2 * values.size());
-  backend->rnn_forward({.shape = {.vocabulary = rows, .embedding = 1, .hidden = kHidden, .batch = rows, .steps = 1},
-                        .row = row,
-                        .lengths = lengths,
-                        .projected = values,
-                        .w_hh = w_hh,
-                        .h = h});
+  backend->run(RecurrenceForward<Real>{.shape = {.batch = rows, .steps = 1, .hidden = kHidden},
+                                       .lengths = lengths,
+                                       .input = {.values = values, .width = kHidden, .row_of = row_of},
+                                       .w_hh = w_hh,
+                                       .h = h});
   return {h.begin() + static_cast<std::ptrdiff_t>(values.size()), h.end()};
 }
 

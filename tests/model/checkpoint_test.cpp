@@ -6,8 +6,7 @@
 namespace reel {
 namespace {
 
-constexpr ModelConfig kConfig{
-    .vocabulary = 7, .embedding = 3, .hidden = 4, .nonlinearity = Nonlinearity::kRelu, .pool = Pool::kMean};
+constexpr ModelConfig kConfig{.vocabulary = 7, .embedding = 3, .hidden = 4, .cell = Cell::kRelu, .pool = Pool::kMean};
 
 std::vector<float> weights() {
   std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));
@@ -24,7 +23,7 @@ TEST(Checkpoint, ReadsTheModelItWrote) {
   EXPECT_EQ(model.config.vocabulary, 7);
   EXPECT_EQ(model.config.embedding, 3);
   EXPECT_EQ(model.config.hidden, 4);
-  EXPECT_EQ(model.config.nonlinearity, Nonlinearity::kRelu);
+  EXPECT_EQ(model.config.cell, Cell::kRelu);
   EXPECT_EQ(model.config.pool, Pool::kMean);
   EXPECT_EQ(model.metadata.at("key"), "value");
 }

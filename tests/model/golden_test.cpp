@@ -29,12 +29,9 @@ class Golden : public testing::Test {
     data_.labels = golden_["labels"].get<std::vector<std::int32_t>>();
   }
 
-  Classifier<double> make_model(Nonlinearity nonlinearity, Pool pool) {
-    const ModelConfig config{.vocabulary = golden_["V"],
-                             .embedding = golden_["E"],
-                             .hidden = golden_["H"],
-                             .nonlinearity = nonlinearity,
-                             .pool = pool};
+  Classifier<double> make_model(Cell cell, Pool pool) {
+    const ModelConfig config{
+        .vocabulary = golden_["V"], .embedding = golden_["E"], .hidden = golden_["H"], .cell = cell, .pool = pool};
     Classifier<double> model(*backend_, config, 4, 6);
     const auto parameters = golden_["parameters"].get<std::vector<double>>();
     backend_->upload(std::span<const double>(parameters), model.parameters());
@@ -53,12 +50,12 @@ class Golden : public testing::Test {
 
   /// All gradients in the order of parameter_layout, the embedding's dense.
   std::vector<double> gradient(Classifier<double>& model) {
-    const ModelGradient<double> g = model.gradient();
+    const ParameterGradient<double> g = model.gradient();
     const auto E = static_cast<std::size_t>(model.config().embedding);
     std::vector<double> flat;
     for (const std::int32_t slot : g.index.slot) {
       for (std::size_t e = 0; e < E; ++e) {
-        flat.push_back(slot < 0 ? 0 : g.embedding[static_cast<std::size_t>(slot) * E + e]);
+        flat.push_back(slot < 0 ? 0 : g.rows[static_cast<std::size_t>(slot) * E + e]);
       }
     }
     flat.insert(flat.end(), g.dense.begin(), g.dense.end());
@@ -81,9 +78,8 @@ TEST_F(Golden, ForwardAndGradients) {
   ASSERT_EQ(golden_["models"].size(), 8u);
   for (const auto& expected : golden_["models"]) {
     SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
-    Classifier<double> model =
-        make_model(expected["nonlinearity"] == "tanh" ? Nonlinearity::kTanh : Nonlinearity::kRelu,
-                   expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
+    Classifier<double> model = make_model(expected["nonlinearity"] == "tanh" ? Cell::kTanh : Cell::kRelu,
+                                          expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
     const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
     EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
     expect_near(model.logits(), expected["logits"], "logits");
@@ -112,7 +108,7 @@ TEST_F(Golden, TenStepsOfEveryOptimizerInBothConventions) {
   ASSERT_EQ(golden_["optimizers"].size(), 18u);
   for (const auto& expected : golden_["optimizers"]) {
     SCOPED_TRACE(expected["convention"].dump() + " " + expected["optimizer"].dump());
-    Classifier<double> model = make_model(Nonlinearity::kTanh, Pool::kLast);
+    Classifier<double> model = make_model(Cell::kTanh, Pool::kLast);
     Optimizer<double> optimizer(*backend_, settings_of(expected), parameter_count(model.config()));
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {

@@ -85,13 +85,13 @@ const TestDevice kCudnnDevice = test::cuda_device("Cudnn", Precision::kFloat32, 
 Results run(const TestDevice& device, const Problem& problem) { return test::run_problem(*device.make(), problem); }
 
 /// Every width that a kernel is compiled for, with ragged and empty rows; vocabularies above and below a batch's cells.
-std::vector<Problem> problems(Nonlinearity nonlinearity, Pool pool = Pool::kMean) {
+std::vector<Problem> problems(Cell cell, Pool pool = Pool::kMean) {
   std::vector<Problem> problems;
   for (const std::int64_t hidden : {20, 67, 130, 300, 385, 520}) {
     const bool wide = hidden > 256;  // slow
-    const Shape shape{
+    const test::Shape shape{
         .vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = wide ? 6 : 11, .steps = wide ? 6 : 9};
-    problems.push_back(test::make_problem(shape, pool, nonlinearity));
+    problems.push_back(test::make_problem(shape, pool, cell));
   }
   return problems;
 }
@@ -140,8 +140,8 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
   PtxKernels kernels;
   for (const TestDevice& device : {kFloat32Device, kMixedDevice, kCudnnDevice}) {
     const Pool pool = device.recurrence == Recurrence::kReel ? Pool::kMean : Pool::kLast;
-    for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
-      for (const Problem& problem : problems(nonlinearity, pool)) {
+    for (const Cell cell : {Cell::kTanh, Cell::kRelu}) {
+      for (const Problem& problem : problems(cell, pool)) {
         const Results expected = run(device, problem);
         for (const std::uint64_t seed : {0u, 7u}) {
           SCOPED_TRACE(device.name + " H " + std::to_string(problem.shape.hidden) + " seed " + std::to_string(seed));
@@ -184,7 +184,7 @@ TEST(Ptx, SharedArraysAreAlignedForVectors) {
 
 TEST(Ptx, OfEveryKernelAgreesWithFloat64) {
   PtxKernels kernels;
-  for (const Problem& problem : problems(Nonlinearity::kTanh)) {
+  for (const Problem& problem : problems(Cell::kTanh)) {
     const Results expected = test::reference(problem);
     kernels.replace("no exception", 5);
     const Results actual = run(kFloat32Device, problem);

@@ -17,7 +17,7 @@ Range,Style,Total Proj Time (ns),Total Range Time (ns),Range Instances,Proj Avg 
 CSV
 cat >"${out}_cuda_gpu_kern_sum.csv" <<'CSV'
 Time (%),Total Time (ns),Instances,Avg (ns),Med (ns),Name
-60.0,1200000,20,60000.0,59000.0,"void reel::<unnamed>::rnn_forward_kernel<(long)128, (Nonlinearity)0>(Args)"
+60.0,1200000,20,60000.0,59000.0,"void reel::<unnamed>::rnn_forward_kernel<(long)128, (Cell)0>(Args)"
 CSV
 NSYS
 cat >"$work/ncu" <<'NCU'

@@ -38,7 +38,7 @@ TEST_F(TrainerTest, TheSameSeedGivesTheSameBits) {
 
 TEST_F(TrainerTest, DivergenceKeepsTheLastGoodCheckpoint) {
   TrainConfig config = small_config();
-  config.model.nonlinearity = Nonlinearity::kRelu;
+  config.model.cell = Cell::kRelu;
   config.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.01};
   config.max_steps = 7;
   train(config, "run");

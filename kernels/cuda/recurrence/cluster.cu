@@ -9,21 +9,22 @@
 //
 // A product takes four batch rows at a time. A tile has up to kMaxGroups such groups, as many as let the clusters that
 // fit on the device share the batch: the barrier and the way to the other blocks are paid once for all of them. As in
-// rnn_forward.cu, what a thread alone reads is fetched kAhead steps early by cp.async; what differs by group lies in
+// resident.cu, what a thread alone reads is fetched kAhead steps early by cp.async; what differs by group lies in
 // shared memory instead of registers, since a loop over groups that is unrolled would not fit the instruction cache.
 #include <algorithm>
+#include <limits>
 
-#include "kernels/cuda/activation.cuh"
-#include "kernels/cuda/cluster_matrix.cuh"
-#include "kernels/cuda/rnn_arguments.cuh"
-#include "kernels/cuda/rnn_kernels.h"
+#include "kernels/cuda/recurrence/arguments.cuh"
+#include "kernels/cuda/recurrence/cells.cuh"
+#include "kernels/cuda/recurrence/cluster_matrix.cuh"
+#include "kernels/cuda/recurrence/dispatch.h"
+#include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
 namespace {
 
 constexpr int kAhead = 4;      // steps between fetching a value and using it
 constexpr int kMaxGroups = 4;  // of a tile
-constexpr auto kTanh = Nonlinearity::kTanh, kRelu = Nonlinearity::kRelu;
 constexpr int kBlocks = ClusterMatrix<512>::kBlocks, kRows = ClusterMatrix<512>::kRows;
 
 /// A block's shared memory.
@@ -34,9 +35,9 @@ struct ClusterMemory {
 
   float vectors[2][kMaxGroups * kRows][kHidden];  // all units of h[t, b] or dz[t, b]; the other blocks write here
   OfThreads<float> values[kAhead];                // what a step was fetched, then its result
-  OfThreads<int> tokens[kAhead];                  // of the steps that are fetched next
+  OfThreads<int> rows[kAhead];                    // of the input, at the steps that are fetched next
   OfThreads<int> lengths;                         // 0 where the thread has no result
-  OfThreads<float> pooled;                        // what each step (mean) or the last one adds to d h
+  OfThreads<float> last, every;                   // what the last step and every step adds to d h
 };
 
 /// The batch rows that a cluster takes through all steps together.
@@ -61,13 +62,13 @@ struct Tile {
 };
 
 /// Each block begins with itself, lest all write to the same one.
-__device__ inline void write_to_all_blocks(float& place, float value) {
+__device__ inline void write_to_all_blocks(float& element, float value) {
   const unsigned rank = cluster_rank();
 #pragma unroll
-  for (unsigned i = 0; i < kBlocks; ++i) store_to_cluster(map_to_block(&place, (rank + i) % kBlocks), value);
+  for (unsigned i = 0; i < kBlocks; ++i) store_to_cluster(map_to_block(&element, (rank + i) % kBlocks), value);
 }
 
-template <int kHidden, Nonlinearity kNonlinearity>
+template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_cluster_kernel(RnnForwardArgs args) {
   if constexpr (!kClusters) return;
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
@@ -77,15 +78,15 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
   const auto value = [&](int t, int g) -> float& { return memory->values[t % kAhead][g][me]; };
-  const auto token = [&](int t, int g) -> int& { return memory->tokens[t % kAhead][g][me]; };
+  const auto input_row = [&](int t, int g) -> int& { return memory->rows[t % kAhead][g][me]; };
 
   for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
     const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
-    // The inputs of step t, whose tokens were fetched kAhead steps ago, and the tokens of kAhead steps on.
+    // The inputs of step t, whose rows were fetched kAhead steps ago, and the rows of kAhead steps on.
     const auto fetch = [&](int t) {
       for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) cp_async_4(&value(t, g), args.projected + token(t, g) * H + unit);
-        if (runs(t + kAhead, g)) cp_async_4(&token(t, g), args.row + row(g) * T + t + kAhead);
+        if (runs(t, g)) cp_async_4(&value(t, g), args.input + input_row(t, g) * H + unit);
+        if (runs(t + kAhead, g)) cp_async_4(&input_row(t, g), args.row_of + row(g) * T + t + kAhead);
       }
       cp_async_commit();
     };
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
     cluster_arrive();
     for (int g = 0; g < tile.groups; ++g) {
       memory->lengths[g][me] = row(g) < args.batch && unit < H ? args.lengths[row(g)] : 0;
-      for (int t = 0; t < kAhead && runs(t, g); ++t) token(t, g) = args.row[row(g) * T + t];
+      for (int t = 0; t < kAhead && runs(t, g); ++t) input_row(t, g) = args.row_of[row(g) * T + t];
     }
     for (int t = 0; t < kAhead; ++t) fetch(t);
     cluster_wait();
@@ -108,7 +109,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
       for (int g = 0; g < tile.groups; ++g) {
         const float sum = w_hh.times(memory->vectors[t % 2][g * kRows]);
         if (!runs(t, g)) continue;
-        value(t, g) = activate<kNonlinearity>(sum + value(t, g));
+        value(t, g) = next_state<kCell>(sum + value(t, g));
         write_to_all_blocks(memory->vectors[(t + 1) % 2][g * kRows + w_hh.row][unit], value(t, g));
       }
       cluster_arrive();
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
   }
 }
 
-template <int kHidden, Nonlinearity kNonlinearity>
+template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward_cluster_kernel(RnnBackwardArgs args) {
   if constexpr (!kClusters) return;
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
@@ -134,11 +135,11 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
 
   for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
     const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
-    const auto place = [&](int g) { return row(g) * H + unit; };
+    const auto index = [&](int g) { return row(g) * H + unit; };
     const auto valid = [&](int g) { return row(g) < args.batch && unit < H; };
     const auto fetch = [&](int t) {  // h[t+1]
       for (int g = 0; g < tile.groups; ++g) {
-        if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + place(g));
+        if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + index(g));
       }
       cp_async_commit();
     };
@@ -148,10 +149,10 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
     cluster_arrive();
     for (int g = 0; g < tile.groups; ++g) {
       const int length = valid(g) ? args.lengths[row(g)] : 0;
-      const float pooled = valid(g) ? args.d_pooled[place(g)] : 0.0f;
       memory->lengths[g][me] = length;
-      memory->pooled[g][me] = !args.mean ? pooled : length > 0 ? pooled / static_cast<float>(length) : 0.0f;
-      for (int t = length; t < args.steps && valid(g); ++t) args.dz[t * step_size + place(g)] = 0;
+      memory->last[g][me] = valid(g) ? args.d_output.last_at(static_cast<std::size_t>(index(g))) : 0.0f;
+      memory->every[g][me] = valid(g) ? args.d_output.every_at(static_cast<std::size_t>(index(g))) : 0.0f;
+      for (int t = length; t < args.steps && valid(g); ++t) args.dz[t * step_size + index(g)] = 0;
     }
     for (int i = 1; i <= kAhead; ++i) fetch(tile.longest - i);
     cluster_wait();
@@ -162,20 +163,21 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       for (int g = 0; g < tile.groups; ++g) {
         float d_h = w_hh.times(memory->vectors[(t + 1) % 2][g * kRows]);
         if (!runs(t, g)) continue;
-        if (args.mean || !runs(t + 1, g)) d_h += memory->pooled[g][me];
-        value(t, g) = through_activation<kNonlinearity>(d_h, value(t, g));
+        d_h += memory->every[g][me];
+        if (!runs(t + 1, g)) d_h += memory->last[g][me];
+        value(t, g) = input_gradient<kCell>(d_h, value(t, g));
         write_to_all_blocks(memory->vectors[t % 2][g * kRows + w_hh.row][unit], value(t, g));
       }
       cluster_arrive();
       for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) args.dz[t * step_size + place(g)] = value(t, g);
+        if (runs(t, g)) args.dz[t * step_size + index(g)] = value(t, g);
       }
       fetch(t - kAhead);
       cluster_wait();
     }
     for (int g = 0; g < tile.groups && args.d_h0 != nullptr; ++g) {
       const float d_h = w_hh.times(memory->vectors[0][g * kRows]);
-      if (valid(g)) args.d_h0[place(g)] = runs(0, g) ? d_h : memory->pooled[g][me];
+      if (valid(g)) args.d_h0[index(g)] = runs(0, g) ? d_h : memory->last[g][me];
     }
     __syncthreads();  // the next tile begins with zeros where this one was just read
   }
@@ -196,24 +198,30 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
   launch(kernel, launch_of<kHidden>(context, std::min(groups, cluster_capacity(context, kHidden))), args);
 }
 
-/// The fewest of all four kernels.
+/// The fewest of all kernels of this width.
 template <int kHidden>
 int ask_capacity(const CudaContext& context) {
   if (sizeof(ClusterMemory<kHidden>) > context.platform.limits().shared_per_block) return 0;
   const Launch one = launch_of<kHidden>(context, 1);
-  return std::min({max_active_clusters(rnn_forward_cluster_kernel<kHidden, kTanh>, one),
-                   max_active_clusters(rnn_forward_cluster_kernel<kHidden, kRelu>, one),
-                   max_active_clusters(rnn_backward_cluster_kernel<kHidden, kTanh>, one),
-                   max_active_clusters(rnn_backward_cluster_kernel<kHidden, kRelu>, one)});
+  int fewest = std::numeric_limits<int>::max();
+  for (const CellTraits& traits : kCells) {
+    with_cell(traits.cell, [&](auto cell) {
+      fewest = std::min({fewest, max_active_clusters(rnn_forward_cluster_kernel<kHidden, cell()>, one),
+                         max_active_clusters(rnn_backward_cluster_kernel<kHidden, cell()>, one)});
+    });
+  }
+  return fewest;
 }
 
 }  // namespace
 
 int cluster_capacity(const CudaContext& context, std::int64_t hidden) {
   if (!context.platform.limits().clusters) return 0;
-  std::optional<int>& known = context.cluster_capacities[hidden > 384 ? 1 : 0];
-  if (!known) known = hidden > 384 ? ask_capacity<512>(context) : ask_capacity<384>(context);
-  return *known;
+  return with_width<384, 512>(hidden, [&](auto width) {
+    std::optional<int>& known = context.cluster_capacities[width() > 384 ? 1 : 0];
+    if (!known) known = ask_capacity<width()>(context);
+    return *known;
+  });
 }
 
 std::int64_t cluster_tiles(int capacity, std::int64_t batch) {
@@ -221,26 +229,20 @@ std::int64_t cluster_tiles(int capacity, std::int64_t batch) {
   return (batch + rows - 1) / rows;
 }
 
-void rnn_forward_cluster(CudaContext& context, const RnnForward<float>& args) {
-  const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
-  const RnnForwardArgs kernel_args(args);
-  if (args.shape.hidden <= 384) {
-    return run<384>(context, tanh ? rnn_forward_cluster_kernel<384, kTanh> : rnn_forward_cluster_kernel<384, kRelu>,
-                    kernel_args);
-  }
-  run<512>(context, tanh ? rnn_forward_cluster_kernel<512, kTanh> : rnn_forward_cluster_kernel<512, kRelu>,
-           kernel_args);
+void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& op) {
+  with_cell(op.cell, [&](auto cell) {
+    with_width<384, 512>(op.shape.hidden, [&](auto width) {
+      run<width()>(context, rnn_forward_cluster_kernel<width(), cell()>, RnnForwardArgs(op));
+    });
+  });
 }
 
-void rnn_backward_cluster(CudaContext& context, const RnnBackward<float>& args) {
-  const bool tanh = args.nonlinearity == Nonlinearity::kTanh;
-  const RnnBackwardArgs kernel_args(args);
-  if (args.shape.hidden <= 384) {
-    return run<384>(context, tanh ? rnn_backward_cluster_kernel<384, kTanh> : rnn_backward_cluster_kernel<384, kRelu>,
-                    kernel_args);
-  }
-  run<512>(context, tanh ? rnn_backward_cluster_kernel<512, kTanh> : rnn_backward_cluster_kernel<512, kRelu>,
-           kernel_args);
+void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>& op) {
+  with_cell(op.cell, [&](auto cell) {
+    with_width<384, 512>(op.shape.hidden, [&](auto width) {
+      run<width()>(context, rnn_backward_cluster_kernel<width(), cell()>, RnnBackwardArgs(op));
+    });
+  });
 }
 
 }  // namespace reel::cuda

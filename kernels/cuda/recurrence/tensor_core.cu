@@ -2,14 +2,15 @@
 //
 // A block keeps W_hh (tensor_core_matrix.cuh) and walks through tiles of eight batch rows, each tile until its longest
 // row ends; rows that have ended carry their state. States are rounded to fp16, since |h| <= 1, gradients to bfloat16,
-// for its range; sums are float32. As in rnn_forward.cu, a thread fetches what it alone reads kAhead steps early, and
+// for its range; sums are float32. As in resident.cu, a thread fetches what it alone reads kAhead steps early, and
 // there is one barrier a step.
 #include <algorithm>
 
-#include "kernels/cuda/activation.cuh"
-#include "kernels/cuda/rnn_arguments.cuh"
-#include "kernels/cuda/rnn_kernels.h"
-#include "kernels/cuda/tensor_core_matrix.cuh"
+#include "kernels/cuda/recurrence/arguments.cuh"
+#include "kernels/cuda/recurrence/cells.cuh"
+#include "kernels/cuda/recurrence/dispatch.h"
+#include "kernels/cuda/recurrence/strategies.h"
+#include "kernels/cuda/recurrence/tensor_core_matrix.cuh"
 
 namespace reel::cuda {
 namespace {
@@ -22,7 +23,7 @@ struct FetchedValues {
   using Slots = float[kAhead][Matrix::kResults][Matrix::kThreads];
   Slots& slots;
 
-  __device__ void* place(int step, int m, int e) { return &slots[step % kAhead][m * 4 + e][threadIdx.x]; }
+  __device__ void* slot(int step, int m, int e) { return &slots[step % kAhead][m * 4 + e][threadIdx.x]; }
   __device__ float get(int step, int m, int e) const { return slots[step % kAhead][m * 4 + e][threadIdx.x]; }
 };
 
@@ -45,7 +46,7 @@ struct TileRows {
 
 template <int kHidden>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
-    rnn_forward_mixed_kernel(RnnForwardArgs args) {
+    rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
@@ -57,25 +58,25 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
 
   for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
     const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
-    int next_token[2] = {};
-    const auto read_tokens = [&](int t) {
+    int next_row[2] = {};
+    const auto read_rows = [&](int t) {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        if (t < rows.length[e]) next_token[e] = args.row[static_cast<std::size_t>(rows.row[e]) * args.steps + t];
+        if (t < rows.length[e]) next_row[e] = args.row_of[static_cast<std::size_t>(rows.row[e]) * args.steps + t];
       }
     };
-    const auto fetch = [&](int t) {  // step t, whose tokens were read a step ago
+    const auto fetch = [&](int t) {  // step t, whose rows were read a step ago
 #pragma unroll
       for (int i = 0; i < Matrix::kResults; ++i) {
         const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e);
         if (t < rows.length[e % 2] && unit < H) {
-          cp_async_4(inputs.place(t, m, e), args.projected + static_cast<unsigned>(next_token[e % 2] * H + unit));
+          cp_async_4(inputs.slot(t, m, e), args.input + static_cast<unsigned>(next_row[e % 2] * H + unit));
         }
       }
       cp_async_commit();
-      read_tokens(t + 1);
+      read_rows(t + 1);
     };
-    read_tokens(0);
+    read_rows(0);
 #pragma unroll 1
     for (int t = 0; t < kAhead; ++t) fetch(t);
 #pragma unroll
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
 
 template <int kHidden>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads)
-    rnn_backward_mixed_kernel(RnnBackwardArgs args) {
+    rnn_backward_tensor_core_kernel(RnnBackwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
   REEL_SHARED(typename Matrix::Vectors[2], gradients);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
@@ -123,7 +124,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 
   for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
     const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
-    const auto place = [&](int m, int e) {
+    const auto index = [&](int m, int e) {
       return static_cast<std::size_t>(rows.row[e % 2]) * H + static_cast<std::size_t>(w_hh.unit(m, e));
     };
     const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
@@ -132,21 +133,20 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       for (int i = 0; i < Matrix::kResults; ++i) {
         const int m = i / 4, e = i % 4;
         if (t >= 0 && t < rows.length[e % 2] && w_hh.unit(m, e) < H) {
-          cp_async_4(states.place(t, m, e), args.h + (t + 1) * step_size + place(m, e));
+          cp_async_4(states.slot(t, m, e), args.h + (t + 1) * step_size + index(m, e));
         }
       }
       cp_async_commit();
     };
 #pragma unroll 1
     for (int t = rows.longest - 1; t > rows.longest - 1 - kAhead; --t) fetch(t);
-    typename Matrix::Results pooled, sums = {};
+    typename Matrix::Results above, sums = {};  // what flows in from above at the next step
 #pragma unroll
     for (int i = 0; i < Matrix::kResults; ++i) {
-      const int m = i / 4, e = i % 4, length = rows.length[e % 2];
-      pooled[m][e] = valid(m, e) ? args.d_pooled[place(m, e)] : 0.0f;
-      if (args.mean) pooled[m][e] = length > 0 ? pooled[m][e] / static_cast<float>(length) : 0.0f;
+      const int m = i / 4, e = i % 4;
+      above[m][e] = valid(m, e) ? args.d_output.last_at(index(m, e)) + args.d_output.every_at(index(m, e)) : 0.0f;
       for (int t = rows.longest; t < args.steps; ++t) {
-        if (valid(m, e)) args.dz[t * step_size + place(m, e)] = 0;
+        if (valid(m, e)) args.dz[t * step_size + index(m, e)] = 0;
       }
     }
 #pragma unroll 1
@@ -157,10 +157,10 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         const int m = i / 4, e = i % 4, length = rows.length[e % 2];
         float d_z = 0;
         if (t < length && w_hh.unit(m, e) < H) {
-          const float d_h = sums[m][e] + (args.mean || t == length - 1 ? pooled[m][e] : 0.0f);
-          d_z = through_activation<Nonlinearity::kTanh>(d_h, states.get(t, m, e));
+          d_z = input_gradient<Cell::kTanh>(sums[m][e] + above[m][e], states.get(t, m, e));
+          if (t == length - 1) above[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
         }
-        if (valid(m, e)) args.dz[t * step_size + place(m, e)] = d_z;
+        if (valid(m, e)) args.dz[t * step_size + index(m, e)] = d_z;
         round_to(d_z, gradients[buffer][w_hh.row(e)][w_hh.unit(m, e)]);
       }
       fetch(t - kAhead);
@@ -172,7 +172,8 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 #pragma unroll
     for (int i = 0; i < Matrix::kResults; ++i) {
       const int m = i / 4, e = i % 4;
-      if (valid(m, e)) args.d_h0[place(m, e)] = rows.length[e % 2] > 0 ? sums[m][e] : pooled[m][e];
+      if (valid(m, e))
+        args.d_h0[index(m, e)] = rows.length[e % 2] > 0 ? sums[m][e] : args.d_output.last_at(index(m, e));
     }
   }
 }
@@ -189,20 +190,16 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
 
 }  // namespace
 
-void rnn_forward_mixed(CudaContext& context, const RnnForward<float>& args) {
-  const std::int64_t H = args.shape.hidden;
-  const RnnForwardArgs kernel_args(args);
-  if (H <= 64) return run<64>(context, rnn_forward_mixed_kernel<64>, kernel_args);
-  if (H <= 128) return run<128>(context, rnn_forward_mixed_kernel<128>, kernel_args);
-  run<256>(context, rnn_forward_mixed_kernel<256>, kernel_args);
+void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op) {
+  with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
+    run<width()>(context, rnn_forward_tensor_core_kernel<width()>, RnnForwardArgs(op));
+  });
 }
 
-void rnn_backward_mixed(CudaContext& context, const RnnBackward<float>& args) {
-  const std::int64_t H = args.shape.hidden;
-  const RnnBackwardArgs kernel_args(args);
-  if (H <= 64) return run<64>(context, rnn_backward_mixed_kernel<64>, kernel_args);
-  if (H <= 128) return run<128>(context, rnn_backward_mixed_kernel<128>, kernel_args);
-  run<256>(context, rnn_backward_mixed_kernel<256>, kernel_args);
+void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op) {
+  with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
+    run<width()>(context, rnn_backward_tensor_core_kernel<width()>, RnnBackwardArgs(op));
+  });
 }
 
 }  // namespace reel::cuda

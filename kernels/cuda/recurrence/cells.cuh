@@ -1,7 +1,8 @@
-// The nonlinearities, with the arithmetic of kernels/cpu/tanh-inl.h: CPU, GPU and emulator agree to the bit.
+// The arithmetic of the cells (kernels/contract/cells.h), that of kernels/cpu/cells-inl.h: CPU, GPU and emulator agree
+// to the bit.
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/contract/cells.h"
 #include "kernels/cuda/device.h"
 
 namespace reel::cuda {
@@ -24,17 +25,18 @@ __device__ inline float tanh_rational(float x) {
   return __fdiv_rn(__fmul_rn(x, p), q);
 }
 
-template <Nonlinearity kNonlinearity>
-__device__ inline float activate(float x) {
-  if constexpr (kNonlinearity == Nonlinearity::kTanh) return tanh_rational(x);
-  return x < 0 ? 0.0f : x;  // keeps NaN
+/// The state that follows, from z = input + W_hh . h.
+template <Cell kCell>
+__device__ inline float next_state(float z) {
+  if constexpr (kCell == Cell::kTanh) return tanh_rational(z);
+  return z < 0 ? 0.0f : z;  // keeps NaN
 }
 
-/// d * the derivative of the nonlinearity where its value is `h`.
-template <Nonlinearity kNonlinearity>
-__device__ inline float through_activation(float d, float h) {
-  if constexpr (kNonlinearity == Nonlinearity::kTanh) return __fmul_rn(d, fmaf(-h, h, 1.0f));
-  return h > 0 ? d : 0.0f;
+/// dz, from the gradient of the state that followed and that state.
+template <Cell kCell>
+__device__ inline float input_gradient(float d_h, float h) {
+  if constexpr (kCell == Cell::kTanh) return __fmul_rn(d_h, fmaf(-h, h, 1.0f));
+  return h > 0 ? d_h : 0.0f;
 }
 
 }  // namespace reel::cuda

@@ -2,30 +2,31 @@
 #include <algorithm>
 
 #include "kernels/cuda/operations.h"
-#include "kernels/cuda/rnn_kernels.h"
+#include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
 namespace {
 
 enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
 
-/// An estimate, nothing has been timed (README.md): a step of rnn_cluster.cu takes 1 us for each tile and 0.6 us for
+/// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
 /// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two.
-bool cluster_pays(const CudaContext& context, const Shape& s) {
+bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
 }
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
-/// the stepwise ones index with 32 bits. Above, there are none on tensor cores: kMixed runs in float32.
-Strategy choose(const CudaContext& context, const Shape& s, Nonlinearity nonlinearity) {
+/// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above, there are none on tensor cores:
+/// kMixed runs in float32.
+Strategy choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
   if (context.recurrence != Recurrence::kReel) return Strategy::kCudnn;
-  const std::int64_t largest = std::max((s.steps + 1) * s.batch, max_distinct(s)) * s.hidden;
+  const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * s.hidden;
   const DeviceLimits& limits = context.platform.limits();
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? Strategy::kCluster : Strategy::kStepwise;
-  if (context.precision == Precision::kMixed && nonlinearity == Nonlinearity::kTanh) return Strategy::kTensorCores;
+  if (context.precision == Precision::kMixed && traits(cell).bounded) return Strategy::kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
 }
 
@@ -50,8 +51,8 @@ const char* name_of_cudnn_algorithm(Recurrence algorithm) {
   }
 }
 
-std::string describe_recurrence(const CudaContext& context, const Shape& shape, Nonlinearity nonlinearity) {
-  switch (choose(context, shape, nonlinearity)) {
+std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows) {
+  switch (choose(context, cell, shape, rows)) {
     case Strategy::kResident:
       return "float32, one launch for all steps, W_hh resident";
     case Strategy::kTensorCores:
@@ -67,48 +68,43 @@ std::string describe_recurrence(const CudaContext& context, const Shape& shape, 
   return "";
 }
 
-void rnn_forward(CudaContext& context, const RnnForward<float>& args) {
-  switch (choose(context, args.shape, args.nonlinearity)) {
+void execute(CudaContext& context, const RecurrenceForward<float>& op) {
+  switch (choose(context, op.cell, op.shape, op.input.rows())) {
     case Strategy::kResident:
-      return rnn_forward_resident(context, args);
+      return rnn_forward_resident(context, op);
     case Strategy::kTensorCores:
-      return rnn_forward_mixed(context, args);
+      return rnn_forward_tensor_core(context, op);
     case Strategy::kCluster:
-      return rnn_forward_cluster(context, args);
+      return rnn_forward_cluster(context, op);
     case Strategy::kStepwise:
-      return rnn_forward_stepwise(context, args);
+      return rnn_forward_stepwise(context, op);
     case Strategy::kCudnn:
-      return rnn_forward_cudnn(context, args);
+      return rnn_forward_cudnn(context, op);
   }
 }
 
-void rnn_backward(CudaContext& context, const RnnBackward<float>& args) {
-  switch (choose(context, args.shape, args.nonlinearity)) {
+void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
+  switch (choose(context, op.cell, op.shape, 0)) {
     case Strategy::kResident:
-      rnn_backward_resident(context, args);
+      rnn_backward_resident(context, op);
       break;
     case Strategy::kTensorCores:
-      rnn_backward_mixed(context, args);
+      rnn_backward_tensor_core(context, op);
       break;
     case Strategy::kCluster:
-      rnn_backward_cluster(context, args);
+      rnn_backward_cluster(context, op);
       break;
     case Strategy::kStepwise:
-      rnn_backward_stepwise(context, args);
+      rnn_backward_stepwise(context, op);
       break;
     case Strategy::kCudnn:
-      rnn_backward_cudnn(context, args);
+      rnn_backward_cudnn(context, op);
       break;
   }
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
-  const auto [V, E, H, B, T] = args.shape;
-  context.platform.product({.m = H,
-                            .n = H,
-                            .k = T * B,
-                            .a = args.dz.data(),
-                            .b = args.h.data(),
-                            .c = args.d_w_hh.data(),
-                            .a_transposed = true});
+  const auto [B, T, H] = op.shape;
+  context.platform.product(
+      {.m = H, .n = H, .k = T * B, .a = op.dz.data(), .b = op.h.data(), .c = op.d_w_hh.data(), .a_transposed = true});
 }
 
 }  // namespace reel::cuda

@@ -1,0 +1,99 @@
+// Batches: selecting their rows, and indexing their tokens.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/contract/checks.h"
+#include "kernels/philox.h"
+
+namespace reel {
+
+enum class Padding { kNone, kPre, kPost };  // kNone: rows keep their own length, that is, padding is masked
+
+struct BatchShape {
+  std::int64_t batch = 0;  // B
+  std::int64_t steps = 0;  // T
+};
+
+/// Copies rows of the data set into a batch. Word dropout turns each of a review's tokens into `unknown_id` where
+/// random_uniform(word_dropout_key, b * T + i) < word_dropout, i counting the review's own tokens. With padding, id 0
+/// fills the row up to T steps and every length is T.
+struct SelectRows {
+  static constexpr const char* kName = "select";
+  BatchShape shape;
+  std::span<const std::int32_t> data_ids;      // [N, T] the reviews' tokens, left-aligned
+  std::span<const std::int32_t> data_lengths;  // [N]
+  std::span<const std::int32_t> data_labels;   // [N] 0 or 1
+  std::span<const std::int32_t> rows;          // [B] which reviews
+  Padding padding = Padding::kNone;
+  float word_dropout = 0;
+  std::int32_t unknown_id = 2;
+  RandomKey word_dropout_key{.stream = RandomStream::kWordDropout};
+  std::span<std::int32_t> ids;      // out [B, T]; undefined from lengths[b] on
+  std::span<std::int32_t> lengths;  // out [B]
+  std::span<std::int32_t> labels;   // out [B]
+};
+
+/// The distinct tokens of a batch, and where each occurs; ids that do not occur may be listed too, with an empty
+/// segment. `slot` is kept between calls: ClearIndex fills it once, and IndexTokens first takes back what the last one
+/// wrote.
+struct TokenIndex {
+  std::span<std::int32_t> count;     // [1] U
+  std::span<std::int32_t> tokens;    // [min(V, B*T)] the distinct ids, U used
+  std::span<std::int32_t> slot;      // [V] index of an id in `tokens`, -1 where the batch lacks it
+  std::span<std::int32_t> row_of;    // [B, T] slot of ids[b, t]; defined for t < lengths[b]
+  std::span<std::int32_t> segment;   // [min(V, B*T) + 1] of token u: position[segment[u] .. segment[u+1])
+  std::span<std::int32_t> position;  // [B*T] t * B + b of each occurrence, ascending within a segment
+
+  std::int64_t vocabulary() const { return static_cast<std::int64_t>(slot.size()); }
+  std::int64_t capacity() const { return static_cast<std::int64_t>(tokens.size()); }  // the largest U
+};
+
+/// The most distinct tokens that a batch can hold.
+constexpr std::int64_t max_distinct(const BatchShape& shape, std::int64_t vocabulary) {
+  return shape.batch * shape.steps < vocabulary ? shape.batch * shape.steps : vocabulary;
+}
+
+/// slot = -1, count = 0.
+struct ClearIndex {
+  static constexpr const char* kName = "clear_index";
+  TokenIndex index;  // out
+};
+
+struct IndexTokens {
+  static constexpr const char* kName = "index";
+  BatchShape shape;
+  std::span<const std::int32_t> ids;      // [B, T]
+  std::span<const std::int32_t> lengths;  // [B]
+  TokenIndex index;                       // out
+};
+
+inline void check_arguments(const SelectRows& op) {
+  const auto [B, T] = op.shape;
+  const auto N = static_cast<std::int64_t>(op.data_labels.size());
+  check_size(op.rows, B, "rows");
+  check_size(op.data_ids, N * T, "data_ids");
+  check_size(op.data_lengths, N, "data_lengths");
+  check_size(op.ids, B * T, "ids");
+  check_size(op.lengths, B, "lengths");
+  check_size(op.labels, B, "labels");
+}
+
+inline void check_arguments(const ClearIndex& op) { check_size(op.index.count, 1, "index.count"); }
+
+inline void check_index(const TokenIndex& index, const BatchShape& shape) {
+  check_size(index.count, 1, "index.count");
+  check_size(index.tokens, max_distinct(shape, index.vocabulary()), "index.tokens");
+  check_size(index.row_of, shape.batch * shape.steps, "index.row_of");
+  check_size(index.segment, index.capacity() + 1, "index.segment");
+  check_size(index.position, shape.batch * shape.steps, "index.position");
+}
+
+inline void check_arguments(const IndexTokens& op) {
+  check_size(op.ids, op.shape.batch * op.shape.steps, "ids");
+  check_size(op.lengths, op.shape.batch, "lengths");
+  check_index(op.index, op.shape);
+}
+
+}  // namespace reel

@@ -1,0 +1,24 @@
+// What checks of arguments have in common. Each operation has its own, check_arguments(op), beside its declaration;
+// Backend::run makes them. They throw ContractError, which names the argument.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace reel {
+
+void check_count(std::int64_t count, std::int64_t expected, const char* name);
+void check_positive(std::int64_t number, const char* name);
+
+template <class T>
+void check_size(std::span<T> tensor, std::int64_t expected, const char* name) {
+  check_count(static_cast<std::int64_t>(tensor.size()), expected, name);
+}
+
+/// Unless it is left out.
+template <class T>
+void check_optional(std::span<T> tensor, std::int64_t expected, const char* name) {
+  if (!tensor.empty()) check_size(tensor, expected, name);
+}
+
+}  // namespace reel

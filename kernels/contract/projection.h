@@ -1,0 +1,70 @@
+// The embedding and the input product of the first layer, fused: computed once for each distinct token.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/contract/batch.h"
+#include "kernels/contract/checks.h"
+
+namespace reel {
+
+/// projected[u] = W_ih . embedding[tokens[u]] + bias, or, where `tokens` is empty, of every word: embedding[u].
+template <class Real>
+struct ProjectTokens {
+  static constexpr const char* kName = "project";
+  std::span<const std::int32_t> count;   // [1] U; empty with `tokens`
+  std::span<const std::int32_t> tokens;  // [room for U] distinct ids; empty: the whole vocabulary, in order
+  std::int64_t vocabulary = 0;           // V
+  std::span<const Real> embedding;       // [V, E]
+  std::span<const Real> w_ih;            // [W, E]
+  std::span<const Real> bias;            // [W]
+  std::span<Real> projected;             // out [room for U, W], or [V, W]; undefined from U on
+
+  std::int64_t width() const { return static_cast<std::int64_t>(bias.size()); }                              // W
+  std::int64_t embedding_width() const { return static_cast<std::int64_t>(embedding.size()) / vocabulary; }  // E
+  std::int64_t rows() const { return tokens.empty() ? vocabulary : static_cast<std::int64_t>(tokens.size()); }
+};
+
+/// The gradient of ProjectTokens: d_input is summed by token in the order of the index into d_projected, then
+/// d_embedding = d_projected . W_ih, d_w_ih = d_projected^T . embedding[tokens], d_bias = column sums of d_projected.
+template <class Real>
+struct ProjectionGradient {
+  static constexpr const char* kName = "embedding_gradient";
+  BatchShape shape;
+  TokenIndex index;
+  std::span<const Real> d_input;    // [T, B, W]
+  std::span<const Real> embedding;  // [V, E]
+  std::span<const Real> w_ih;       // [W, E]
+  std::span<Real> d_projected;      // scratch [room for U, W]
+  std::span<Real> d_embedding;      // out [room for U, E], rows in the order of index.tokens
+  std::span<Real> d_w_ih;           // out [W, E]
+  std::span<Real> d_bias;           // out [W]
+
+  std::int64_t width() const { return static_cast<std::int64_t>(d_bias.size()); }  // W
+  std::int64_t embedding_width() const { return static_cast<std::int64_t>(embedding.size()) / index.vocabulary(); }
+};
+
+template <class Real>
+void check_arguments(const ProjectTokens<Real>& op) {
+  check_positive(op.vocabulary, "vocabulary");
+  check_size(op.count, op.tokens.empty() ? 0 : 1, "count");
+  check_size(op.embedding, op.vocabulary * op.embedding_width(), "embedding");
+  check_size(op.w_ih, op.width() * op.embedding_width(), "w_ih");
+  check_size(op.projected, op.rows() * op.width(), "projected");
+}
+
+template <class Real>
+void check_arguments(const ProjectionGradient<Real>& op) {
+  check_positive(op.index.vocabulary(), "vocabulary");
+  check_index(op.index, op.shape);
+  const std::int64_t W = op.width(), E = op.embedding_width(), U = op.index.capacity();
+  check_size(op.d_input, op.shape.steps * op.shape.batch * W, "d_input");
+  check_size(op.embedding, op.index.vocabulary() * E, "embedding");
+  check_size(op.w_ih, W * E, "w_ih");
+  check_size(op.d_projected, U * W, "d_projected");
+  check_size(op.d_embedding, U * E, "d_embedding");
+  check_size(op.d_w_ih, W * E, "d_w_ih");
+}
+
+}  // namespace reel

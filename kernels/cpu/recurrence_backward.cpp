@@ -1,0 +1,187 @@
+// Back-propagation through time, the mirror of recurrence_forward.cpp: each task takes its rows from the last step to
+// the first. Gradients of W_hh are one product over all (t, b) pairs after the time loop, cut by rows of W_hh, so that
+// every element is summed in one fixed order. Mixed precision rounds the factors of both products to bfloat16.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/recurrence_backward.cpp"
+#include "hwy/foreach_target.h"
+// foreach_target.h comes first
+#include "hwy/highway.h"
+#include "kernels/check.h"
+#include "kernels/cpu/cells-inl.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/outer-inl.h"
+#include "kernels/cpu/products-inl.h"
+#include "kernels/cpu/row_plan.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace reel {
+namespace HWY_NAMESPACE {
+
+/// W_hh^T, packed: its rows multiply dz.
+template <class Operand>
+PackedMatrix<Operand> pack_transposed(CpuContext& context, std::span<const typename Operand::Real> w_hh,
+                                      std::size_t H) {
+  return pack<Operand>(w_hh.data(), H, 1, H, H, context.arena.take<typename Operand::Word>(packed_size<Operand>(H, H)));
+}
+
+/// What one step of a row reads and writes; `every` and `last` are null where nothing flows back into this state.
+template <class Real>
+struct RowStepBack {
+  const Real *h, *every, *last;
+  Real* dz;
+};
+
+/// Epilogue: turns W_hh^T . dz[t + 1] into dz[t].
+template <class Operand>
+struct EarlierGradient {
+  using Real = typename Operand::Real;
+  const RowStepBack<Real>* rows;
+  std::size_t step_size;  // elements from a row's h to that of the next step
+  FactorRows<Operand> factors;
+  std::size_t first_factor;  // where the factors of row 0 are kept
+  Cell cell;
+
+  template <class Part>
+  HWY_INLINE void operator()(std::size_t i, std::size_t column, Part part, Vector<Real> dh) const {
+    const RowStepBack<Real> row = rows[i];
+    if (row.every != nullptr) dh = hn::Add(dh, load_part(row.every + column, part));
+    if (row.last != nullptr) dh = hn::Add(dh, load_part(row.last + column, part));
+    hwy::Prefetch(row.h - step_size + column);
+    const Vector<Real> dz = input_gradient<Real>(cell, dh, load_part(row.h + column, part));
+    factors.keep(first_factor + i, column, dz);
+    store_part(dz, row.dz + column, part);
+  }
+};
+
+/// dz of every row and step, from the last step to the first.
+template <class Operand, class Real = typename Operand::Real>
+void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const PackedMatrix<Operand> w = pack_transposed<Operand>(context, op.w_hh, H);
+  const cpu::RowPlan plan = cpu::plan_rows(op.lengths.first(B), context);
+  const auto gradients = context.arena.take<const typename Operand::Word*>(B);
+  const auto row_steps = context.arena.take<RowStepBack<Real>>(B);
+  const FactorRows<Operand> factors(2 * B, H, context);  // of the gradients of two steps in turn
+  const Real* const every = op.d_output.every.data();
+  const Real* const last = op.d_output.last.data();
+  context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
+    const std::span<const std::size_t> rows = plan.task(task);
+    const std::size_t begin = plan.begin[task];
+    const auto dz_later = gradients.subspan(begin, rows.size());
+    const auto step = row_steps.subspan(begin, rows.size());
+    const auto buffer = [&](std::size_t t) { return t % 2 * B + begin; };
+    std::size_t running = 0;  // rows that already ran at step t + 1
+    cpu::for_each_step(context, rows, op.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
+      for (std::size_t i = 0; i < active; ++i) {
+        const std::size_t b = rows[i];
+        Real* const dz = op.dz.data() + (t * B + b) * H;
+        dz_later[i] = factors.row(buffer(t + 1) + i, dz + B * H);
+        step[i] = {.h = op.h.data() + ((t + 1) * B + b) * H,
+                   .every = every == nullptr ? nullptr : every + b * H,
+                   .last = last == nullptr || t + 1 != static_cast<std::size_t>(op.lengths[b]) ? nullptr : last + b * H,
+                   .dz = dz};
+      }
+      const EarlierGradient<Operand> finish{
+          .rows = step.data(), .step_size = B * H, .factors = factors, .first_factor = buffer(t), .cell = op.cell};
+      multiply_rows<Operand>(dz_later.first(running), w, finish);
+      for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
+        for (std::size_t column = 0; column < H; column += kLanes<Real>) {
+          finish(i, column, H - column, hn::Zero(Tag<Real>()));
+        }
+      }
+      running = active;
+    });
+  });
+}
+
+template <class Real>
+void run_initial_gradient(CpuContext& context, const RecurrenceBackward<Real>& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const auto w = pack_transposed<Exact<Real>>(context, op.w_hh, H);
+  const auto rows = context.arena.take<const Real*>(B);
+  const auto batch_row = context.arena.take<std::size_t>(B);
+  std::size_t running = 0;
+  for (std::size_t b = 0; b < B; ++b) {
+    if (op.lengths[b] > 0) {
+      rows[running] = op.dz.data() + b * H;
+      batch_row[running++] = b;
+    } else {
+      const std::span<const Real> last = op.d_output.last;
+      for (std::size_t j = 0; j < H; ++j) op.d_h0[b * H + j] = last.empty() ? Real{0} : last[b * H + j];
+    }
+  }
+  multiply_rows<Exact<Real>>(rows.first(running), w,
+                             [=, to = op.d_h0.data()](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
+                                 HWY_ATTR { store_part(sum, to + batch_row[i] * H + column, part); });
+}
+
+/// d_w_hh = sum of dz[t, b] h[t, b]^T, t ascending, b ascending.
+template <class Operand, class Real = typename Operand::Real>
+void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
+  std::size_t longest = 0;
+  std::size_t pairs = 0;
+  for (std::size_t b = 0; b < B; ++b) {
+    longest = std::max(longest, static_cast<std::size_t>(op.lengths[b]));
+    pairs += static_cast<std::size_t>(op.lengths[b]);
+  }
+  const auto dz = context.arena.take<const Real*>(pairs);
+  const auto h = context.arena.take<const Real*>(pairs);
+  std::size_t filled = 0;
+  for (std::size_t t = 0; t < longest; ++t) {
+    for (std::size_t b = 0; b < B; ++b) {
+      if (static_cast<std::size_t>(op.lengths[b]) <= t) continue;
+      dz[filled] = op.dz.data() + (t * B + b) * H;
+      h[filled++] = op.h.data() + (t * B + b) * H;
+    }
+  }
+  sum_outer<Operand>(context, dz, h, H, H, op.d_w_hh.data());
+}
+
+template <class Operand, class Real = typename Operand::Real>
+void run_backward(CpuContext& context, const RecurrenceBackward<Real>& op) {
+  run_time_loop<Operand>(context, op);
+  if (!op.d_h0.empty()) run_initial_gradient(context, op);
+  run_weight_gradient<Operand>(context, op);
+}
+
+// Run-time dispatch needs functions that are no templates.
+void backward_f32(CpuContext& context, const RecurrenceBackward<float>& op) { run_backward<Exact<float>>(context, op); }
+void backward_f64(CpuContext& context, const RecurrenceBackward<double>& op) {
+  run_backward<Exact<double>>(context, op);
+}
+#if REEL_BF16
+void backward_bf16(CpuContext& context, const RecurrenceBackward<float>& op) { run_backward<Bf16>(context, op); }
+#else
+void backward_bf16(CpuContext&, const RecurrenceBackward<float>&) { fail("recurrence_backward: {}", kNoBf16); }
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace reel
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace reel {
+
+HWY_EXPORT(backward_f32);
+HWY_EXPORT(backward_f64);
+HWY_EXPORT(backward_bf16);
+
+namespace cpu {
+void execute(CpuContext& context, const RecurrenceBackward<float>& op) {
+  context.arena.reset();
+  if (cpu::takes_bf16(context, op.cell)) return HWY_DYNAMIC_DISPATCH(backward_bf16)(context, op);
+  HWY_DYNAMIC_DISPATCH(backward_f32)(context, op);
+}
+
+void execute(CpuContext& context, const RecurrenceBackward<double>& op) {
+  context.arena.reset();
+  HWY_DYNAMIC_DISPATCH(backward_f64)(context, op);
+}
+
+}  // namespace cpu
+}  // namespace reel
+#endif  // HWY_ONCE

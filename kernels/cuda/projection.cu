@@ -1,0 +1,195 @@
+// The embedding with the input projection, and its gradient.
+//
+// projected = rows . W_ih^T + bias is one product over all slots of the index. Where those are the whole vocabulary,
+// `rows` is the embedding table itself; otherwise the rows of its tokens are gathered first (0 beyond U, so that the
+// products may run over the index's capacity and no size has to come back from the device).
+//
+// Gradient: positions are sorted by token. First level: a block for each kChunk sorted positions sums d_input by token,
+// in order. A token within one chunk is done; one that spans chunks leaves a partial sum in each: slot 0 if it began
+// earlier, 1 if it begins here. Second level: a block for each slot adds its partial sums in order. All orders are
+// fixed by the index, so the bits are too.
+#include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/operations.h"
+
+namespace reel::cuda {
+namespace {
+
+constexpr int kChunk = 64;
+
+struct GatherArgs {
+  const std::int32_t* count;   // [1] U
+  const std::int32_t* tokens;  // [U]
+  const float* embedding;      // [V, E]
+  float* rows;                 // [slots, E]
+  std::int64_t slots;
+  int embedding_size;
+};
+
+__global__ void gather_rows_kernel(GatherArgs args) {
+  const std::int64_t i = global_thread();
+  if (i >= args.slots * args.embedding_size) return;
+  const auto u = static_cast<int>(i / args.embedding_size), e = static_cast<int>(i % args.embedding_size);
+  args.rows[i] =
+      u < args.count[0] ? args.embedding[static_cast<std::int64_t>(args.tokens[u]) * args.embedding_size + e] : 0.0f;
+}
+
+struct FillArgs {
+  const float* row;  // [W]
+  float* out;        // [rows, W]
+  std::int64_t rows;
+  int width;
+};
+
+__global__ void fill_rows_kernel(FillArgs args) {
+  const std::int64_t i = global_thread();
+  if (i < args.rows * args.width) args.out[i] = args.row[i % args.width];
+}
+
+struct SumArgs {
+  const std::int32_t* count;     // [1] U
+  const std::int32_t* row_of;    // [B, T]
+  const std::int32_t* segment;   // [U + 1]
+  const std::int32_t* position;  // [segment[U]], sorted by token
+  const float* d_input;          // [T, B, W]
+  float* partial;                // [chunks][2][W]
+  float* d_projected;            // [U, W]
+  int batch, steps, width;
+};
+
+/// Where the sum of token u over `chunk` is written: to its own row, or to one of the chunk's two partial sums.
+__device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
+  const int begin = args.segment[u], end = args.segment[u + 1], first = chunk * kChunk;
+  if (begin >= first && end <= first + kChunk) return args.d_projected + static_cast<std::int64_t>(u) * args.width;
+  return args.partial + (static_cast<std::int64_t>(chunk) * 2 + (begin < first ? 0 : 1)) * args.width;
+}
+
+/// A block for each chunk of sorted positions; a thread for each column.
+__global__ void sum_chunks_kernel(SumArgs args) {
+  REEL_SHARED(int[kChunk], positions);
+  REEL_SHARED(int[kChunk], slots);
+  const int chunk = static_cast<int>(blockIdx.x), first = chunk * kChunk;
+  const int left = args.segment[args.count[0]] - first;
+  const int size = left < kChunk ? left : kChunk;
+  for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
+    const int position = args.position[first + i];
+    positions[i] = position;
+    slots[i] = args.row_of[position % args.batch * args.steps + position / args.batch];
+  }
+  __syncthreads();
+  for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
+    float sum = 0;
+    for (int i = 0; i < size; ++i) {
+      sum += args.d_input[static_cast<std::int64_t>(positions[i]) * args.width + j];
+      if (i + 1 == size || slots[i + 1] != slots[i]) {
+        sum_of(args, slots[i], chunk)[j] = sum;
+        sum = 0;
+      }
+    }
+  }
+}
+
+/// A block for each slot.
+__global__ void add_chunks_kernel(SumArgs args) {
+  const auto u = static_cast<int>(blockIdx.x);
+  const bool used = u < args.count[0];
+  const int begin = used ? args.segment[u] : 0, end = used ? args.segment[u + 1] : 0;
+  const int first = begin / kChunk, last = end > begin ? (end - 1) / kChunk : first;
+  if (begin < end && first == last) return;  // the first level has written it
+  for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
+    float sum = begin < end ? args.partial[(static_cast<std::int64_t>(first) * 2 + 1) * args.width + j] : 0.0f;
+    for (int chunk = first + 1; chunk <= last; ++chunk) {
+      sum += args.partial[static_cast<std::int64_t>(chunk) * 2 * args.width + j];
+    }
+    args.d_projected[static_cast<std::int64_t>(u) * args.width + j] = sum;
+  }
+}
+
+struct ColumnSumArgs {
+  const float* matrix;  // [rows, columns]
+  float* sums;          // [slices, columns]: of every slices-th row
+  std::int64_t rows;
+  int columns, slices;
+};
+
+/// A thread for each slice and column. Run twice: over slices of the matrix, then over the slices' sums.
+__global__ void sum_columns_kernel(ColumnSumArgs args) {
+  const std::int64_t i = global_thread();
+  if (i >= static_cast<std::int64_t>(args.slices) * args.columns) return;
+  const std::int64_t column = i % args.columns;
+  float sum = 0;
+  for (std::int64_t row = i / args.columns; row < args.rows; row += args.slices) {
+    sum += args.matrix[row * args.columns + column];
+  }
+  args.sums[i] = sum;
+}
+
+constexpr int kSlices = 64;
+
+/// The embedding rows of the slots of a list of distinct tokens with room for U; `whole`: it is the vocabulary.
+const float* rows_of(CudaContext& context, bool whole, std::span<const std::int32_t> count,
+                     std::span<const std::int32_t> tokens, std::span<const float> embedding, std::int64_t E) {
+  if (whole) return embedding.data();
+  const auto U = static_cast<std::int64_t>(tokens.size());
+  float* const rows = context.scratch.take<float>(U * E);
+  launch(gather_rows_kernel, over(context, U * E),
+         {count.data(), tokens.data(), embedding.data(), rows, U, static_cast<int>(E)});
+  return rows;
+}
+
+void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, float* partial) {
+  const auto [B, T] = op.shape;
+  const SumArgs sums{.count = op.index.count.data(),
+                     .row_of = op.index.row_of.data(),
+                     .segment = op.index.segment.data(),
+                     .position = op.index.position.data(),
+                     .d_input = op.d_input.data(),
+                     .partial = partial,
+                     .d_projected = op.d_projected.data(),
+                     .batch = static_cast<int>(B),
+                     .steps = static_cast<int>(T),
+                     .width = static_cast<int>(op.width())};
+  const auto per_block = [&](std::int64_t blocks) {
+    return Launch{.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(128), .stream = context.platform.stream()};
+  };
+  launch(sum_chunks_kernel, per_block((B * T + kChunk - 1) / kChunk), sums);
+  launch(add_chunks_kernel, per_block(op.index.capacity()), sums);
+}
+
+}  // namespace
+
+void execute(CudaContext& context, const ProjectTokens<float>& op) {
+  const std::int64_t U = op.rows(), E = op.embedding_width(), W = op.width();
+  context.scratch.reserve(Scratch::need<float>(U * E));
+  const float* const rows = rows_of(context, U == op.vocabulary, op.count, op.tokens, op.embedding, E);
+  launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
+  context.platform.product({.m = U,
+                            .n = W,
+                            .k = E,
+                            .a = rows,
+                            .b = op.w_ih.data(),
+                            .c = op.projected.data(),
+                            .b_transposed = true,
+                            .beta = 1});
+}
+
+void execute(CudaContext& context, const ProjectionGradient<float>& op) {
+  const auto [B, T] = op.shape;
+  const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width();
+  const std::int64_t chunks = (B * T + kChunk - 1) / kChunk;
+  context.scratch.reserve(Scratch::need<float>(U * E) + Scratch::need<float>(chunks * 2 * W) +
+                          Scratch::need<float>(kSlices * W));
+  const float* const rows =
+      rows_of(context, lists_vocabulary(op.index), op.index.count, op.index.tokens, op.embedding, E);
+  sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
+
+  const float* const d_projected = op.d_projected.data();
+  float* const slices = context.scratch.take<float>(kSlices * W);
+  const int columns = static_cast<int>(W);
+  launch(sum_columns_kernel, over(context, kSlices * W), {d_projected, slices, U, columns, kSlices});
+  launch(sum_columns_kernel, over(context, W), {slices, op.d_bias.data(), kSlices, columns, 1});
+  context.platform.product({.m = U, .n = E, .k = W, .a = d_projected, .b = op.w_ih.data(), .c = op.d_embedding.data()});
+  context.platform.product(
+      {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
+}
+
+}  // namespace reel::cuda

@@ -1,0 +1,102 @@
+// A device, its memory, transfers, and what of it can be watched.
+//
+// upload(), download() and synchronize() wait for what was enqueued; nothing else does.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/tensor.h"
+
+namespace reel {
+
+enum class DeviceKind { kCpu, kCuda };
+
+/// kMixed: a recurrence of bounded states (kernels/contract/cells.h) multiplies 16-bit states, weights and gradients
+/// and sums in float32: fp16 on a CUDA device (bfloat16 gradients), bfloat16 on a CPU. Everything else, what is kept
+/// included, stays float32.
+enum class Precision { kFloat32, kMixed };
+
+struct DeviceInfo {
+  DeviceKind kind = DeviceKind::kCpu;
+  std::string name;          // "AMD EPYC 7B13", "NVIDIA H200"
+  std::string instructions;  // "AVX2", "compute capability 9.0"
+  int threads = 1;           // of a GPU: multiprocessors
+};
+
+/// A copy to host memory that nobody has to wait for.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  /// Enqueues the copy of at most as many bytes as it was made for.
+  virtual void start(std::span<const std::byte> from) = 0;
+  /// Whether wait() would return at once.
+  virtual bool ready() = 0;
+  /// What was copied; valid until the next start().
+  virtual std::span<const std::byte> wait() = 0;
+};
+
+/// How long all ranges of one name, at one place, took.
+struct RangeTiming {
+  std::string name;
+  int depth = 0;  // 0: in no other range
+  std::int64_t calls = 0;
+  double seconds = 0;
+};
+
+/// A device, its memory, and what of it can be watched.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+
+  template <class T>
+  Buffer<T> allocate(std::int64_t count) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    const auto size = static_cast<std::size_t>(count);
+    return Buffer<T>(static_cast<T*>(allocate_bytes(size * sizeof(T))), size, deleter());
+  }
+  /// Waits until `host` may change: for everything enqueued before it, on a device that copies later.
+  template <class T>
+  void upload(std::span<const T> host, std::span<T> device) {
+    copy_bytes(std::as_bytes(host), std::as_writable_bytes(device));
+    synchronize();
+  }
+  /// Waits for everything enqueued before it.
+  template <class T>
+  void download(std::span<const T> device, std::span<T> host) {
+    copy_bytes(std::as_bytes(device), std::as_writable_bytes(host));
+    synchronize();
+  }
+  virtual std::unique_ptr<Readback> make_readback(std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  /// A named range of a profile (NVTX) and of timings(); see range.h.
+  virtual void begin_range(const char* name) = 0;
+  virtual void end_range() noexcept = 0;
+  /// All ranges so far, each before those inside it; empty unless the backend was made with BackendOptions::timings.
+  virtual std::vector<RangeTiming> timings() = 0;
+  /// From now on, or no longer, a profiler records (cudaProfilerStart, cudaProfilerStop).
+  virtual void record_profile(bool /*on*/) {}
+  /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
+  virtual bool has_graphs() const { return false; }
+  /// Collects what is enqueued and starts it as one (a CUDA graph): see GraphCapture in range.h. After the same name
+  /// the same operations on the same shapes should follow; nothing may be uploaded, downloaded or read back in between.
+  virtual void begin_graph(const std::string& /*name*/) {}
+  virtual void end_graph() {}
+  virtual void abandon_graph() noexcept {}
+  /// Starts the graph `name` again, `runs` times, as it was collected last; seconds that the device took for all of
+  /// them. Only where has_graphs(), and after the name was collected twice: the first time runs without a graph.
+  virtual double replay_graph(const std::string& /*name*/, int /*runs*/) { return 0; }
+
+ protected:
+  virtual void* allocate_bytes(std::size_t bytes) = 0;  // zeroed, 64-byte aligned
+  virtual typename Buffer<char>::Deleter deleter() const = 0;
+  virtual void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) = 0;
+};
+
+}  // namespace reel
