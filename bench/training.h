@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "bench/shape.h"
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/model/optimizer.h"
 #include "kernels/backend.h"
 
@@ -25,7 +25,7 @@ class Training {
 
  private:
   ModelConfig config_;
-  Classifier<float> model_;
+  Model<float> model_;
   Optimizer<float> optimizer_;
   DeviceDataset data_;
   std::int64_t tokens_ = 0;

@@ -77,8 +77,8 @@ int evaluate_model(const EvalOptions& options) {
   if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
   const std::int64_t rows = rows_at_once(model, options.batch_size, steps);
-  Classifier<float> classifier = make_classifier(*backend, model, rows, steps);
-  const Evaluation evaluation = evaluate_reviews(classifier, reviews, load, how, {.steps = steps, .rows = rows});
+  Model<float> on_device = to_device(*backend, model, rows, steps);
+  const Evaluation evaluation = evaluate_reviews(on_device, reviews, load, how, {.steps = steps, .rows = rows});
   if (evaluation.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
   if (!std::isfinite(evaluation.loss)) {
     fail("{}: the model gives a loss of {}, which is no number", model.file.string(), evaluation.loss);

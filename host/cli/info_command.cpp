@@ -34,7 +34,7 @@ Command add_info_command(CLI::App& app) {
       return kSuccess;
     }
     const SavedModel saved = load_model(model_file(*model));
-    for (const Parameter& parameter : parameter_layout(saved.config)) {
+    for (const Parameter& parameter : ParameterLayout(saved.config).parameters) {
       fmt::print("{:18} [{}]\n", parameter.name, fmt::join(parameter.shape, ", "));
     }
     fmt::print("{} parameters\n", parameter_count(saved.config));

@@ -36,20 +36,19 @@ class Predictor {
  public:
   explicit Predictor(const PredictOptions& options)
       : ids_(options.ids),
-        model_(load_trained_model(options.model)),
+        trained_(load_trained_model(options.model)),
         backend_(options.device.make()),
         room_(static_cast<std::size_t>(rows_at_once(
-            model_,
+            trained_,
             static_cast<std::int64_t>(options.texts.empty() ? kMostTexts : std::min(options.texts.size(), kMostTexts)),
-            model_.preprocessing.maxlen))),
-        classifier_(make_classifier(*backend_, model_, static_cast<std::int64_t>(room_), model_.preprocessing.maxlen)) {
-  }
+            trained_.preprocessing.maxlen))),
+        model_(to_device(*backend_, trained_, static_cast<std::int64_t>(room_), trained_.preprocessing.maxlen)) {}
 
   void add(const std::string& input) {
     ++inputs_;
     bytes_ += input.size();
     if (ids_) {
-      batch_.push_back(parse_ids(input, model_.saved.config.vocabulary, fmt::format("input {}", inputs_)));
+      batch_.push_back(parse_ids(input, trained_.saved.config.vocabulary, fmt::format("input {}", inputs_)));
     } else {
       texts_.push_back(input);
     }
@@ -60,23 +59,23 @@ class Predictor {
     bytes_ = 0;
     if (!texts_.empty()) encode_texts();
     if (batch_.empty()) return;
-    const Preprocessing& how = model_.preprocessing;
+    const Preprocessing& how = trained_.preprocessing;
     const std::vector<std::int32_t> ids = pad_sequences(batch_, how.maxlen, row_padding(), how.truncating);
     std::vector<std::int32_t> lengths;
     for (const auto& review : batch_) {
       const auto length = std::min(static_cast<std::int64_t>(review.size()), how.maxlen);
       lengths.push_back(static_cast<std::int32_t>(how.mask ? length : how.maxlen));
     }
-    classifier_.load(ids, lengths, {});
+    model_.load(ids, lengths, {});
     inference_.run();
     std::vector<float> logits(batch_.size());
-    backend_->download(classifier_.logits(), std::span(logits));
+    backend_->download(model_.logits(), std::span(logits));
     batch_.clear();  // before anything may fail: what has been printed is not printed again
     for (const float logit : logits) {
       const JsonMembers line = {{"logit", double{logit}},
                                 {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
                                 {"label", logit > 0 ? 1 : 0}};
-      if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", model_.file.string(), logit);
+      if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", trained_.file.string(), logit);
       fmt::print("{}\n", to_json(line));
     }
     if (std::fflush(stdout) != 0) fail("standard output: {}", std::strerror(errno));
@@ -91,7 +90,7 @@ class Predictor {
                                                                 : std::max(1u, std::thread::hardware_concurrency());
     const std::size_t cores = std::clamp<std::size_t>(texts_.size() / kTextsForACore, 1, threads);
     const auto encode_share = [&](std::size_t share) {
-      for (std::size_t i = share; i < texts_.size(); i += cores) batch_[i] = model_.vocabulary.encode(texts_[i]);
+      for (std::size_t i = share; i < texts_.size(); i += cores) batch_[i] = trained_.vocabulary.encode(texts_[i]);
     };
     std::vector<std::future<void>> others;
     for (std::size_t share = 1; share < cores; ++share) {
@@ -102,15 +101,15 @@ class Predictor {
     texts_.clear();
   }
 
-  /// The classifier takes rows left-aligned; unmasked padding is part of the row.
-  Padding row_padding() const { return model_.preprocessing.mask ? Padding::kPost : model_.preprocessing.padding; }
+  /// The model takes rows left-aligned; unmasked padding is part of the row.
+  Padding row_padding() const { return trained_.preprocessing.mask ? Padding::kPost : trained_.preprocessing.padding; }
 
   bool ids_;
-  TrainedModel model_;
+  TrainedModel trained_;
   std::unique_ptr<Backend<float>> backend_;
   std::size_t room_;  // rows of a batch
-  Classifier<float> classifier_;
-  Inference<float> inference_{classifier_};
+  Model<float> model_;
+  Inference<float> inference_{model_};
   std::vector<std::string> texts_;                // of the batch, not yet ids
   std::vector<std::vector<std::int32_t>> batch_;  // their ids
   std::int64_t inputs_ = 0;

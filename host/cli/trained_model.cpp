@@ -45,11 +45,11 @@ std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int
   return std::clamp<std::int64_t>(kMaxBatchStates / (steps * model.saved.config.hidden), 1, most);
 }
 
-Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,
-                                  std::int64_t max_steps) {
-  Classifier<float> classifier(backend, model.saved.config, max_batch, max_steps);
-  backend.upload(std::span<const float>(model.saved.parameters), classifier.parameters());
-  return classifier;
+Model<float> to_device(Backend<float>& backend, const TrainedModel& trained, std::int64_t max_batch,
+                       std::int64_t max_steps) {
+  Model<float> model(backend, trained.saved.config, max_batch, max_steps);
+  backend.upload(std::span<const float>(trained.saved.parameters), model.parameters());
+  return model;
 }
 
 }  // namespace reel

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/text/vocabulary.h"
 #include "host/train/preprocessing.h"
 
@@ -29,8 +29,8 @@ TrainedModel load_trained_model(const std::filesystem::path& path);
 /// (limits.h).
 std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps);
 
-/// A classifier with the model's weights, for batches of up to `max_batch` rows of `max_steps`.
-Classifier<float> make_classifier(Backend<float>& backend, const TrainedModel& model, std::int64_t max_batch,
-                                  std::int64_t max_steps);
+/// The model in a backend's memory, for batches of up to `max_batch` rows of `max_steps`.
+Model<float> to_device(Backend<float>& backend, const TrainedModel& trained, std::int64_t max_batch,
+                       std::int64_t max_steps);
 
 }  // namespace reel

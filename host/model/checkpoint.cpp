@@ -17,23 +17,18 @@ constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
-template <class T>
-std::span<T> place_of(const Parameter& parameter, std::span<T> parameters) {
-  return parameters.subspan(static_cast<std::size_t>(parameter.offset), static_cast<std::size_t>(parameter.size));
-}
-
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
 void copy_weights(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config,
                   std::span<float> parameters) {
-  for (const Parameter& parameter : parameter_layout(config)) {
+  for (const Parameter& parameter : ParameterLayout(config).parameters) {
     const auto values = file.get<float>(parameter.name, parameter.shape);
-    const auto place = place_of(parameter, parameters);
-    std::ranges::copy(values, place.begin());
+    const std::span<float> part = part_of(parameters, parameter);
+    std::ranges::copy(values, part.begin());
     if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
       const auto second = file.get<float>(kBiasHh, parameter.shape);
-      std::ranges::transform(place, second, place.begin(), std::plus{});
+      std::ranges::transform(part, second, part.begin(), std::plus{});
     }
-    if (!std::ranges::all_of(place, [](float weight) { return std::isfinite(weight); })) {
+    if (!std::ranges::all_of(part, [](float weight) { return std::isfinite(weight); })) {
       fail("{}: '{}' holds what is no number", path.string(), parameter.name);
     }
   }
@@ -54,8 +49,8 @@ void check_format(const SafetensorsFile& file, const fs::path& path) {
 void save_model(const fs::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata) {
   std::map<std::string, TensorView> tensors;
-  for (const Parameter& parameter : parameter_layout(config)) {
-    tensors[parameter.name] = tensor_view(place_of(parameter, parameters), parameter.shape);
+  for (const Parameter& parameter : ParameterLayout(config).parameters) {
+    tensors[parameter.name] = tensor_view(part_of(parameters, parameter), parameter.shape);
   }
   const std::vector<float> zeros(static_cast<std::size_t>(config.hidden), 0.0f);
   tensors[kBiasHh] = tensor_view(std::span(zeros), {config.hidden});
@@ -89,7 +84,8 @@ SavedModel load_model(const fs::path& path) {
       fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxTensorLength);
     }
   }
-  for (const Parameter& parameter : parameter_layout(saved.config)) file.get<float>(parameter.name, parameter.shape);
+  for (const Parameter& parameter : ParameterLayout(saved.config).parameters)
+    file.get<float>(parameter.name, parameter.shape);
   saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
   copy_weights(file, path, saved.config, saved.parameters);
   return saved;

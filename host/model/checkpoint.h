@@ -13,14 +13,14 @@ namespace reel {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes the seven tensors of the PyTorch twin (bias_hh is zero), float32, with the model's configuration and
+/// Writes the seven tensors of the same model in PyTorch (bias_hh is zero), float32, with the model's configuration and
 /// `metadata` in __metadata__ ("reel_format": "1").
 void save_model(const std::filesystem::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata);
 
 struct SavedModel {
   ModelConfig config;
-  std::vector<float> parameters;  // flat, see parameter_layout
+  std::vector<float> parameters;  // flat, see ParameterLayout
   Metadata metadata;
 };
 /// Throws Error: no such file, not safetensors, a missing tensor, another format version, shapes that disagree.

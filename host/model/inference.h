@@ -1,16 +1,15 @@
 // Logits of many batches of a model that does not change meanwhile.
 #pragma once
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 
 namespace reel {
 
-/// Projects a batch's words with the batch, until batches have held as many tokens as the vocabulary has words; then
-/// the whole vocabulary, once.
+/// Projects per batch until the tokens seen outnumber the vocabulary; then projects the vocabulary once.
 template <class Real>
 class Inference {
  public:
-  explicit Inference(Classifier<Real>& model) : model_(model) {}
+  explicit Inference(Model<Real>& model) : model_(model) {}
 
   /// Runs the model's current batch; model.logits() is valid afterwards.
   void run() {
@@ -21,7 +20,7 @@ class Inference {
   }
 
  private:
-  Classifier<Real>& model_;
+  Model<Real>& model_;
   std::int64_t tokens_ = 0;  // of all batches, padding included
   Buffer<Real> vocabulary_;  // [V, H] once it is worth it
 };

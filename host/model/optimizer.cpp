@@ -50,7 +50,7 @@ Optimizer<Real>::Optimizer(Backend<Real>& backend, const OptimizerSettings& sett
 }
 
 template <class Real>
-void Optimizer<Real>::step(Classifier<Real>& model, double learning_rate, const Clipping& clipping,
+void Optimizer<Real>::step(Model<Real>& model, double learning_rate, const Clipping& clipping,
                            std::span<BatchStats> stats) {
   ++steps_;
   const ParameterGradient<Real> gradient = model.gradient();

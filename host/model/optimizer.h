@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "kernels/backend.h"
 
 namespace reel {
@@ -24,7 +24,7 @@ class Optimizer {
   Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count);
 
   /// Clips the model's gradient, writes its norm to stats[0].grad_norm and updates the parameters.
-  void step(Classifier<Real>& model, double learning_rate, const Clipping& clipping, std::span<BatchStats> stats);
+  void step(Model<Real>& model, double learning_rate, const Clipping& clipping, std::span<BatchStats> stats);
 
   std::int64_t steps_taken() const { return steps_; }
   /// For checkpoints: state buffers (state2 may be empty) and the step count.

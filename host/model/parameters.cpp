@@ -1,8 +1,10 @@
 #include "host/model/parameters.h"
 
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/philox.h"
@@ -10,7 +12,7 @@
 namespace reel {
 namespace {
 
-/// Numbers of one tensor, by position; the tensor's place in the layout is the step of the key.
+/// Numbers of one tensor, by position; its id in the layout is the step of the key.
 class Draws {
  public:
   Draws(std::uint64_t seed, std::size_t tensor)
@@ -56,48 +58,49 @@ double glorot(const Parameter& p) { return std::sqrt(6.0 / static_cast<double>(p
 
 }  // namespace
 
-std::vector<Parameter> parameter_layout(const ModelConfig& config) {
+ParameterLayout::ParameterLayout(const ModelConfig& config) {
   const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden;
-  std::vector<Parameter> layout = {
-      {.name = "embedding.weight", .shape = {V, E}}, {.name = "rnn.weight_ih_l0", .shape = {H, E}},
-      {.name = "rnn.weight_hh_l0", .shape = {H, H}}, {.name = "rnn.bias_ih_l0", .shape = {H}},
-      {.name = "fc.weight", .shape = {1, H}},        {.name = "fc.bias", .shape = {1}}};
-  std::int64_t offset = 0;
-  for (Parameter& p : layout) {
-    p.offset = offset;
-    p.size = std::accumulate(p.shape.begin(), p.shape.end(), std::int64_t{1}, std::multiplies{});
-    offset += p.size;
-  }
-  return layout;
+  embedding = add("embedding.weight", {V, E}, Initializer::kEmbedding);
+  const ParameterId w_ih = add("rnn.weight_ih_l0", {H, E}, Initializer::kMatrix);
+  const ParameterId w_hh = add("rnn.weight_hh_l0", {H, H}, Initializer::kRecurrentMatrix);
+  const ParameterId bias = add("rnn.bias_ih_l0", {H}, Initializer::kRecurrentBias);
+  layers.push_back({.w_ih = w_ih, .w_hh = w_hh, .bias = bias});
+  fc_weight = add("fc.weight", {1, H}, Initializer::kMatrix);
+  fc_bias = add("fc.bias", {1}, Initializer::kBias);
 }
 
-std::int64_t parameter_count(const ModelConfig& config) {
-  const Parameter last = parameter_layout(config).back();
-  return last.offset + last.size;
+ParameterId ParameterLayout::add(std::string name, std::vector<std::int64_t> shape, Initializer initializer) {
+  const std::int64_t count = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies{});
+  parameters.push_back(
+      {.name = std::move(name), .shape = std::move(shape), .initializer = initializer, .offset = size, .size = count});
+  size += count;
+  return parameters.size() - 1;
 }
+
+std::int64_t parameter_count(const ModelConfig& config) { return ParameterLayout(config).size; }
 
 template <class Real>
 void initialise(const ModelConfig& config, const Initialisation& how, std::span<Real> parameters) {
   REEL_CHECK(static_cast<std::int64_t>(parameters.size()) == parameter_count(config), "{} parameters",
              parameters.size());
-  const std::vector<Parameter> layout = parameter_layout(config);
   const bool keras = how.init == Init::kKeras;
   const double torch_limit = 1 / std::sqrt(static_cast<double>(config.hidden));
-  for (std::size_t tensor = 0; tensor < layout.size(); ++tensor) {
-    const Parameter& p = layout[tensor];
-    const Draws draws(how.seed, tensor);
-    const auto values = parameters.subspan(static_cast<std::size_t>(p.offset), static_cast<std::size_t>(p.size));
+  const ParameterLayout layout(config);
+  for (ParameterId id = 0; id < layout.parameters.size(); ++id) {
+    const Parameter& p = layout.parameters[id];
+    const Draws draws(how.seed, id);
+    const std::span<Real> values = part_of(parameters, p);
     const auto fill = [&](auto value) {
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(value(i));
     };
-    const bool bias = p.shape.size() == 1;
-    if (p.name == "rnn.weight_hh_l0" && how.orthogonal) {
+    const bool bias = p.initializer == Initializer::kBias || p.initializer == Initializer::kRecurrentBias;
+    if (p.initializer == Initializer::kRecurrentMatrix && how.orthogonal) {
       orthogonal(draws, static_cast<std::size_t>(config.hidden), values);
-    } else if (p.name == "embedding.weight") {
+    } else if (p.initializer == Initializer::kEmbedding) {
       fill([&](std::size_t i) { return keras ? draws.uniform(i, 0.05) : draws.normal(i); });
     } else if (keras) {
       fill([&](std::size_t i) { return bias ? 0.0 : draws.uniform(i, glorot(p)); });
-    } else if (p.name == "rnn.bias_ih_l0") {
+    } else if (p.initializer == Initializer::kRecurrentBias) {
       fill([&](std::size_t i) { return draws.uniform(2 * i, torch_limit) + draws.uniform(2 * i + 1, torch_limit); });
     } else {
       fill([&](std::size_t i) { return draws.uniform(i, torch_limit); });

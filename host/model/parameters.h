@@ -1,37 +1,58 @@
-// The parameters of the classifier: names, shapes and places in one flat buffer; initialisation.
+// The parameters of a model: names, shapes and offsets in one flat buffer; initialisation.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "host/model/config.h"
 
 namespace reel {
 
-struct ModelConfig {
-  std::int64_t vocabulary = 10000;  // V
-  std::int64_t embedding = 128;     // E
-  std::int64_t hidden = 128;        // H
-  Cell cell = Cell::kTanh;
-  Pool pool = Pool::kLast;
-};
+/// How a parameter begins.
+enum class Initializer { kEmbedding, kMatrix, kRecurrentMatrix, kRecurrentBias, kBias };
 
-/// One parameter of the flat buffer. The recurrence has one bias; PyTorch's two are joined on import (b_ih + b_hh) and
-/// written as (b, 0) on export.
+/// One parameter of the flat buffer. A recurrent layer has one bias; PyTorch's two are joined on import (b_ih + b_hh)
+/// and written as (b, 0) on export.
 struct Parameter {
-  std::string
-      name;  // PyTorch's: embedding.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, fc.weight, fc.bias
+  std::string name;  // PyTorch's
   std::vector<std::int64_t> shape;
+  Initializer initializer = Initializer::kMatrix;
   std::int64_t offset = 0;
   std::int64_t size = 0;
 };
 
-/// In the order of the flat buffer: embedding.weight [V, E] first, then the dense ones:
-/// weight_ih [H, E], weight_hh [H, H], bias [H], fc.weight [1, H], fc.bias [1].
-std::vector<Parameter> parameter_layout(const ModelConfig& config);
+/// Of a parameter in its layout.
+using ParameterId = std::size_t;
+
+/// A model's parameters in the order of the flat buffer: the embedding table first, then the dense ones, layer by layer
+/// and the head's.
+struct ParameterLayout {
+  struct Layer {
+    ParameterId w_ih, w_hh, bias;  // [H, E], [H, H], [H]
+  };
+
+  explicit ParameterLayout(const ModelConfig& config);
+
+  std::vector<Parameter> parameters;
+  ParameterId embedding;  // [V, E]
+  std::vector<Layer> layers;
+  ParameterId fc_weight, fc_bias;  // [1, H], [1]
+  std::int64_t size = 0;           // of all
+
+ private:
+  ParameterId add(std::string name, std::vector<std::int64_t> shape, Initializer initializer);
+};
+
 std::int64_t parameter_count(const ModelConfig& config);  // 1,313,025 for the tutorial's model
+
+/// `parameter` in a buffer of all.
+template <class T>
+std::span<T> part_of(std::span<T> all, const Parameter& parameter) {
+  return all.subspan(static_cast<std::size_t>(parameter.offset), static_cast<std::size_t>(parameter.size));
+}
 
 enum class Init { kKeras, kTorch };
 

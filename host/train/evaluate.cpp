@@ -31,7 +31,7 @@ Interval Evaluation::accuracy_interval() const {
   return {.low = (middle - half) / scale, .high = (middle + half) / scale};
 }
 
-std::vector<float> predict_logits(Classifier<float>& model, const Dataset& dataset, Padding padding,
+std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, Padding padding,
                                   std::int64_t batch_size) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(dataset.size()));
   std::iota(order.begin(), order.end(), 0);
@@ -71,7 +71,7 @@ Evaluation score(std::span<const float> logits, std::span<const std::int32_t> la
   return result;
 }
 
-Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size) {
+Evaluation evaluate(Model<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size) {
   const auto start = std::chrono::steady_clock::now();
   Evaluation result = score(predict_logits(model, dataset, padding, batch_size), dataset.labels);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -81,7 +81,7 @@ Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding pa
   return result;
 }
 
-Evaluation evaluate_reviews(Classifier<float>& model, const Reviews& reviews, const LoadOptions& load,
+Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const LoadOptions& load,
                             const Preprocessing& how, const EvaluationSize& size) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(reviews.size())), labels;
   std::iota(order.begin(), order.end(), 0);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "host/files/limits.h"
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/text/corpus.h"
 #include "host/train/preprocessing.h"
 
@@ -31,13 +31,13 @@ struct Evaluation {
 
 /// Logits of every review, in the data set's order; throws Interrupted when an InterruptGuard's flag is set. Batches
 /// are made of reviews of similar length; a review's logit does not depend on the batch it is in.
-std::vector<float> predict_logits(Classifier<float>& model, const Dataset& dataset, Padding padding,
+std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, Padding padding,
                                   std::int64_t batch_size);
 
 /// From logits and labels; a positive logit means label 1.
 Evaluation score(std::span<const float> logits, std::span<const std::int32_t> labels);
 
-Evaluation evaluate(Classifier<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size);
+Evaluation evaluate(Model<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size);
 
 /// How much of the reviews is in the memory at a time.
 struct EvaluationSize {
@@ -46,7 +46,7 @@ struct EvaluationSize {
 };
 
 /// The same of reviews that are not padded yet, some at a time; those that `load` drops are left out.
-Evaluation evaluate_reviews(Classifier<float>& model, const Reviews& reviews, const LoadOptions& load,
+Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const LoadOptions& load,
                             const Preprocessing& how, const EvaluationSize& size);
 
 }  // namespace reel

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/model/optimizer.h"
 #include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
@@ -90,7 +90,7 @@ class Trainer {
   std::string config_text_;  // config.toml, for checkpoints
   TrainEvents events_;
 
-  Classifier<float> model_;
+  Model<float> model_;
   Optimizer<float> optimizer_;
   Schedule schedule_;
   DeviceDataset device_data_;

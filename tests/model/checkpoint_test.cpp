@@ -63,7 +63,7 @@ TEST(Checkpoint, JoinsPyTorchsTwoBiases) {
   write_torch_file(folder / "t", 7);
   std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));
   load_weights(folder / "t", kConfig, all);
-  const Parameter bias = parameter_layout(kConfig)[3];
+  const Parameter bias = ParameterLayout(kConfig).parameters[3];
   for (std::int64_t i = 0; i < 4; ++i) EXPECT_EQ(all[static_cast<std::size_t>(bias.offset + i)], 4.5f);
   EXPECT_EQ(all.back(), 7);
 }

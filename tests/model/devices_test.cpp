@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/model/optimizer.h"
 #include "kernels/philox.h"
 #include "tests/kernels/devices.h"
@@ -46,7 +46,7 @@ struct Case {
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
 
-void initialise(Backend<float>& backend, const ModelConfig& config, Classifier<float>& model) {
+void initialise(Backend<float>& backend, const ModelConfig& config, Model<float>& model) {
   std::vector<float> weights(static_cast<std::size_t>(parameter_count(config)));
   reel::initialise<float>(config, {.seed = 3}, weights);
   backend.upload(std::span<const float>(weights), model.parameters());
@@ -65,7 +65,7 @@ Buffer<std::int32_t> reviews_backwards(Backend<float>& backend) {
 Training train(const TestDevice& device, const Case& c) {
   const ModelConfig& config = c.model;
   const auto backend = device.make();
-  Classifier<float> model(*backend, config, kBatch, kSteps);
+  Model<float> model(*backend, config, kBatch, kSteps);
   initialise(*backend, config, model);
   Optimizer<float> optimizer(*backend, default_settings(c.optimizer, Convention::kTorch), parameter_count(config));
   const DeviceDataset data = to_device(*backend, make_reviews(config.vocabulary));
@@ -124,7 +124,7 @@ TEST_P(DeviceTraining, AVocabularyProjectedAtOnceGivesTheSameLogits) {
   const DeviceDataset data = to_device(*backend, make_reviews(c.model.vocabulary));
   const auto rows = reviews_backwards(*backend);
   const auto logits = [&](bool at_once) {  // each time of a new model, in whose memory no states lie
-    Classifier<float> model(*backend, c.model, kReviews, kSteps);
+    Model<float> model(*backend, c.model, kReviews, kSteps);
     initialise(*backend, c.model, model);
     model.select(data, rows.span(), {.padding = c.padding});
     at_once ? model.forward(model.project_vocabulary().span()) : model.forward();
@@ -150,7 +150,7 @@ class DeviceStats : public testing::TestWithParam<TestDevice> {};
 TEST_P(DeviceStats, ALogitOfZeroIsNotPositive) {
   REEL_REQUIRE_DEVICE(GetParam());
   const auto backend = GetParam().make();
-  Classifier<float> model(*backend, {.vocabulary = 60, .embedding = 12, .hidden = 20}, kReviews, kSteps);  // of zeros
+  Model<float> model(*backend, {.vocabulary = 60, .embedding = 12, .hidden = 20}, kReviews, kSteps);  // of zeros
   const Dataset reviews = make_reviews(60);
   const DeviceDataset data = to_device(*backend, reviews);
   const auto rows = reviews_backwards(*backend);

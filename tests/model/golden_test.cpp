@@ -6,7 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/model/optimizer.h"
 #include "kernels/make_backend.h"
 #include "tests/support/support.h"
@@ -29,16 +29,16 @@ class Golden : public testing::Test {
     data_.labels = golden_["labels"].get<std::vector<std::int32_t>>();
   }
 
-  Classifier<double> make_model(Cell cell, Pool pool) {
+  Model<double> make_model(Cell cell, Pool pool) {
     const ModelConfig config{
         .vocabulary = golden_["V"], .embedding = golden_["E"], .hidden = golden_["H"], .cell = cell, .pool = pool};
-    Classifier<double> model(*backend_, config, 4, 6);
+    Model<double> model(*backend_, config, 4, 6);
     const auto parameters = golden_["parameters"].get<std::vector<double>>();
     backend_->upload(std::span<const double>(parameters), model.parameters());
     return model;
   }
 
-  BatchStats run(Classifier<double>& model, Padding padding) {
+  BatchStats run(Model<double>& model, Padding padding) {
     const DeviceDataset data = to_device(*backend_, data_);
     const std::vector<std::int32_t> rows = {0, 1, 2, 3};
     std::vector<BatchStats> stats(1);
@@ -48,8 +48,8 @@ class Golden : public testing::Test {
     return stats[0];
   }
 
-  /// All gradients in the order of parameter_layout, the embedding's dense.
-  std::vector<double> gradient(Classifier<double>& model) {
+  /// All gradients in the order of ParameterLayout, the embedding's dense.
+  std::vector<double> gradient(Model<double>& model) {
     const ParameterGradient<double> g = model.gradient();
     const auto E = static_cast<std::size_t>(model.config().embedding);
     std::vector<double> flat;
@@ -78,8 +78,8 @@ TEST_F(Golden, ForwardAndGradients) {
   ASSERT_EQ(golden_["models"].size(), 8u);
   for (const auto& expected : golden_["models"]) {
     SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
-    Classifier<double> model = make_model(expected["nonlinearity"] == "tanh" ? Cell::kTanh : Cell::kRelu,
-                                          expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
+    Model<double> model = make_model(expected["nonlinearity"] == "tanh" ? Cell::kTanh : Cell::kRelu,
+                                     expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
     const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
     EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
     expect_near(model.logits(), expected["logits"], "logits");
@@ -108,7 +108,7 @@ TEST_F(Golden, TenStepsOfEveryOptimizerInBothConventions) {
   ASSERT_EQ(golden_["optimizers"].size(), 18u);
   for (const auto& expected : golden_["optimizers"]) {
     SCOPED_TRACE(expected["convention"].dump() + " " + expected["optimizer"].dump());
-    Classifier<double> model = make_model(Cell::kTanh, Pool::kLast);
+    Model<double> model = make_model(Cell::kTanh, Pool::kLast);
     Optimizer<double> optimizer(*backend_, settings_of(expected), parameter_count(model.config()));
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {

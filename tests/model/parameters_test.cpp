@@ -18,7 +18,7 @@ std::vector<double> initial(const ModelConfig& config, const Initialisation& how
 }
 
 std::span<const double> tensor(const std::vector<double>& all, const ModelConfig& config, std::string_view name) {
-  for (const Parameter& p : parameter_layout(config)) {
+  for (const Parameter& p : ParameterLayout(config).parameters) {
     if (p.name == name) {
       return std::span(all).subspan(static_cast<std::size_t>(p.offset), static_cast<std::size_t>(p.size));
     }
@@ -59,7 +59,7 @@ TEST(Parameters, TheTutorialsModelHas1313025) { EXPECT_EQ(parameter_count({}), 1
 TEST(Parameters, LayoutIsDenseAndNamedAsPyTorchDoes) {
   std::int64_t offset = 0;
   std::vector<std::string> names;
-  for (const Parameter& p : parameter_layout(kConfig)) {
+  for (const Parameter& p : ParameterLayout(kConfig).parameters) {
     EXPECT_EQ(p.offset, offset);
     offset += p.size;
     names.push_back(p.name);

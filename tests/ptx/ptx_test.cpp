@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 #include "host/model/optimizer.h"
 #include "tests/emulator/kernel_names.h"
 #include "tests/emulator/scheduler.h"
@@ -110,7 +110,7 @@ void expect_same_bits(const Results& actual, const Results& expected) {
 std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
   const ModelConfig config{.vocabulary = 50, .embedding = 6, .hidden = 20};
   const auto backend = device.make();
-  Classifier<float> model(*backend, config, 7, 6);
+  Model<float> model(*backend, config, 7, 6);
   std::vector<float> weights(model.parameters().size());
   initialise<float>(config, {.seed = 3}, weights);
   backend->upload(std::span<const float>(weights), model.parameters());

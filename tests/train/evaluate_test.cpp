@@ -53,7 +53,7 @@ TEST(Score, ExtremeLogitsStayFinite) {
 TEST(EvaluateReviews, SomeAtATimeIsTheSame) {
   const auto backend = make_backend({.threads = 1});
   const ModelConfig config{.vocabulary = 9, .embedding = 4, .hidden = 5};
-  Classifier<float> model(*backend, config, 2, 8);
+  Model<float> model(*backend, config, 2, 8);
   std::vector<float> weights(model.parameters().size());
   initialise<float>(config, {.seed = 3}, weights);
   backend->upload(std::span<const float>(weights), model.parameters());

@@ -1,5 +1,5 @@
 // Properties of the whole model; its numbers are proven in golden_test.cpp and tests/kernels/gradient_test.cpp.
-#include "host/model/classifier.h"
+#include "host/model/model.h"
 
 #include <algorithm>
 #include <memory>
@@ -40,7 +40,7 @@ struct StepResult {
 
 StepResult train_step(int threads, std::int64_t steps, const BatchOptions& options) {
   const auto backend = make_cpu_backend<float>(threads);
-  Classifier<float> model(*backend, kConfig, kReviews, steps);
+  Model<float> model(*backend, kConfig, kReviews, steps);
   initialise<float>(kConfig, {.seed = 3}, model.parameters());
   Optimizer<float> optimizer(*backend, {}, parameter_count(kConfig));
   const DeviceDataset data = to_device(*backend, make_reviews(steps));
@@ -59,21 +59,21 @@ StepResult train_step(int threads, std::int64_t steps, const BatchOptions& optio
   return result;
 }
 
-TEST(Classifier, ExtraPaddingChangesNothingWhenMasked) { EXPECT_EQ(train_step(1, 9, {}), train_step(1, 31, {})); }
+TEST(Model, ExtraPaddingChangesNothingWhenMasked) { EXPECT_EQ(train_step(1, 9, {}), train_step(1, 31, {})); }
 
-TEST(Classifier, ExtraPaddingMattersWhenUnmasked) {
+TEST(Model, ExtraPaddingMattersWhenUnmasked) {
   EXPECT_NE(train_step(1, 9, {.padding = Padding::kPost}), train_step(1, 31, {.padding = Padding::kPost}));
 }
 
-TEST(Classifier, AnyNumberOfThreadsGivesTheSameBits) {
+TEST(Model, AnyNumberOfThreadsGivesTheSameBits) {
   const BatchOptions options{.word_dropout = 0.3f, .dropout = 0.5f, .seed = 7};
   const StepResult one = train_step(1, 9, options);
   for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, options), one) << threads << " threads";
 }
 
-class ClassifierLogits : public testing::Test {
+class ModelLogits : public testing::Test {
  protected:
-  ClassifierLogits() {
+  ModelLogits() {
     initialise<float>(kConfig, {.seed = 3}, model_.parameters());
     std::iota(rows_.begin(), rows_.end(), 0);
   }
@@ -85,12 +85,12 @@ class ClassifierLogits : public testing::Test {
   }
 
   std::unique_ptr<Backend<float>> backend_ = make_cpu_backend<float>(2);
-  Classifier<float> model_{*backend_, kConfig, kReviews, 9};
+  Model<float> model_{*backend_, kConfig, kReviews, 9};
   DeviceDataset data_ = to_device(*backend_, make_reviews(9));
   std::vector<std::int32_t> rows_ = std::vector<std::int32_t>(kReviews);
 };
 
-TEST_F(ClassifierLogits, DoNotDependOnTheBatch) {
+TEST_F(ModelLogits, DoNotDependOnTheBatch) {
   const std::vector<float> together = logits_of(rows_);
   const std::vector<std::int32_t> reversed(rows_.rbegin(), rows_.rend());
   std::vector<float> backwards = logits_of(reversed);
@@ -101,18 +101,18 @@ TEST_F(ClassifierLogits, DoNotDependOnTheBatch) {
   }
 }
 
-TEST_F(ClassifierLogits, OfASmallerBatchLeaveNoTrace) {
+TEST_F(ModelLogits, OfASmallerBatchLeaveNoTrace) {
   const std::vector<float> before = logits_of(rows_);
   logits_of(std::span(rows_).last(5));
   EXPECT_EQ(logits_of(rows_), before);
 }
 
-TEST_F(ClassifierLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
+TEST_F(ModelLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
   for (const Pool pool : {Pool::kLast, Pool::kMean}) {
     ModelConfig config = kConfig;
     config.pool = pool;
     const auto logits = [&](bool at_once) {  // each time of a new model, in whose memory no states lie
-      Classifier<float> model(*backend_, config, kReviews, 9);
+      Model<float> model(*backend_, config, kReviews, 9);
       initialise<float>(config, {.seed = 3}, model.parameters());
       model.select(data_, rows_, {});
       at_once ? model.forward(model.project_vocabulary().span()) : model.forward();
@@ -122,7 +122,7 @@ TEST_F(ClassifierLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
   }
 }
 
-TEST_F(ClassifierLogits, OfManyBatchesAreThoseOfEach) {
+TEST_F(ModelLogits, OfManyBatchesAreThoseOfEach) {
   const std::vector<float> expected = logits_of(rows_);
   Inference<float> inference(model_);  // projects the vocabulary of 50 with the sixth review
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -132,9 +132,9 @@ TEST_F(ClassifierLogits, OfManyBatchesAreThoseOfEach) {
   }
 }
 
-TEST(Classifier, ABatchThatIsTooLargeIsABug) {
+TEST(Model, ABatchThatIsTooLargeIsABug) {
   const auto backend = make_cpu_backend<float>(1);
-  Classifier<float> model(*backend, kConfig, 4, 9);
+  Model<float> model(*backend, kConfig, 4, 9);
   const DeviceDataset data = to_device(*backend, make_reviews(9));
   const std::vector<std::int32_t> rows(5, 0);
   EXPECT_THROW(model.select(data, rows, {}), ContractError);

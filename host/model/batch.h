@@ -1,0 +1,64 @@
+// The batch that a model computes on, in backend memory.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "host/text/dataset.h"
+#include "kernels/backend.h"
+
+namespace reel {
+
+/// A data set in the backend's memory.
+struct DeviceDataset {
+  std::int64_t reviews = 0;      // N
+  std::int64_t steps = 0;        // T
+  Buffer<std::int32_t> ids;      // [N, T]
+  Buffer<std::int32_t> lengths;  // [N]
+  Buffer<std::int32_t> labels;   // [N]
+};
+DeviceDataset to_device(Device& device, const Dataset& dataset);
+
+/// What varies from batch to batch. Random numbers are named by (seed, step).
+struct BatchOptions {
+  Padding padding = Padding::kNone;
+  float word_dropout = 0;
+  std::int32_t unknown_id = 2;
+  float dropout = 0;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+};
+
+/// Rows of token ids, with room for `max_batch` x `max_steps`; nothing is allocated after construction.
+class Batch {
+ public:
+  Batch(Device& device, std::int64_t max_batch, std::int64_t max_steps);
+
+  /// Takes `rows` [B] of the data set (both in backend memory).
+  template <class Real>
+  void select(Backend<Real>& backend, const DeviceDataset& data, std::span<const std::int32_t> rows,
+              const BatchOptions& options);
+  /// Takes the given reviews: `ids` [B, T] left-aligned, `lengths` [B], in host memory; they have no labels.
+  void load(Device& device, std::span<const std::int32_t> ids, std::span<const std::int32_t> lengths,
+            const BatchOptions& options);
+
+  const BatchOptions& options() const { return options_; }
+  const BatchShape& shape() const { return shape_; }
+  SequenceShape sequences(std::int64_t hidden) const { return {shape_.batch, shape_.steps, hidden}; }
+  std::int64_t positions() const { return shape_.batch * shape_.steps; }  // padding included
+  std::int64_t max_batch() const { return static_cast<std::int64_t>(lengths_.size()); }
+
+  std::span<const std::int32_t> ids() const;      // [B, T]
+  std::span<const std::int32_t> lengths() const;  // [B]
+  std::span<const std::int32_t> labels() const;   // [B]
+
+ private:
+  void begin(std::int64_t batch, std::int64_t steps, const BatchOptions& options);
+
+  std::int64_t max_steps_;
+  BatchShape shape_;
+  BatchOptions options_;
+  Buffer<std::int32_t> ids_, lengths_, labels_;
+};
+
+}  // namespace reel
