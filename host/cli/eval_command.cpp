@@ -3,8 +3,8 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
-#include "host/cli/trained_model.h"
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
+#include "host/predict/trained_model.h"
 #include "kernels/check.h"
 
 namespace reel {

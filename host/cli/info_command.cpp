@@ -1,7 +1,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
-#include "host/cli/trained_model.h"
 #include "host/model/checkpoint.h"
+#include "host/predict/trained_model.h"
 #include "kernels/error.h"
 #include "kernels/make_backend.h"
 

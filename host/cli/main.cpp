@@ -12,7 +12,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/train_options.h"
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 #include "kernels/check.h"
 
 namespace reel {

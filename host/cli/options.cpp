@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 
 namespace reel {
 

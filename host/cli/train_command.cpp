@@ -4,7 +4,7 @@
 #include "host/cli/config_file.h"
 #include "host/cli/train_options.h"
 #include "host/files/file.h"
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 #include "host/train/trainer.h"
 #include "kernels/check.h"
 

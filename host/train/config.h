@@ -8,8 +8,8 @@
 
 #include "host/model/optimizer.h"
 #include "host/model/parameters.h"
+#include "host/model/preprocessing.h"
 #include "host/model/schedule.h"
-#include "host/train/preprocessing.h"
 
 namespace reel {
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 
 namespace reel {
 namespace {

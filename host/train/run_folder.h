@@ -8,7 +8,7 @@
 #include <string>
 
 #include "host/files/file.h"
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
 
 namespace reel {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
 #include "kernels/backend.h"
 
 namespace reel {

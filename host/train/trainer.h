@@ -9,9 +9,9 @@
 
 #include "host/model/model.h"
 #include "host/model/optimizer.h"
+#include "host/predict/evaluate.h"
 #include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
-#include "host/train/evaluate.h"
 #include "host/train/measured_steps.h"
 #include "host/train/progress.h"
 #include "host/train/run_folder.h"
@@ -78,7 +78,6 @@ class Trainer {
   bool checkpoint_is_due() const;
   /// Begins to save where the run stands; false when it has diverged, and nothing is saved.
   bool save_checkpoint();
-  void check(const Cursor& cursor, std::int64_t measured_steps) const;
   TrainingState state();
   void save_state();
   void write_summary();

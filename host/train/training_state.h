@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "host/model/checkpoint.h"
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
 
 namespace reel {
 

@@ -1,5 +1,5 @@
 #include "host/model/checkpoint.h"
-#include "host/train/preprocessing.h"
+#include "host/model/preprocessing.h"
 #include "tests/fuzz/fuzz.h"
 
 REEL_FUZZ({

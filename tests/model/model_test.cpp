@@ -5,7 +5,6 @@
 #include <memory>
 #include <numeric>
 
-#include "host/model/inference.h"
 #include "host/model/optimizer.h"
 #include "kernels/make_backend.h"
 #include "kernels/philox.h"
@@ -119,16 +118,6 @@ TEST_F(ModelLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
       return std::vector<float>(model.logits().begin(), model.logits().end());
     };
     EXPECT_EQ(logits(true), logits(false));
-  }
-}
-
-TEST_F(ModelLogits, OfManyBatchesAreThoseOfEach) {
-  const std::vector<float> expected = logits_of(rows_);
-  Inference<float> inference(model_);  // projects the vocabulary of 50 with the sixth review
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    model_.select(data_, std::span(rows_).subspan(i, 1), {});
-    inference.run();
-    EXPECT_EQ(model_.logits().front(), expected[i]) << "review " << i;
   }
 }
 

@@ -1,4 +1,4 @@
-#include "host/train/preprocessing.h"
+#include "host/model/preprocessing.h"
 
 #include "host/train/training_data.h"
 #include "tests/support/support.h"

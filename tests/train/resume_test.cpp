@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "host/files/file.h"
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 #include "tests/kernels/devices.h"
 #include "tests/train/trainer_fixture.h"
 

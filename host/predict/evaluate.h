@@ -7,8 +7,8 @@
 
 #include "host/files/limits.h"
 #include "host/model/model.h"
+#include "host/model/preprocessing.h"
 #include "host/text/corpus.h"
-#include "host/train/preprocessing.h"
 
 namespace reel {
 

@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "host/model/model.h"
+#include "host/model/preprocessing.h"
 #include "host/text/vocabulary.h"
-#include "host/train/preprocessing.h"
 
 namespace reel {
 

@@ -1,4 +1,4 @@
-#include "host/cli/trained_model.h"
+#include "host/predict/trained_model.h"
 
 #include <algorithm>
 

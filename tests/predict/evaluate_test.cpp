@@ -1,4 +1,4 @@
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "host/train/interrupt.h"
+#include "host/files/interrupt.h"
 
 #include <unistd.h>
 

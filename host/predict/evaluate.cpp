@@ -1,13 +1,13 @@
-#include "host/train/evaluate.h"
+#include "host/predict/evaluate.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 
-#include "host/model/inference.h"
+#include "host/files/interrupt.h"
+#include "host/predict/inference.h"
 #include "host/text/corpus_builder.h"
-#include "host/train/interrupt.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
