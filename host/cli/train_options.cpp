@@ -86,11 +86,9 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
 void add_model_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->transform(within(1, 4096));
   add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->transform(within(1, 4096));
-  std::vector<std::pair<std::string, Cell>> cells;
-  for (const CellTraits& traits : kCells) cells.emplace_back(traits.name, traits.cell);
-  add_choice<Cell>(app, "--nonlinearity", c.model.cell, cells, "Of the recurrence");
-  add_choice<Pool>(app, "--pool", c.model.pool, {{"last", Pool::kLast}, {"mean", Pool::kMean}},
-                   "What the output layer sees: the last hidden state, or the mean over the steps");
+  add_choice(app, "--nonlinearity", c.model.cell, cell_words(), "Of the recurrence");
+  add_choice(app, "--pool", c.model.pool, pool_words(),
+             "What the output layer sees: the last hidden state, or the mean over the steps");
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
                    "Whose initialisation to use");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");

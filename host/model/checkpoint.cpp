@@ -64,11 +64,14 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
 SavedModel load_model(const fs::path& path) {
   const SafetensorsFile file(path);
   check_format(file, path);
-  const auto choice = [&](const char* key, const char* first, const char* second) {
-    const std::string& value = file.metadata(key);
-    if (value != first && value != second)
-      fail("{}: {} '{}', expected {} or {}", path.string(), key, value, first, second);
-    return value == first;
+  const auto choice = [&]<class Value>(const char* key, const Words<Value>& words) {
+    const std::string& found = file.metadata(key);
+    std::string all;
+    for (const auto& [word, value] : words) {
+      if (word == found) return value;
+      all += (all.empty() ? "" : " or ") + word;
+    }
+    fail("{}: {} '{}', expected {}", path.string(), key, found, all);
   };
   SavedModel saved{.metadata = file.metadata()};
   file.get<float>("embedding.weight", {-1, -1});
@@ -76,8 +79,8 @@ SavedModel load_model(const fs::path& path) {
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
                   .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
-                  .cell = choice("nonlinearity", "tanh", "relu") ? Cell::kTanh : Cell::kRelu,
-                  .pool = choice("pool", "last", "mean") ? Pool::kLast : Pool::kMean};
+                  .cell = choice("nonlinearity", cell_words()),
+                  .pool = choice("pool", pool_words())};
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
     if (length < 1 || length > kMaxTensorLength) {

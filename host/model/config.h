@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/contract/cells.h"
 #include "kernels/contract/head.h"
@@ -16,5 +19,16 @@ struct ModelConfig {
   Cell cell = Cell::kTanh;
   Pool pool = Pool::kLast;
 };
+
+/// What values are called in flags and files.
+template <class Value>
+using Words = std::vector<std::pair<std::string, Value>>;
+
+inline Words<Cell> cell_words() {
+  Words<Cell> words;
+  for (const CellTraits& traits : kCells) words.emplace_back(traits.name, traits.cell);
+  return words;
+}
+inline Words<Pool> pool_words() { return {{"last", Pool::kLast}, {"mean", Pool::kMean}}; }
 
 }  // namespace reel

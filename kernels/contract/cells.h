@@ -19,13 +19,16 @@ struct CellTraits {
   /// |h| <= 1: its states can be rounded to 16 bits. ReLU's are not bounded, and where it bends rounding turns
   /// gradients on and off.
   bool bounded;
+  /// Whether the CUDA kernels that keep W_hh know it; a cell that they do not know runs step by step.
+  bool tuned;
 };
 
 inline constexpr std::array kCells = {
-    CellTraits{.cell = Cell::kTanh, .name = "tanh", .bounded = true},
-    CellTraits{.cell = Cell::kRelu, .name = "relu", .bounded = false},
+    CellTraits{.cell = Cell::kTanh, .name = "tanh", .bounded = true, .tuned = true},
+    CellTraits{.cell = Cell::kRelu, .name = "relu", .bounded = false, .tuned = true},
 };
 
+/// In the order of Cell.
 constexpr const CellTraits& traits(Cell cell) { return kCells[static_cast<std::size_t>(cell)]; }
 
 }  // namespace reel

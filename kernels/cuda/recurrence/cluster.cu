@@ -205,7 +205,7 @@ int ask_capacity(const CudaContext& context) {
   const Launch one = launch_of<kHidden>(context, 1);
   int fewest = std::numeric_limits<int>::max();
   for (const CellTraits& traits : kCells) {
-    with_cell(traits.cell, [&](auto cell) {
+    with_tuned_cell(traits.cell, [&](auto cell) {
       fewest = std::min({fewest, max_active_clusters(rnn_forward_cluster_kernel<kHidden, cell()>, one),
                          max_active_clusters(rnn_backward_cluster_kernel<kHidden, cell()>, one)});
     });
@@ -230,7 +230,7 @@ std::int64_t cluster_tiles(int capacity, std::int64_t batch) {
 }
 
 void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_cell(op.cell, [&](auto cell) {
+  with_tuned_cell(op.cell, [&](auto cell) {
     with_width<384, 512>(op.shape.hidden, [&](auto width) {
       run<width()>(context, rnn_forward_cluster_kernel<width(), cell()>, RnnForwardArgs(op));
     });
@@ -238,7 +238,7 @@ void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& o
 }
 
 void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_cell(op.cell, [&](auto cell) {
+  with_tuned_cell(op.cell, [&](auto cell) {
     with_width<384, 512>(op.shape.hidden, [&](auto width) {
       run<width()>(context, rnn_backward_cluster_kernel<width(), cell()>, RnnBackwardArgs(op));
     });

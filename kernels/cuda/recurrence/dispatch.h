@@ -1,8 +1,10 @@
 // What a kernel is instantiated for, from what is known at run time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/contract/cells.h"
 
@@ -13,14 +15,20 @@ using CellConstant = std::integral_constant<Cell, kCell>;
 
 /// f(CellConstant<cell>())
 template <class F>
-auto with_cell(Cell cell, const F& f) {
-  switch (cell) {
-    case Cell::kRelu:
-      return f(CellConstant<Cell::kRelu>());
-    case Cell::kTanh:
-      break;
-  }
-  return f(CellConstant<Cell::kTanh>());
+void with_cell(Cell cell, const F& f) {
+  const auto if_it_is = [&](auto constant) {
+    if (cell == constant()) f(constant);
+  };
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) { (if_it_is(CellConstant<kCells[kIndex].cell>()), ...); }
+  (std::make_index_sequence<kCells.size()>());
+}
+
+/// The same for cells that have kernels of their own; nothing for others.
+template <class F>
+void with_tuned_cell(Cell cell, const F& f) {
+  with_cell(cell, [&](auto constant) {
+    if constexpr (traits(constant()).tuned) f(constant);
+  });
 }
 
 /// f(std::integral_constant<int, width>()) with the first of the ascending widths that holds `hidden`, else the last.

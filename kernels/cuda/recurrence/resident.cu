@@ -153,7 +153,7 @@ std::size_t resident_shared_bytes(std::int64_t hidden) {
 }
 
 void rnn_forward_resident(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_cell(op.cell, [&](auto cell) {
+  with_tuned_cell(op.cell, [&](auto cell) {
     with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
       run<width()>(context, rnn_forward_kernel<width(), cell()>, RnnForwardArgs(op));
     });
@@ -161,7 +161,7 @@ void rnn_forward_resident(CudaContext& context, const RecurrenceForward<float>& 
 }
 
 void rnn_backward_resident(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_cell(op.cell, [&](auto cell) {
+  with_tuned_cell(op.cell, [&](auto cell) {
     with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
       run<width()>(context, rnn_backward_kernel<width(), cell()>, RnnBackwardArgs(op));
     });

@@ -82,7 +82,8 @@ void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& 
   const auto [B, T, H] = op.shape;
   context.scratch.reserve(Scratch::need<float>(B * H));
   float* const product = context.scratch.take<float>(B * H);
-  const auto kernel = with_cell(op.cell, [](auto cell) { return step_forward_kernel<cell()>; });
+  void (*kernel)(StepForwardArgs) = nullptr;
+  with_cell(op.cell, [&](auto cell) { kernel = step_forward_kernel<cell()>; });
   for (std::int64_t t = 0; t < T; ++t) {
     float* const h = op.h.data() + t * B * H;
     context.platform.product({.m = B, .n = H, .k = H, .a = h, .b = op.w_hh.data(), .c = product, .b_transposed = true});
@@ -97,7 +98,8 @@ void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>
   const OutputGradientArgs d_output(op.d_output);
   context.scratch.reserve(Scratch::need<float>(B * H));
   float* const d_h = context.scratch.take<float>(B * H);
-  const auto kernel = with_cell(op.cell, [](auto cell) { return step_backward_kernel<cell()>; });
+  void (*kernel)(StepBackwardArgs) = nullptr;
+  with_cell(op.cell, [&](auto cell) { kernel = step_backward_kernel<cell()>; });
   for (std::int64_t t = T - 1; t >= 0; --t) {
     float* const dz = op.dz.data() + t * B * H;
     launch(kernel, row_by_row(context, B),

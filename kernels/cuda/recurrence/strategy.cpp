@@ -24,7 +24,8 @@ Strategy choose(const CudaContext& context, Cell cell, const SequenceShape& s, s
   if (context.recurrence != Recurrence::kReel) return Strategy::kCudnn;
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * s.hidden;
   const DeviceLimits& limits = context.platform.limits();
-  if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return Strategy::kStepwise;
+  if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31)
+    return Strategy::kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? Strategy::kCluster : Strategy::kStepwise;
   if (context.precision == Precision::kMixed && traits(cell).bounded) return Strategy::kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
