@@ -293,5 +293,31 @@ TEST_F(RunFolders, OfOneLabelWarn) {
               HasSubstr("all 1 test reviews have the label 1"));
 }
 
+/// The same bits on the processor that wrote them; others round otherwise.
+TEST_F(RunFolders, OfTheFirstVersionPredictAndGoOn) {
+  constexpr float kTolerance = 1e-6f;
+  const std::filesystem::path old = fixture("run-0.1.0");
+  std::filesystem::copy(old, folder_ / "run", std::filesystem::copy_options::recursive);
+  const auto logits = [](const std::string& lines) {
+    std::istringstream in(lines);
+    std::vector<double> values;
+    for (std::string line; std::getline(in, line);) values.push_back(nlohmann::json::parse(line)["logit"]);
+    return values;
+  };
+  const Result predicted = reel("predict run --device cpu", contents(old / "texts.txt"));
+  EXPECT_EQ(predicted.code, 0) << predicted.err;
+  EXPECT_THAT(logits(predicted.out),
+              testing::Pointwise(testing::DoubleNear(kTolerance), logits(contents(old / "predictions.jsonl"))));
+
+  const std::string before = contents(old / "metrics.jsonl");
+  const Result resumed =
+      reel("train --resume run --max-steps 0 --device cpu --quiet --data " + fixture("aclImdb.tar.gz").string());
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(contents(folder_ / "run" / "metrics.jsonl"), testing::StartsWith(before));
+  const SavedModel finished = load_model(old / "finished.safetensors"),
+                   actual = load_model(folder_ / "run" / "model.safetensors");
+  EXPECT_THAT(actual.parameters, testing::Pointwise(testing::FloatNear(kTolerance), finished.parameters));
+}
+
 }  // namespace
 }  // namespace reel
