@@ -70,20 +70,20 @@ void check_accuracy(Backend<float>& backend, Shape shape, bool ragged) {
 }
 
 void add_training_parts(const std::string& variant, const BackendOptions& options, const Shape& shape) {
-  const std::string place = "/" + variant + "/B:" + std::to_string(shape.batch);
-  add_training("select" + place, options, shape, &Training::select);
-  add_training("forward" + place, options, shape, &Training::forward);
-  add_training("backward" + place, options, shape, &Training::backward);
-  add_training("optimizer_step" + place, options, shape, &Training::optimizer_step);
-  add_training("training_step" + place, options, shape);
+  const std::string suffix = "/" + variant + "/B:" + std::to_string(shape.batch);
+  add_training("select" + suffix, options, shape, &Training::select);
+  add_training("forward" + suffix, options, shape, &Training::forward);
+  add_training("backward" + suffix, options, shape, &Training::backward);
+  add_training("optimizer_step" + suffix, options, shape, &Training::optimizer_step);
+  add_training("training_step" + suffix, options, shape);
 }
 
 /// FLOP of an operation's products, for each token or each distinct one.
 void add_operation(const std::string& name, const BackendOptions& options, const Shape& shape, bool ragged,
                    void (Operations::*operation)(), std::int64_t flop_per_token, bool distinct = false) {
   const std::string steps = shape.steps == kRecipe.steps ? "" : "/T:" + std::to_string(shape.steps);
-  const std::string place = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden);
-  add(name + place + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
+  const std::string suffix = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden);
+  add(name + suffix + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
     const auto backend = make_backend(options);
     if (options.precision == Precision::kMixed) check_accuracy(*backend, shape, ragged);
     Operations operations(*backend, shape, ragged);
@@ -146,10 +146,10 @@ void add_loading(const std::string& folder) {
 /// Takes the flag out of the arguments: what stands after it, or nothing where it is missing.
 std::optional<std::string> take_flag(int& argc, char** argv, std::string_view flag) {
   const std::span<char*> flags(argv, static_cast<std::size_t>(argc));
-  const auto place = std::ranges::find_if(flags, [&](std::string_view given) { return given.starts_with(flag); });
-  if (place == flags.end()) return std::nullopt;
-  const std::string value(std::string_view(*place).substr(flag.size()));
-  std::rotate(place, place + 1, flags.end());
+  const auto found = std::ranges::find_if(flags, [&](std::string_view given) { return given.starts_with(flag); });
+  if (found == flags.end()) return std::nullopt;
+  const std::string value(std::string_view(*found).substr(flag.size()));
+  std::rotate(found, found + 1, flags.end());
   --argc;
   return value;
 }

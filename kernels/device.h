@@ -40,7 +40,7 @@ class Readback {
   virtual std::span<const std::byte> wait() = 0;
 };
 
-/// How long all ranges of one name, at one place, took.
+/// How long all ranges of one name, inside the same others, took.
 struct RangeTiming {
   std::string name;
   int depth = 0;  // 0: in no other range

@@ -25,7 +25,7 @@ Corpus read_data(const TrainConfig& config, Progress& progress) {
 
 std::string thousands(std::int64_t number) {
   std::string text = std::to_string(number);
-  for (std::size_t place = text.size(); place > 3;) text.insert(place -= 3, ",");
+  for (std::size_t index = text.size(); index > 3;) text.insert(index -= 3, ",");
   return text;
 }
 

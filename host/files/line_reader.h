@@ -20,8 +20,8 @@ class LineReader {
 
  private:
   int descriptor_;
-  std::string name_, text_;  // what has been read from place_ on is not yet handed over
-  std::size_t place_ = 0, lines_ = 0;
+  std::string name_, text_;  // what has been read from offset_ on is not yet handed over
+  std::size_t offset_ = 0, lines_ = 0;
   bool ended_ = false;  // asked again, a terminal would go on
 };
 

@@ -32,8 +32,8 @@ namespace reel {
 namespace {
 
 /// A number as it stands in the text, less the underscores that TOML allows.
-std::string digits_at(std::string_view text, toml::source_position place) {
-  for (toml::source_index line = 1; line < place.line; ++line) text.remove_prefix(text.find('\n') + 1);
+std::string digits_at(std::string_view text, toml::source_position position) {
+  for (toml::source_index line = 1; line < position.line; ++line) text.remove_prefix(text.find('\n') + 1);
   text = text.substr(0, text.find('\n'));
   const std::size_t begin = text.find('=') + 1;
   text.remove_prefix(std::min(text.find_first_not_of(" \t", begin), text.size()));

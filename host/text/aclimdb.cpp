@@ -14,17 +14,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Place {
+struct SplitAndLabel {
   Split split;
   std::int32_t label;
 };
 
 /// Where a file belongs; nothing for the unlabelled reviews, url lists and the like.
-std::optional<Place> place_of(const fs::path& file) {
+std::optional<SplitAndLabel> split_and_label(const fs::path& file) {
   if (file.extension() != ".txt" || file.filename().string().starts_with('.')) return {};  // "._0_9.txt": macOS's notes
   const std::string label = file.parent_path().filename(), split = file.parent_path().parent_path().filename();
   if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) return {};
-  return Place{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
+  return SplitAndLabel{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
 }
 
 /// Reviews by path: the order in which the archive was packed, and the same for every kind of source.
@@ -33,8 +33,8 @@ using Texts = std::map<std::string, std::string>;
 Corpus build(const Texts& texts, const fs::path& source, std::string checksum) {
   CorpusBuilder builder;
   for (const auto& [name, text] : texts) {
-    const Place place = *place_of(name);
-    builder.add(place.split, place.label, text);
+    const SplitAndLabel review = *split_and_label(name);
+    builder.add(review.split, review.label, text);
   }
   if (texts.empty()) fail("{}: no reviews: expected aclImdb/train/pos/0_9.txt and the like", source.string());
   return builder.finish(source.string(), std::move(checksum));
@@ -46,7 +46,7 @@ Corpus read_aclimdb_archive(const fs::path& path) {
   Texts texts;
   std::optional<fs::path> root;  // the folder that holds train/ and test/
   read_archive(
-      path, [](const std::string& name) { return place_of(name).has_value(); },
+      path, [](const std::string& name) { return split_and_label(name).has_value(); },
       [&](const std::string& name, std::string text) {
         const fs::path file(name);
         const fs::path split = file.parent_path().parent_path();
@@ -55,8 +55,8 @@ Corpus read_aclimdb_archive(const fs::path& path) {
           fail("{}: reviews below '{}' and '{}', expected one data set", path.string(), root->string(),
                split.parent_path().string());
         }
-        const fs::path place = split.filename() / file.parent_path().filename() / file.filename();
-        if (!texts.emplace(place.string(), std::move(text)).second) fail("{}: {} twice", path.string(), name);
+        const fs::path key = split.filename() / file.parent_path().filename() / file.filename();
+        if (!texts.emplace(key.string(), std::move(text)).second) fail("{}: {} twice", path.string(), name);
       });
   return build(texts, path, file_sha256(path));
 }
@@ -66,7 +66,7 @@ Corpus read_aclimdb_folder(const fs::path& folder) {
   for (const char* part : {"train/pos", "train/neg", "test/pos", "test/neg"}) {
     for (const std::string& file : names_in(folder / part)) {
       const std::string name = std::string(part) + '/' + file;
-      if (place_of(name)) texts[name] = read_file(folder / name);
+      if (split_and_label(name)) texts[name] = read_file(folder / name);
     }
   }
   Checksum checksum;

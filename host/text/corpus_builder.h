@@ -30,9 +30,9 @@ class CorpusBuilder {
   struct Word {
     const std::string* text;
     std::int64_t count = 0;  // in the training split
-    std::int64_t first = 0;  // its place among the training split's words
+    std::int64_t first = 0;  // its index among the training split's words
   };
-  Corpus corpus_;  // `ranks` hold places in words_ until finish()
+  Corpus corpus_;  // `ranks` hold indices in words_ until finish()
   std::vector<Word> words_;
   std::unordered_map<std::string, std::int32_t> places_;
   std::int64_t training_words_ = 0;

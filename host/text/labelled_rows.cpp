@@ -31,7 +31,7 @@ std::int32_t parse_label(std::string label, const std::string& where) {
 class CsvReader {
  public:
   explicit CsvReader(const fs::path& path) : path_(path.string()), text_(read_file(path)) {
-    if (text_.starts_with("\xEF\xBB\xBF")) place_ = 3;
+    if (text_.starts_with("\xEF\xBB\xBF")) offset_ = 3;
   }
 
   /// "path:line" of the record that was read last.
@@ -39,16 +39,17 @@ class CsvReader {
 
   /// The next record, nothing at the end of the file. Empty lines are skipped.
   std::optional<std::vector<std::string>> next() {
-    while (place_ < text_.size() && (text_[place_] == '\n' || text_[place_] == '\r')) line_ += text_[place_++] == '\n';
-    if (place_ >= text_.size()) return {};
+    while (offset_ < text_.size() && (text_[offset_] == '\n' || text_[offset_] == '\r'))
+      line_ += text_[offset_++] == '\n';
+    if (offset_ >= text_.size()) return {};
     record_line_ = line_;
     std::vector<std::string> fields;
     do {
       if (fields.size() == kMaxColumns) fail("{}: more than {} fields", where(), kMaxColumns);
-      fields.push_back(text_[place_] == '"' ? quoted() : plain());
+      fields.push_back(text_[offset_] == '"' ? quoted() : plain());
     } while (take(','));
     take('\r');
-    if (place_ < text_.size() && !take('\n'))
+    if (offset_ < text_.size() && !take('\n'))
       fail("{}: expected a comma or the end of the line after a field", where());
     ++line_;
     return fields;
@@ -56,26 +57,26 @@ class CsvReader {
 
  private:
   bool take(char c) {
-    if (place_ >= text_.size() || text_[place_] != c) return false;
-    ++place_;
+    if (offset_ >= text_.size() || text_[offset_] != c) return false;
+    ++offset_;
     return true;
   }
 
   std::string plain() {
-    const std::size_t end = std::min(text_.find_first_of(",\r\n", place_), text_.size());
-    std::string field = text_.substr(place_, end - place_);
-    place_ = end;
+    const std::size_t end = std::min(text_.find_first_of(",\r\n", offset_), text_.size());
+    std::string field = text_.substr(offset_, end - offset_);
+    offset_ = end;
     return field;
   }
 
   std::string quoted() {
     std::string field;
-    ++place_;
+    ++offset_;
     for (;;) {
-      const std::size_t end = text_.find('"', place_);
+      const std::size_t end = text_.find('"', offset_);
       if (end == std::string::npos) fail("{}: quoted field without a closing quote", where());
-      field.append(text_, place_, end - place_);
-      place_ = end + 1;
+      field.append(text_, offset_, end - offset_);
+      offset_ = end + 1;
       if (!take('"')) break;
       field += '"';
     }
@@ -84,7 +85,7 @@ class CsvReader {
   }
 
   std::string path_, text_;
-  std::size_t place_ = 0;
+  std::size_t offset_ = 0;
   std::int64_t line_ = 1, record_line_ = 1;
 };
 

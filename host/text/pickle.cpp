@@ -36,9 +36,9 @@ class Unpickler {
 
  private:
   std::string_view take(std::uint64_t count) {
-    if (count > bytes_.size() - place_) fail("{}: the pickle ends early", where_);
-    const std::string_view taken = bytes_.substr(place_, count);
-    place_ += count;
+    if (count > bytes_.size() - offset_) fail("{}: the pickle ends early", where_);
+    const std::string_view taken = bytes_.substr(offset_, count);
+    offset_ += count;
     return taken;
   }
   template <class Unsigned>
@@ -48,14 +48,14 @@ class Unpickler {
     return value;
   }
   std::string_view line() {
-    const std::size_t end = bytes_.find('\n', place_);
+    const std::size_t end = bytes_.find('\n', offset_);
     if (end == std::string_view::npos) fail("{}: the pickle ends early", where_);
-    const std::string_view text = take(end - place_);
+    const std::string_view text = take(end - offset_);
     take(1);
     return text;
   }
 
-  [[noreturn]] void damaged() { fail("{}: damaged pickle near byte {}", where_, place_); }
+  [[noreturn]] void damaged() { fail("{}: damaged pickle near byte {}", where_, offset_); }
   void push(Kind kind, std::int64_t value = 0) {
     if (++values_ > kMaxPickleValues) fail("{}: a pickle of more than {} values", where_, kMaxPickleValues);
     stack_.push_back({kind, value});
@@ -145,7 +145,7 @@ class Unpickler {
 
   std::string_view bytes_;
   std::string where_;
-  std::size_t place_ = 0;
+  std::size_t offset_ = 0;
   std::vector<Value> stack_;
   std::vector<std::string_view> texts_;
   std::vector<std::vector<Value>> sequences_;
@@ -161,7 +161,7 @@ bool Unpickler::step(char opcode) {
   if (opcode == '\x95') return take(8), true;  // FRAME
   if (step_value(opcode) || step_container(opcode) || step_memo(opcode)) return true;
   fail("{}: pickle opcode 0x{:02x} at byte {}, which no imdb.npz needs", where_, static_cast<unsigned char>(opcode),
-       place_ - 1);
+       offset_ - 1);
 }
 
 bool Unpickler::step_value(char opcode) {

@@ -76,11 +76,11 @@ Vocabulary::Vocabulary(const Corpus& corpus, const LoadOptions& options) : optio
   for (std::int64_t id = 0; id < vocabulary_size(corpus, options); ++id) {
     const std::int64_t rank = id - options.index_from;
     const bool known = rank >= 1 && rank <= static_cast<std::int64_t>(corpus.counts.size());
-    const auto place = static_cast<std::size_t>(rank - 1);
-    counts_.push_back(known ? corpus.counts[place] : 0);
+    const auto index = static_cast<std::size_t>(rank - 1);
+    counts_.push_back(known ? corpus.counts[index] : 0);
     words_.push_back(!known                 ? reserved_name(id, options)
                      : corpus.words.empty() ? fmt::format("<rank-{}>", rank)
-                                            : corpus.words[place]);
+                                            : corpus.words[index]);
   }
   index_words(corpus.source);
 }

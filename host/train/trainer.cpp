@@ -153,11 +153,11 @@ void Trainer::mark_profile() {
 void Trainer::step() {
   if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
   const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
-  const auto place = static_cast<std::size_t>(first);
+  const auto offset = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const std::span<BatchStats> stats = measured_.next();
   const ProfileRange range(backend_, "step");
-  model_.select(device_data_, device_order_.span(place, size),
+  model_.select(device_data_, device_order_.span(offset, size),
                 {.padding = config_.preprocessing.batch_padding(),
                  .word_dropout = config_.word_dropout,
                  .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
@@ -172,7 +172,7 @@ void Trainer::step() {
   std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
   if (config_.preprocessing.mask) {
     tokens = 0;
-    for (const std::int32_t row : std::span(order_).subspan(place, size)) {
+    for (const std::int32_t row : std::span(order_).subspan(offset, size)) {
       tokens += data_.train.lengths[static_cast<std::size_t>(row)];
     }
   }

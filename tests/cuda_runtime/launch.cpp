@@ -38,10 +38,10 @@ std::map<std::string, Resources> read_resources() {
 Resources& resources_of(const void* kernel) {
   static const std::map<std::string, Resources> all = read_resources();
   static std::map<const void*, Resources> known;
-  const auto [place, fresh] = known.try_emplace(kernel);
+  const auto [entry, fresh] = known.try_emplace(kernel);
   const auto found = fresh ? all.find(emulator::kernel_name(kernel)) : all.end();
-  if (found != all.end()) place->second = found->second;
-  return place->second;
+  if (found != all.end()) entry->second = found->second;
+  return entry->second;
 }
 
 unsigned cluster_of(const cudaLaunchConfig_t& config) {
@@ -96,10 +96,10 @@ void refuse_host_memory(Runtime& r, const emulator::KernelType& type, Bytes args
     std::memcpy(&word, args.data() + i, sizeof word);
     if (word < kLowestHostMemory) continue;
     unsigned char resident = 0;
-    Place place{};
-    locate(r, reinterpret_cast<const void*>(word), 1, place);
+    MemoryKind kind{};
+    locate(r, reinterpret_cast<const void*>(word), 1, kind);
     const bool mapped = ::mincore(reinterpret_cast<void*>(word / page * page), 1, &resident) == 0;
-    if (place == Place::kPageable && mapped) {
+    if (kind == MemoryKind::kPageable && mapped) {
       violation("a kernel is given host memory, in byte " + std::to_string(i) + " of its arguments");
     }
   }

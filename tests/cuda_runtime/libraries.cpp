@@ -13,8 +13,8 @@ cudaError_t launch_library(cudaStream_t stream, const std::string& name, std::fu
 }
 
 bool is_device_memory(const char* what, const void* address, std::size_t bytes) {
-  Place place{};
-  if (locate(runtime(), address, bytes, place) && place == Place::kDevice) return true;
+  MemoryKind kind{};
+  if (locate(runtime(), address, bytes, kind) && kind == MemoryKind::kDevice) return true;
   violation(std::string(what) + " is given what is no device memory");
   return false;
 }

@@ -136,9 +136,9 @@ void free_all_memory(Runtime& r) {
   r.used_memory = 0;
 }
 
-bool locate(Runtime& r, const void* address, std::size_t bytes, Place& place) {
+bool locate(Runtime& r, const void* address, std::size_t bytes, MemoryKind& kind) {
   const bool device = device_arena().holds(address), pinned = pinned_arena().holds(address);
-  place = device ? Place::kDevice : pinned ? Place::kPinned : Place::kPageable;
+  kind = device ? MemoryKind::kDevice : pinned ? MemoryKind::kPinned : MemoryKind::kPageable;
   if (!device && !pinned) return true;
   const auto* const found = allocation_at(device ? r.device_memory : r.pinned_memory, address);
   return found != nullptr && !found->second.freed &&

@@ -133,9 +133,9 @@ cudaError_t conflict_with_capture(Capture& capture, cudaError_t error = cudaErro
 cudaError_t unsafe_while_capturing(Runtime& r);
 cudaError_t add_to_capture(Stream& stream, const std::string& kind, std::function<Work()> make);
 
-enum class Place { kDevice, kPinned, kPageable };
+enum class MemoryKind { kDevice, kPinned, kPageable };
 /// Where these bytes are; false if that is device or pinned memory that is not, or no longer, allocated as a whole.
-bool locate(Runtime& r, const void* address, std::size_t bytes, Place& place);
+bool locate(Runtime& r, const void* address, std::size_t bytes, MemoryKind& kind);
 /// Lets the host, as the device, touch device memory while it lives.
 class DeviceAccess {
  public:

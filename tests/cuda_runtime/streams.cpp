@@ -22,15 +22,15 @@ void run_first(Runtime& r, Stream& stream) {
   work->after.clear();
 }
 
-const char* name_of(Place place) {
-  return place == Place::kDevice ? "device" : place == Place::kPinned ? "pinned" : "pageable";
+const char* name_of(MemoryKind kind) {
+  return kind == MemoryKind::kDevice ? "device" : kind == MemoryKind::kPinned ? "pinned" : "pageable";
 }
 
 /// The copy at the moment it runs. From the host it must find what was there when it was asked for.
 void copy_now(Runtime& r, void* to, const void* from, std::size_t bytes, const std::string& what,
               const std::shared_ptr<Bytes>& promised) {
-  Place place{};
-  if (!locate(r, to, bytes, place) || !locate(r, from, bytes, place)) {
+  MemoryKind kind{};
+  if (!locate(r, to, bytes, kind) || !locate(r, from, bytes, kind)) {
     return fail_device(r, cudaErrorIllegalAddress, what + ": of memory that has been freed");
   }
   if (promised != nullptr && std::memcmp(from, promised->data(), bytes) != 0) {
@@ -226,10 +226,10 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
   return call([&](Runtime& r) {
-    Place place{};
-    if (!locate(r, memory, bytes, place) || place != Place::kDevice) return cudaErrorInvalidValue;
+    MemoryKind kind{};
+    if (!locate(r, memory, bytes, kind) || kind != MemoryKind::kDevice) return cudaErrorInvalidValue;
     const auto run = [&r, memory, value, bytes] {
-      Place now{};
+      MemoryKind now{};
       if (!locate(r, memory, bytes, now)) return fail_device(r, cudaErrorIllegalAddress, "memset of freed memory");
       std::memset(memory, value, bytes);
     };
@@ -241,19 +241,19 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 /// be staged. What is to be written is undefined until then.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t handle) {
   return call([&](Runtime& r) {
-    Place to_place{}, from_place{};
-    if (!locate(r, to, bytes, to_place) || !locate(r, from, bytes, from_place)) return cudaErrorInvalidValue;
-    const bool to_device = to_place == Place::kDevice, from_device = from_place == Place::kDevice;
+    MemoryKind to_kind{}, from_kind{};
+    if (!locate(r, to, bytes, to_kind) || !locate(r, from, bytes, from_kind)) return cudaErrorInvalidValue;
+    const bool to_device = to_kind == MemoryKind::kDevice, from_device = from_kind == MemoryKind::kDevice;
     const cudaMemcpyKind kinds[2][2] = {{cudaMemcpyHostToHost, cudaMemcpyHostToDevice},
                                         {cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice}};
     if (kind != cudaMemcpyDefault && kind != kinds[from_device][to_device]) return cudaErrorInvalidValue;
     const Stream* const stream = find(r, handle);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    if (stream->capture && (to_place == Place::kPageable || from_place == Place::kPageable)) {
+    if (stream->capture && (to_kind == MemoryKind::kPageable || from_kind == MemoryKind::kPageable)) {
       return conflict_with_capture(*stream->capture);
     }
-    const std::string what = std::string("copy from ") + name_of(from_place) + " to " + name_of(to_place) + " memory";
-    const void* const pinned = to_place == Place::kPinned ? to : from_place == Place::kPinned ? from : nullptr;
+    const std::string what = std::string("copy from ") + name_of(from_kind) + " to " + name_of(to_kind) + " memory";
+    const void* const pinned = to_kind == MemoryKind::kPinned ? to : from_kind == MemoryKind::kPinned ? from : nullptr;
     return enqueue(handle, what, [=, &r] {
       if (!to_device) std::memset(to, 0xFF, bytes);
       std::shared_ptr<Bytes> promised;

@@ -14,10 +14,10 @@ constexpr const char* kWait = "cluster_wait";
 
 /// The block whose shared memory holds all these bytes, or null.
 const RunningBlock* owner_of(const void* address, std::size_t bytes) {
-  const auto* const place = static_cast<const char*>(address);
+  const auto* const data = static_cast<const char*>(address);
   for (const RunningBlock& block : machine->blocks) {
     const char* const end = block.shared + kVariables + kGap + block.dynamic_size;
-    if (place >= block.shared && place + bytes <= end) return &block;
+    if (data >= block.shared && data + bytes <= end) return &block;
   }
   return nullptr;
 }

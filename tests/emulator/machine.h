@@ -29,7 +29,7 @@ struct Barrier {
 
 struct SharedVariable {
   const void* key;
-  char* place;
+  char* data;
 };
 
 /// One block of the cluster that runs; its shared memory is variables, a gap, dynamic shared memory, a gap.

@@ -8,8 +8,8 @@ enum class Mistake {
   kNoBarrier,         // between writing shared memory and reading it
   kNoWait,            // for cp.async
   kExitedLane,        // a lane of the shuffle's mask has ended
-  kDivergentShuffle,  // two places of one warp
-  kDivergentBarrier,  // two places of one block
+  kDivergentShuffle,  // two sites of one warp
+  kDivergentBarrier,  // two sites of one block
   kEarlyExit,         // a thread ends while others wait at a barrier
   kDeadlock,          // a warp waits for lanes that wait at a barrier
   kUninitialised,     // shared memory is read before it is written
@@ -30,7 +30,7 @@ enum class ClusterMistake {
   kNoArrival,          // wait without arrive
   kArrivesTwice,       // without waiting
   kNoWait,             // arrive without wait, then the end
-  kDivergent,          // two places of one cluster
+  kDivergent,          // two sites of one cluster
   kDeadlock,           // half a block waits for the cluster, half for the block
   kWritesBetween,      // arrive and wait, what others read
   kBeyondTheCluster,   // a block that does not exist

@@ -102,12 +102,12 @@ Thread* pick() {
 }
 
 std::string deadlock() {
-  std::map<std::string, int> places;
+  std::map<std::string, int> sites;
   for (const Thread* thread : machine->threads) {
-    if (thread->waits_for != nullptr) ++places[std::string(thread->waits_for) + ", " + to_text(thread->site).c_str()];
+    if (thread->waits_for != nullptr) ++sites[std::string(thread->waits_for) + ", " + to_text(thread->site).c_str()];
   }
   std::string report = "deadlock:";
-  for (const auto& [place, count] : places) report += " " + std::to_string(count) + " threads at " + place + ";";
+  for (const auto& [site, count] : sites) report += " " + std::to_string(count) + " threads at " + site + ";";
   return report;
 }
 

@@ -68,7 +68,7 @@ void catch_bad_accesses(DescribeAddress describe);
 using Substitute = std::function<bool(const LaunchConfig&, const KernelCall&)>;
 Substitute& substitute();
 
-/// A place in a kernel. As a default argument, here() is the caller's.
+/// A line of a kernel. As a default argument, here() is the caller's.
 struct Site {
   const char* file;
   unsigned line;
@@ -140,7 +140,7 @@ bool is_shared(const void* address, std::size_t bytes);
 /// All threads of the cluster arrive, then wait for each other; every thread does one after the other.
 void cluster_arrive(Site site);
 void cluster_wait(Site site);
-/// What has the place of `shared` in the memory of block `rank` of the cluster.
+/// What has the offset of `shared` in the memory of block `rank` of the cluster.
 void* map_to_block(const void* shared, unsigned rank);
 /// Whether the running thread may write there now.
 void check_cluster_store(const void* address, std::size_t bytes);

@@ -115,27 +115,27 @@ void warp_collective(std::uint32_t mask, const char* name, Site site, void* io, 
 void* shared_variable(const void* key, std::size_t size) {
   RunningBlock& block = block_of(*current);
   for (std::size_t i = 0; i < block.variable_count; ++i) {
-    if (block.variables[i].key == key) return block.variables[i].place;
+    if (block.variables[i].key == key) return block.variables[i].data;
   }
   constexpr std::size_t kAlignment = 128;
   const std::size_t begin = (block.variables_size + kGap + kAlignment - 1) / kAlignment * kAlignment;
   if (begin + size > kVariables) fail("more than 48 KiB of REEL_SHARED variables");
   if (block.variable_count == std::size(block.variables))
     fail("more than %zu REEL_SHARED variables", std::size(block.variables));
-  char* const place = block.shared + begin;
-  unpoison(place, size);
-  fill_with_nan(place, size);
+  char* const data = block.shared + begin;
+  unpoison(data, size);
+  fill_with_nan(data, size);
   block.variables_size = begin + size;
-  block.variables[block.variable_count++] = {key, place};
-  return place;
+  block.variables[block.variable_count++] = {key, data};
+  return data;
 }
 
 void* dynamic_shared() { return block_of(*current).shared + kVariables + kGap; }
 
 bool is_shared(const void* address, std::size_t bytes) {
-  const auto* const place = static_cast<const char*>(address);
+  const auto* const data = static_cast<const char*>(address);
   const RunningBlock& block = block_of(*current);
-  return place >= block.shared && place + bytes <= block.shared + kVariables + kGap + block.dynamic_size;
+  return data >= block.shared && data + bytes <= block.shared + kVariables + kGap + block.dynamic_size;
 }
 
 }  // namespace reel::emulator

@@ -17,7 +17,7 @@ std::vector<std::string> lines(const std::vector<RangeTiming>& timings) {
   return lines;
 }
 
-TEST(RangeTimings, AddUpByNameAndPlace) {
+TEST(RangeTimings, AddUpByNameAndNesting) {
   RangeTimings timings;
   timings.begin("epoch");
   timings.begin("step");

@@ -6,31 +6,31 @@ namespace reel::ptx {
 
 char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand,
                               int lane, std::size_t bytes) const {
-  std::uint64_t place = read(warp, operand[0], lane) + operand[1].value;
-  if (space == Space::kShared || space == Space::kCluster) place &= 0xFFFFFFFFu;
-  if (place % bytes != 0) fail(in, "misaligned address");
+  std::uint64_t address = read(warp, operand[0], lane) + operand[1].value;
+  if (space == Space::kShared || space == Space::kCluster) address &= 0xFFFFFFFFu;
+  if (address % bytes != 0) fail(in, "misaligned address");
   const auto within = [&](std::size_t size) {
-    if (place + bytes > size) fail(in, "address " + std::to_string(place) + " of " + std::to_string(size));
+    if (address + bytes > size) fail(in, "address " + std::to_string(address) + " of " + std::to_string(size));
   };
   switch (space) {
     case Space::kShared:
       within(shared_size_);
-      return shared_.get() + place;
+      return shared_.get() + address;
     case Space::kCluster: {
-      const BlockExecution& block = target(in, static_cast<std::uint32_t>(place));
-      place &= (1u << kRankShift) - 1;
+      const BlockExecution& block = target(in, static_cast<std::uint32_t>(address));
+      address &= (1u << kRankShift) - 1;
       within(block.shared_size_);
-      return block.shared_.get() + place;
+      return block.shared_.get() + address;
     }
     case Space::kLocal:
       within(kernel_.local_bytes);
-      return warp.local[lane].data() + place;
+      return warp.local[lane].data() + address;
     case Space::kParameter:
       within(parameter_.size());
-      return const_cast<char*>(reinterpret_cast<const char*>(parameter_.data())) + place;
+      return const_cast<char*>(reinterpret_cast<const char*>(parameter_.data())) + address;
     case Space::kGlobal:
-      if (place < 4096) fail(in, "null pointer");
-      return reinterpret_cast<char*>(place);
+      if (address < 4096) fail(in, "null pointer");
+      return reinterpret_cast<char*>(address);
   }
   return nullptr;
 }

@@ -19,7 +19,7 @@ struct Copy {
 
 struct Warp {
   std::vector<std::uint64_t> registers;  // [register][lane]
-  std::size_t place[32] = {};            // of each lane in the code
+  std::size_t pc[32] = {};               // of each lane in the code
   std::uint32_t exists = 0, done = 0, at_barrier = 0, at_cluster_barrier = 0;
   bool arrived = false;     // at the cluster barrier, and has not waited
   unsigned arrived_in = 0;  // which phase

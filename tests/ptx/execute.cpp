@@ -24,15 +24,15 @@ bool BlockExecution::ended() const {
 bool BlockExecution::step(Warp& warp) {
   const std::uint32_t runnable = warp.exists & ~warp.done & ~warp.at_barrier & ~warp.at_cluster_barrier;
   if (runnable == 0) return false;
-  std::size_t place = ~std::size_t{0};
+  std::size_t pc = ~std::size_t{0};
   for (int lane = 0; lane < 32; ++lane) {
-    if ((runnable >> lane & 1) != 0) place = std::min(place, warp.place[lane]);
+    if ((runnable >> lane & 1) != 0) pc = std::min(pc, warp.pc[lane]);
   }
-  const Instruction& in = kernel_.code.at(place);
+  const Instruction& in = kernel_.code.at(pc);
   std::uint32_t lanes = 0;
   for (int lane = 0; lane < 32; ++lane) {
-    if ((runnable >> lane & 1) == 0 || warp.place[lane] != place) continue;
-    ++warp.place[lane];
+    if ((runnable >> lane & 1) == 0 || warp.pc[lane] != pc) continue;
+    ++warp.pc[lane];
     if (in.predicate < 0 || ((at(warp, in.predicate, lane) & 1) != 0) != in.negated) lanes |= 1u << lane;
   }
   execute(warp, in, lanes);
@@ -54,7 +54,7 @@ void BlockExecution::execute(Warp& warp, const Instruction& in, std::uint32_t la
     case Action::kStore:
       return for_each(lanes, [&](int lane) { store(warp, in, lane); });
     case Action::kBranch:
-      return for_each(lanes, [&](int lane) { warp.place[lane] = static_cast<std::size_t>(in.target); });
+      return for_each(lanes, [&](int lane) { warp.pc[lane] = static_cast<std::size_t>(in.target); });
     case Action::kReturn:
       return end(warp, in, lanes);
     case Action::kBarrier:

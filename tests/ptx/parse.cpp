@@ -76,10 +76,10 @@ class KernelParser {
   }
 
   Kernel finish() {
-    for (auto& [place, label] : branches_) kernel_.code[place].target = labels_.at(label);
+    for (auto& [index, label] : branches_) kernel_.code[index].target = labels_.at(label);
     // Dynamic shared memory begins after the static variables.
     kernel_.static_shared = round_up(kernel_.static_shared, 128);
-    for (auto& [place, symbol] : dynamic_uses_) kernel_.code[place].source[0].value = kernel_.static_shared;
+    for (auto& [index, symbol] : dynamic_uses_) kernel_.code[index].source[0].value = kernel_.static_shared;
     return std::move(kernel_);
   }
 

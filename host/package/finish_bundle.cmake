@@ -1,0 +1,30 @@
+# Run by CPack when everything lies in CPACK_TEMPORARY_DIRECTORY: adds the licences of the libraries, the commit and checksums.
+set(bundle ${CPACK_TEMPORARY_DIRECTORY})
+if(DEFINED ENV{REEL_COMMIT})
+  set(commit $ENV{REEL_COMMIT})
+else()
+  execute_process(COMMAND git -C ${CMAKE_CURRENT_LIST_DIR} rev-parse HEAD OUTPUT_VARIABLE commit
+    OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+endif()
+file(WRITE ${bundle}/COMMIT "${commit}\n")
+
+# What Debian says of the packages that the libraries are from.
+file(GLOB libraries ${bundle}/lib/*)
+foreach(library ${libraries})
+  get_filename_component(name ${library} NAME)
+  execute_process(COMMAND dpkg-query -S "*/${name}" OUTPUT_VARIABLE owners ERROR_QUIET)
+  string(REGEX MATCH "^[^:,]+" package "${owners}")
+  if(package AND EXISTS /usr/share/doc/${package}/copyright)
+    configure_file(/usr/share/doc/${package}/copyright ${bundle}/licences/${package} COPYONLY)
+  endif()
+endforeach()
+
+set(sums "")
+file(GLOB_RECURSE files LIST_DIRECTORIES false RELATIVE ${bundle} ${bundle}/*)
+foreach(file ${files})
+  if(NOT IS_SYMLINK ${bundle}/${file})
+    file(SHA256 ${bundle}/${file} sum)
+    string(APPEND sums "${sum}  ${file}\n")
+  endif()
+endforeach()
+file(WRITE ${bundle}/SHA256SUMS "${sums}")
