@@ -4,10 +4,24 @@
 #include "kernels/check.h"
 
 namespace reel {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A data set's folder is read as prepared once it holds what is written here, whatever else is in it.
+void expect_elsewhere(const fs::path& data, const fs::path& out) {
+  std::error_code error;
+  const fs::path folder = fs::is_directory(data, error) ? data : data.parent_path().empty() ? "." : data.parent_path();
+  if (!fs::equivalent(folder, out, error)) return;
+  fail("--out {}: the folder of {}, which would be read as prepared from then on; expected another", out.string(),
+       data.string());
+}
+
+}  // namespace
 
 Command add_prepare_command(CLI::App& app) {
   struct Options {
-    std::filesystem::path data, test_data, out;
+    fs::path data, test_data, out;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("prepare", "Read a data set once and write it as a folder that loads at once");
@@ -25,12 +39,8 @@ Command add_prepare_command(CLI::App& app) {
       ->check(some_path())
       ->required();
   return [options] {
-    std::error_code error;
-    if (std::filesystem::equivalent(options->data, options->out, error) &&
-        !std::filesystem::exists(options->out / "prepared.json", error)) {
-      fail("--out {}: the data's own folder, which would be read as prepared from then on; expected another",
-           options->out.string());
-    }
+    expect_elsewhere(options->data, options->out);
+    if (!options->test_data.empty()) expect_elsewhere(options->test_data, options->out);
     const Corpus corpus = read_corpus(options->data, options->test_data);
     write_prepared(corpus, options->out);
     fmt::print("{}: {} training and {} test reviews, {} words; {} invalid UTF-8 sequences replaced\n",

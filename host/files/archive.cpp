@@ -76,10 +76,6 @@ int filter_of(std::string_view start) {
   return found != std::end(kPackings) ? found->filter : ARCHIVE_FILTER_NONE;
 }
 
-bool ends_in_zeros(std::string_view bytes) {
-  return bytes.size() >= kTarBlock && bytes.substr(bytes.size() - kTarBlock).find_first_not_of('\0') == bytes.npos;
-}
-
 /// The bytes of a tar archive, unpacked block by block as libarchive asks for them: so what it takes before one file,
 /// all of which it keeps, has an end. (Of a sparse file's map it keeps ten times its text.)
 class TarBytes {
@@ -112,8 +108,9 @@ class TarBytes {
   /// From here on there are no more than so many.
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
-  /// Whether they end as those of a tar archive do, in a block of zeros: one that was cut between two files does not.
-  bool ended_in_zeros() const { return ended_in_zeros_; }
+  /// How many there were so far, and how many zeros they end in.
+  std::size_t given() const { return given_; }
+  std::size_t zeros() const { return zeros_; }
 
  private:
   /// Nothing here may throw: libarchive calls it.
@@ -144,7 +141,10 @@ class TarBytes {
       file_.remove_prefix(static_cast<std::size_t>(count));
     }
     left_ -= std::min(left_, static_cast<std::size_t>(count));
-    if (count > 0) ended_in_zeros_ = ends_in_zeros({static_cast<const char*>(block), static_cast<std::size_t>(count)});
+    const std::string_view bytes(static_cast<const char*>(block), static_cast<std::size_t>(count));
+    const std::size_t last = bytes.find_last_not_of('\0');
+    zeros_ = last == bytes.npos ? zeros_ + bytes.size() : bytes.size() - 1 - last;
+    given_ += bytes.size();
     return count;
   }
 
@@ -153,12 +153,14 @@ class TarBytes {
   Archive packed_;
   std::vector<char> block_ = std::vector<char>(kBlock);
   std::size_t left_ = SIZE_MAX;
-  bool were_too_many_ = false, ended_in_zeros_ = false;
+  std::size_t given_ = 0, zeros_ = 0;
+  bool were_too_many_ = false;
 };
 
-/// What stands behind a tar archive's last file: its end, and what it was packed with is checked there.
+/// What stands behind a tar archive's last file, of which libarchive has taken a part: a block of zeros, or more of
+/// them, and nothing else. What it was packed with is checked there.
 void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::size_t most) {
-  if (!tar.ended_in_zeros()) fail("{}: cut off: no end of a tar archive", name);
+  const auto taken = static_cast<std::size_t>(archive_filter_bytes(source, 0));
   tar.limit(most);
   la_ssize_t count = 0;
   do {
@@ -167,11 +169,14 @@ void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::s
   } while (count > 0);
   if (tar.were_too_many()) fail_size(name, most);
   if (count < 0) fail("{}: damaged archive: {}", name, reason(source));
+  const std::size_t rest = tar.given() - std::min(taken, tar.given());
+  if (tar.zeros() < rest) fail("{}: something else after its end", name);
+  if (tar.zeros() < rest + kTarBlock) fail("{}: cut off: no end of a tar archive", name);
 }
 
 }  // namespace
 
-bool is_tar(std::string_view start) {
+bool may_be_tar(std::string_view start) {
   if (filter_of(start) != ARCHIVE_FILTER_NONE) return true;
   constexpr std::size_t kSum = 148, kSumSize = 8;  // where the sum of the first header's bytes stands, in octal
   if (start.size() < kTarBlock) return false;

@@ -10,7 +10,7 @@ namespace reel {
 
 /// Whether a file that begins so (512 bytes are enough) is a tar archive, or packed in a way that read_archive()
 /// unpacks.
-bool is_tar(std::string_view start);
+bool may_be_tar(std::string_view start);
 /// The same of a zip.
 bool is_zip(std::string_view start);
 

@@ -29,7 +29,7 @@ class Checksum {
 /// "sha256:..." of a text, and of a file.
 std::string text_sha256(std::string_view text);
 std::string file_sha256(const std::filesystem::path& path);
-/// "crc32:...": against accidents, not intent. It needs no memory, of which OpenSSL may crash for want.
+/// "crc32:...": against accidents, not intent. It allocates nothing; OpenSSL may crash where memory runs out.
 std::string text_crc32(std::string_view text);
 /// The hexadecimal digits alone.
 std::string file_md5(const std::filesystem::path& path);

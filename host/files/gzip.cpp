@@ -36,6 +36,7 @@ bool GzipReader::next_member() {
 }
 
 std::ptrdiff_t GzipReader::read(std::span<char> block) noexcept {
+  if (error_ != nullptr) return -1;  // whoever asks again after a failure has not seen the end
   z_stream& z = *stream_;
   z.next_out = reinterpret_cast<Bytef*>(block.data());
   z.avail_out = static_cast<uInt>(block.size());

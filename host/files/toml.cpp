@@ -1,7 +1,6 @@
 #include "host/files/toml.h"
 
 #include <algorithm>
-#include <cmath>
 #include <sstream>
 #include <stdexcept>
 
@@ -61,12 +60,8 @@ std::map<std::string, std::string> parse_toml(std::string_view text, const std::
       entry = string->get();
     } else if (const auto* integer = value.as_integer()) {
       entry = std::to_string(integer->get());
-    } else if (const auto* real = value.as_floating_point()) {
-      entry = fmt::format("{}", real->get());
-      // 1e-400 is no 0, and 2.0 no whole number.
-      if (std::trunc(real->get()) == real->get() || !std::isfinite(real->get())) {
-        entry = digits_at(text, value.source().begin);
-      }
+    } else if (value.is_floating_point()) {
+      entry = digits_at(text, value.source().begin);  // 1e-400 is no 0, 2.0 no whole number, and 1e-3 stays as it is
     } else if (const auto* boolean = value.as_boolean()) {
       entry = boolean->get() ? "true" : "false";
     } else {

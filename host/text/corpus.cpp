@@ -31,7 +31,7 @@ enum class Kind { kArchive, kNpz, kRows, kOther };
 Kind kind_of(const fs::path& path) {
   const std::string start = read_start(path);
   if (is_zip(start)) return Kind::kNpz;
-  if (is_tar(start)) return Kind::kArchive;
+  if (may_be_tar(start)) return Kind::kArchive;
   if (is_json_lines(path)) return Kind::kRows;
   const std::size_t first = std::min(start.find_first_not_of("\xEF\xBB\xBF\r\n"), start.size());
   const std::string header = start.substr(first, start.find('\n', first) - first);  // of CSV; an array of JSON has none

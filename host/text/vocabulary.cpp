@@ -125,7 +125,9 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::s
     fail("{}: its words cannot be matched with the model's: {}", corpus.source,
          vocabulary.has_words()
              ? "it has ranks but no words; expected imdb_word_index.json beside it when it was read or prepared"
-             : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
+         : trained_on.empty() ? "the model was trained on ranks without words, by a Reel whose weights do not name "
+                                "their data: train again"
+                              : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
   }
   const std::int32_t index_from = vocabulary.options().index_from;
   std::vector<std::int32_t> rank = {0};

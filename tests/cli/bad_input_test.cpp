@@ -58,7 +58,7 @@ TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
   }
   folder_.write("c.toml", "\"lr\"=1_0e-2\r\n epochs\t= +1_0 # ten");
   EXPECT_THAT(reel("train --dump-config --config c.toml").out,
-              AllOf(HasSubstr("epochs = 10\n"), HasSubstr("lr = 0.1\n")));
+              AllOf(HasSubstr("epochs = 10\n"), HasSubstr("lr = 10e-2\n")));
 }
 
 /// As of variables that nobody set. What follows an empty value is none of it.
@@ -161,9 +161,13 @@ TEST_F(BadInput, LinesAndListsHaveAnEnd) {
 /// It would be read as prepared from then on, whatever becomes of its texts.
 TEST_F(BadInput, DataAreNotPreparedIntoTheirOwnFolder) {
   folder_.write("csv/train.csv", "text,label\ngood,1\nbad,0\n");
-  expect_failure("prepare --data csv --out csv/", 1, "--out csv/: the data's own folder");
+  expect_failure("prepare --data csv --out csv/", 1, "--out csv/: the folder of csv, which");
   EXPECT_EQ(reel("prepare --data csv --out prepared").code, 0);
-  EXPECT_EQ(reel("prepare --data prepared --out prepared").code, 0);
+  // A moment in which it is neither the old nor the new one would lose it.
+  expect_failure("prepare --data prepared --out prepared", 1, "--out prepared: the folder of prepared");
+  expect_failure("prepare --data csv/train.csv --out csv", 1, "--out csv: the folder of csv/train.csv");
+  folder_.write("test.csv", "text,label\ngood,1\nbad,0\n");
+  expect_failure("prepare --data csv/train.csv --test-data test.csv --out .", 1, "--out .: the folder of test.csv");
 }
 
 /// A reader who has seen enough ends no training.
