@@ -19,7 +19,7 @@ TEST(Inference, OfManyBatchesIsThatOfEach) {
   Dataset reviews{.steps = kSteps};
   for (std::int32_t i = 0; i < kReviews; ++i) {
     for (std::int32_t t = 0; t < kSteps; ++t) reviews.ids.push_back((i * 17 + t * 5) % 50);
-    reviews.lengths.push_back(i % (kSteps + 1));
+    reviews.lengths.push_back(static_cast<std::int32_t>(i % (kSteps + 1)));
     reviews.labels.push_back(i % 2);
   }
   const DeviceDataset data = to_device(*backend, reviews);
