@@ -2,9 +2,9 @@
 // kernels/cuda/ implement it, one file an operation.
 //
 // Dimensions: V vocabulary, E embedding, H hidden, B batch rows, T steps, N reviews, U distinct tokens of a batch, W
-// width of a layer's input. Every tensor is dense and row-major; its shape stands beside it. Row b takes part in the
-// steps t < lengths[b]; after those its state is carried over, which is what masking means. A row of length 0 keeps the
-// state it was given.
+// width of what a projection makes. Every tensor is dense and row-major; its shape stands beside it. Row b takes part
+// in the steps t < lengths[b]; after those its state is carried over, which is what masking means. A row of length 0
+// keeps the state it was given.
 //
 // Operations are enqueued and return at once; upload(), download() and synchronize() wait. None allocates. The same
 // seed on the same device with the same build gives the same bits, whatever the number of threads.

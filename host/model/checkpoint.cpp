@@ -64,12 +64,12 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
 SavedModel load_model(const fs::path& path) {
   const SafetensorsFile file(path);
   check_format(file, path);
-  const auto choice = [&]<class Value>(const char* key, const Words<Value>& words) {
+  const auto choice = [&]<class Value>(const char* key, const Names<Value>& names) {
     const std::string& found = file.metadata(key);
     std::string all;
-    for (const auto& [word, value] : words) {
-      if (word == found) return value;
-      all += (all.empty() ? "" : " or ") + word;
+    for (const auto& [name, value] : names) {
+      if (name == found) return value;
+      all += (all.empty() ? "" : " or ") + name;
     }
     fail("{}: {} '{}', expected {}", path.string(), key, found, all);
   };
@@ -79,8 +79,8 @@ SavedModel load_model(const fs::path& path) {
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
                   .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
-                  .cell = choice("nonlinearity", cell_words()),
-                  .pool = choice("pool", pool_words())};
+                  .cell = choice("nonlinearity", cell_names()),
+                  .pool = choice("pool", pool_names())};
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
     if (length < 1 || length > kMaxTensorLength) {

@@ -22,13 +22,13 @@ struct ModelConfig {
 
 /// What values are called in flags and files.
 template <class Value>
-using Words = std::vector<std::pair<std::string, Value>>;
+using Names = std::vector<std::pair<std::string, Value>>;
 
-inline Words<Cell> cell_words() {
-  Words<Cell> words;
-  for (const CellTraits& traits : kCells) words.emplace_back(traits.name, traits.cell);
-  return words;
+inline Names<Cell> cell_names() {
+  Names<Cell> names;
+  for (const CellTraits& traits : kCells) names.emplace_back(traits.name, traits.cell);
+  return names;
 }
-inline Words<Pool> pool_words() { return {{"last", Pool::kLast}, {"mean", Pool::kMean}}; }
+inline Names<Pool> pool_names() { return {{"last", Pool::kLast}, {"mean", Pool::kMean}}; }
 
 }  // namespace reel

@@ -14,7 +14,7 @@ class ParameterStore {
   ParameterStore(Backend<Real>& backend, const ModelConfig& config, std::int64_t rows)
       : layout_(config),
         table_(layout_.parameters[layout_.embedding].size),
-        rows_(rows * config.embedding),
+        rows_((rows * config.embedding + kAlignment - 1) / kAlignment * kAlignment),
         values_(backend.template allocate<Real>(layout_.size)),
         gradients_(backend.template allocate<Real>(rows_ + layout_.size - table_)) {}
 
@@ -34,8 +34,11 @@ class ParameterStore {
   }
 
  private:
+  static constexpr std::int64_t kAlignment =
+      64;  // elements: dense gradients begin as if they were a buffer of their own
+
   ParameterLayout layout_;
-  std::int64_t table_, rows_;        // elements of the embedding table, and of its rows' gradients
+  std::int64_t table_, rows_;        // elements of the embedding table, and of the room for its rows' gradients
   Buffer<Real> values_, gradients_;  // [V*E + D], [rows*E + D]
 };
 

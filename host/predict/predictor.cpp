@@ -43,13 +43,14 @@ std::vector<float> Predictor::run() {
 
 /// Each core its share: reading words takes a third as long as classifying them.
 void Predictor::encode_texts() {
-  batch_.resize(texts_.size());
+  const std::size_t ids = batch_.size();  // come first
+  batch_.resize(ids + texts_.size());
   const DeviceInfo device = backend_.info();
   const std::size_t threads = device.kind == DeviceKind::kCpu ? static_cast<std::size_t>(device.threads)
                                                               : std::max(1u, std::thread::hardware_concurrency());
   const std::size_t cores = std::clamp<std::size_t>(texts_.size() / kTextsForACore, 1, threads);
   const auto encode_share = [&](std::size_t share) {
-    for (std::size_t i = share; i < texts_.size(); i += cores) batch_[i] = trained_.vocabulary.encode(texts_[i]);
+    for (std::size_t i = share; i < texts_.size(); i += cores) batch_[ids + i] = trained_.vocabulary.encode(texts_[i]);
   };
   std::vector<std::future<void>> others;
   for (std::size_t share = 1; share < cores; ++share) {

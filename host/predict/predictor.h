@@ -30,7 +30,7 @@ class Predictor {
   /// No more may be added before run().
   bool is_full() const { return texts_.size() + batch_.size() == room_; }
 
-  /// Of everything that was added since the last run(), in that order.
+  /// Of everything that was added since the last run(), in that order; ids before texts.
   std::vector<float> run();
 
  private:

@@ -28,7 +28,8 @@ inline constexpr std::array kCells = {
     CellTraits{.cell = Cell::kRelu, .name = "relu", .bounded = false, .tuned = true},
 };
 
-/// In the order of Cell.
 constexpr const CellTraits& traits(Cell cell) { return kCells[static_cast<std::size_t>(cell)]; }
+static_assert(traits(Cell::kTanh).cell == Cell::kTanh && traits(Cell::kRelu).cell == Cell::kRelu,
+              "in the order of Cell");
 
 }  // namespace reel

@@ -73,6 +73,7 @@ struct OptimizerStep {
 template <class Real>
 void check_arguments(const ParameterGradient<Real>& gradient) {
   check_size(gradient.index.count, 1, "index.count");
+  check_positive(gradient.embedding, "gradient.embedding");
   check_size(gradient.rows, gradient.index.capacity() * gradient.embedding, "gradient.rows");
 }
 

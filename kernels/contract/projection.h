@@ -14,7 +14,7 @@ template <class Real>
 struct ProjectTokens {
   static constexpr const char* kName = "project";
   std::span<const std::int32_t> count;   // [1] U; empty with `tokens`
-  std::span<const std::int32_t> tokens;  // [room for U] distinct ids; empty: the whole vocabulary, in order
+  std::span<const std::int32_t> tokens;  // [room for U] as IndexTokens lists them; empty: the whole vocabulary
   std::int64_t vocabulary = 0;           // V
   std::span<const Real> embedding;       // [V, E]
   std::span<const Real> w_ih;            // [W, E]

@@ -55,8 +55,8 @@ struct RecurrenceBackward {
   Cell cell = Cell::kTanh;
   SequenceShape shape;
   std::span<const std::int32_t> lengths;  // [B]
-  std::span<const Real> h;                // [T+1, B, H]
-  std::span<const Real> w_hh;             // [H, H]
+  std::span<const Real> h;     // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
+  std::span<const Real> w_hh;  // [H, H]
   OutputGradient<Real> d_output;
   std::span<Real> dz;      // out [T, B, H]
   std::span<Real> d_w_hh;  // out [H, H]

@@ -18,6 +18,7 @@ namespace HWY_NAMESPACE {
 /// The state that follows, from z = input + W_hh . h.
 template <class Real>
 HWY_INLINE Vector<Real> next_state(Cell cell, Vector<Real> z) {
+  static_assert(kCells.size() == 2, "those below");
   return cell == Cell::kTanh ? fast_tanh(z) : hn::Max(z, hn::Zero(Tag<Real>()));
 }
 

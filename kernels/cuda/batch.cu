@@ -95,13 +95,13 @@ __device__ inline int lower_bound(const std::int32_t* keys, int count, int key) 
 
 /// Every id of the vocabulary has its own slot; thread V writes the end of the last segment.
 __global__ void index_vocabulary_kernel(IndexArgs args) {
-  const int i = static_cast<int>(global_thread()), cells = args.batch * args.steps;
-  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, cells, i);
+  const int i = static_cast<int>(global_thread()), positions = args.batch * args.steps;
+  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, positions, i);
   if (i < args.vocabulary) {
     args.tokens[i] = i;
     args.slot[i] = i;
   }
-  if (i < cells) args.row_of[i] = args.ids[i];
+  if (i < positions) args.row_of[i] = args.ids[i];
   if (i == 0) args.count[0] = args.vocabulary;
 }
 
@@ -116,8 +116,8 @@ __global__ void mark_begins_kernel(IndexArgs args) {
 }
 
 __global__ void index_distinct_kernel(IndexArgs args) {
-  const int i = static_cast<int>(global_thread()), cells = args.batch * args.steps;
-  if (i >= cells) return;
+  const int i = static_cast<int>(global_thread()), positions = args.batch * args.steps;
+  if (i >= positions) return;
   const bool valid = args.sorted[i] < args.vocabulary;
   const int u = args.sums[i] - 1;
   if (begins_token(args, i)) {
@@ -129,9 +129,9 @@ __global__ void index_distinct_kernel(IndexArgs args) {
     const int t = args.position[i] / args.batch, b = args.position[i] % args.batch;
     args.row_of[b * args.steps + t] = u;
   }
-  if (i == cells - 1) {
+  if (i == positions - 1) {
     args.count[0] = u + 1;
-    args.segment[u + 1] = lower_bound(args.sorted, cells, args.vocabulary);
+    args.segment[u + 1] = lower_bound(args.sorted, positions, args.vocabulary);
   }
 }
 
@@ -165,15 +165,15 @@ void execute(CudaContext& context, const ClearIndex& op) {
 
 void execute(CudaContext& context, const IndexTokens& op) {
   const auto [B, T] = op.shape;
-  const std::int64_t cells = B * T, V = op.index.vocabulary();
-  context.scratch.reserve(4 * Scratch::need<std::int32_t>(cells));
+  const std::int64_t positions = B * T, V = op.index.vocabulary();
+  context.scratch.reserve(4 * Scratch::need<std::int32_t>(positions));
   const TokenIndex& index = op.index;
   IndexArgs kernel_args{.ids = op.ids.data(),
                         .lengths = op.lengths.data(),
-                        .keys = context.scratch.take<std::int32_t>(cells),
-                        .positions = context.scratch.take<std::int32_t>(cells),
-                        .sorted = context.scratch.take<std::int32_t>(cells),
-                        .sums = context.scratch.take<std::int32_t>(cells),
+                        .keys = context.scratch.take<std::int32_t>(positions),
+                        .positions = context.scratch.take<std::int32_t>(positions),
+                        .sorted = context.scratch.take<std::int32_t>(positions),
+                        .sums = context.scratch.take<std::int32_t>(positions),
                         .count = index.count.data(),
                         .tokens = index.tokens.data(),
                         .slot = index.slot.data(),
@@ -183,21 +183,21 @@ void execute(CudaContext& context, const IndexTokens& op) {
                         .vocabulary = static_cast<int>(V),
                         .batch = static_cast<int>(B),
                         .steps = static_cast<int>(T)};
-  launch(list_tokens_kernel, over(context, cells), kernel_args);
+  launch(list_tokens_kernel, over(context, positions), kernel_args);
   context.platform.sort_pairs({.keys = kernel_args.keys,
                                .sorted_keys = kernel_args.sorted,
                                .values = kernel_args.positions,
                                .sorted_values = index.position.data(),
-                               .count = cells,
+                               .count = positions,
                                .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
   launch(forget_slots_kernel, over(context, static_cast<std::int64_t>(index.tokens.size())), kernel_args);
   if (lists_vocabulary(index)) {
-    launch(index_vocabulary_kernel, over(context, std::max(cells, V + 1)), kernel_args);
+    launch(index_vocabulary_kernel, over(context, std::max(positions, V + 1)), kernel_args);
     return;
   }
-  launch(mark_begins_kernel, over(context, cells), kernel_args);
-  context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = cells});
-  launch(index_distinct_kernel, over(context, cells), kernel_args);
+  launch(mark_begins_kernel, over(context, positions), kernel_args);
+  context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = positions});
+  launch(index_distinct_kernel, over(context, positions), kernel_args);
 }
 
 }  // namespace reel::cuda

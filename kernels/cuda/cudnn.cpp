@@ -68,6 +68,16 @@ class Descriptor {
   Function destroy_;
 };
 
+cudnnRNNMode_t mode_of(Cell cell) {
+  switch (cell) {
+    case Cell::kTanh:
+      return CUDNN_RNN_TANH;
+    case Cell::kRelu:
+      return CUDNN_RNN_RELU;
+  }
+  throw Error("--recurrence cudnn: does not have this cell");
+}
+
 /// What cuDNN wants to know of one shape, and the memory it works in.
 struct Plan {
   explicit Plan(const Functions& f)
@@ -143,9 +153,9 @@ struct Cudnn::Parts {
     check(f.CreateDropoutDescriptor(&plan->dropout), "cudnnCreateDropoutDescriptor", H);
     check(f.SetDropoutDescriptor(plan->dropout, handle, 0, nullptr, 0, 0), "cudnnSetDropoutDescriptor", H);
     check(f.CreateRNNDescriptor(&plan->rnn), "cudnnCreateRNNDescriptor", H);
-    check(f.SetRNNDescriptor_v8(plan->rnn, algorithm(H), cell == Cell::kTanh ? CUDNN_RNN_TANH : CUDNN_RNN_RELU,
-                                CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL, CUDNN_SKIP_INPUT, CUDNN_DATA_FLOAT,
-                                CUDNN_DATA_FLOAT, math, H, H, H, 1, plan->dropout, CUDNN_RNN_PADDED_IO_ENABLED),
+    check(f.SetRNNDescriptor_v8(plan->rnn, algorithm(H), mode_of(cell), CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL,
+                                CUDNN_SKIP_INPUT, CUDNN_DATA_FLOAT, CUDNN_DATA_FLOAT, math, H, H, H, 1, plan->dropout,
+                                CUDNN_RNN_PADDED_IO_ENABLED),
           "cudnnSetRNNDescriptor", H);
     check(f.CreateRNNDataDescriptor(&plan->sequence), "cudnnCreateRNNDataDescriptor", H);
     const std::vector<int> lengths(static_cast<std::size_t>(B), T);

@@ -26,5 +26,6 @@ std::string describe_recurrence(const CudaContext& context, Cell cell, const Seq
 /// A batch of at least as many positions as the vocabulary has words lists all of them in order (slot = token), so that
 /// the embedding table itself stands in for the gathered rows; a smaller one lists the distinct tokens that it has.
 inline bool lists_vocabulary(const TokenIndex& index) { return index.capacity() == index.vocabulary(); }
+inline bool lists_vocabulary(const ProjectTokens<float>& op) { return op.rows() == op.vocabulary; }
 
 }  // namespace reel::cuda

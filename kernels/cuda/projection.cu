@@ -160,7 +160,7 @@ void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, flo
 void execute(CudaContext& context, const ProjectTokens<float>& op) {
   const std::int64_t U = op.rows(), E = op.embedding_width(), W = op.width();
   context.scratch.reserve(Scratch::need<float>(U * E));
-  const float* const rows = rows_of(context, U == op.vocabulary, op.count, op.tokens, op.embedding, E);
+  const float* const rows = rows_of(context, lists_vocabulary(op), op.count, op.tokens, op.embedding, E);
   launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
   context.platform.product({.m = U,
                             .n = W,

@@ -28,6 +28,7 @@ __device__ inline float tanh_rational(float x) {
 /// The state that follows, from z = input + W_hh . h.
 template <Cell kCell>
 __device__ inline float next_state(float z) {
+  static_assert(kCell == Cell::kTanh || kCell == Cell::kRelu);
   if constexpr (kCell == Cell::kTanh) return tanh_rational(z);
   return z < 0 ? 0.0f : z;  // keeps NaN
 }
@@ -35,6 +36,7 @@ __device__ inline float next_state(float z) {
 /// dz, from the gradient of the state that followed and that state.
 template <Cell kCell>
 __device__ inline float input_gradient(float d_h, float h) {
+  static_assert(kCell == Cell::kTanh || kCell == Cell::kRelu);
   if constexpr (kCell == Cell::kTanh) return __fmul_rn(d_h, fmaf(-h, h, 1.0f));
   return h > 0 ? d_h : 0.0f;
 }

@@ -19,8 +19,9 @@ struct GatherInputArgs {
 
 /// A block for each t, b.
 __global__ void gather_input_kernel(GatherInputArgs args) {
-  const int cell = static_cast<int>(blockIdx.x), t = cell / args.batch, b = cell % args.batch, H = args.hidden;
-  float* const to = args.x + static_cast<std::size_t>(cell) * H;
+  const int position = static_cast<int>(blockIdx.x), t = position / args.batch, b = position % args.batch,
+            H = args.hidden;
+  float* const to = args.x + static_cast<std::size_t>(position) * H;
   const bool inside = t < args.lengths[b];
   const std::size_t row = inside ? static_cast<std::size_t>(args.row_of[b * args.steps + t]) * H : 0;
   for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
@@ -37,9 +38,10 @@ struct SpreadGradientArgs {
 
 /// A block for each t, b.
 __global__ void spread_gradient_kernel(SpreadGradientArgs args) {
-  const int cell = static_cast<int>(blockIdx.x), t = cell / args.batch, b = cell % args.batch, H = args.hidden;
+  const int position = static_cast<int>(blockIdx.x), t = position / args.batch, b = position % args.batch,
+            H = args.hidden;
   const int length = args.lengths[b];
-  float* const to = args.d_y + static_cast<std::size_t>(cell) * H;
+  float* const to = args.d_y + static_cast<std::size_t>(position) * H;
   for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
     const std::size_t i = static_cast<std::size_t>(b) * H + j;
     const float last = t == length - 1 ? args.d_output.last_at(i) : 0.0f;

@@ -2,7 +2,7 @@
 //
 // Forward, a block keeps W_hh (resident_matrix.cuh) and walks through batch rows, each from its first token to its
 // last: no communication between blocks, one barrier a step, and a short row costs its own length only. The state is
-// double- buffered in shared memory. A thread that owns an output fetches that element of the input row kAhead steps
+// double-buffered in shared memory. A thread that owns an output fetches that element of the input row kAhead steps
 // early, by cp.async into a slot that it alone reads, so that its own wait suffices.
 //
 // The backward pass mirrors it: a block keeps W_hh^T and walks through batch rows from their last token to their first,

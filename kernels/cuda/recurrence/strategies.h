@@ -1,4 +1,4 @@
-// The recurrence's kernels by strategy; strategy.cpp chooses one.
+// The recurrence's kernels by strategy; strategy.cpp chooses one. Backward passes leave d_w_hh to it.
 #pragma once
 
 #include "kernels/contract/recurrence.h"
@@ -6,9 +6,8 @@
 
 namespace reel::cuda {
 
-/// resident.cu: one launch for all timesteps; W_hh stays in a block's registers (H <= 128), or half
-/// there and half in its shared memory (H <= 256). The backward passes of all
-/// strategies leave d_w_hh to strategy.cpp.
+/// resident.cu: one launch for all timesteps; W_hh stays in a block's registers (H <= 128), or half there and half in
+/// its shared memory (H <= 256).
 constexpr std::int64_t kMaxResidentHidden = 256;
 std::size_t resident_shared_bytes(std::int64_t hidden);
 void rnn_forward_resident(CudaContext& context, const RecurrenceForward<float>& op);

@@ -27,7 +27,7 @@ Strategy choose(const CudaContext& context, Cell cell, const SequenceShape& s, s
   if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31)
     return Strategy::kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? Strategy::kCluster : Strategy::kStepwise;
-  if (context.precision == Precision::kMixed && traits(cell).bounded) return Strategy::kTensorCores;
+  if (context.precision == Precision::kMixed && cell == Cell::kTanh) return Strategy::kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
 }
 

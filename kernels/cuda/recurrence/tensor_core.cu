@@ -140,11 +140,11 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
     };
 #pragma unroll 1
     for (int t = rows.longest - 1; t > rows.longest - 1 - kAhead; --t) fetch(t);
-    typename Matrix::Results above, sums = {};  // what flows in from above at the next step
+    typename Matrix::Results d_output, sums = {};  // d_output: what flows in at the next step
 #pragma unroll
     for (int i = 0; i < Matrix::kResults; ++i) {
       const int m = i / 4, e = i % 4;
-      above[m][e] = valid(m, e) ? args.d_output.last_at(index(m, e)) + args.d_output.every_at(index(m, e)) : 0.0f;
+      d_output[m][e] = valid(m, e) ? args.d_output.last_at(index(m, e)) + args.d_output.every_at(index(m, e)) : 0.0f;
       for (int t = rows.longest; t < args.steps; ++t) {
         if (valid(m, e)) args.dz[t * step_size + index(m, e)] = 0;
       }
@@ -157,8 +157,8 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         const int m = i / 4, e = i % 4, length = rows.length[e % 2];
         float d_z = 0;
         if (t < length && w_hh.unit(m, e) < H) {
-          d_z = input_gradient<Cell::kTanh>(sums[m][e] + above[m][e], states.get(t, m, e));
-          if (t == length - 1) above[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
+          d_z = input_gradient<Cell::kTanh>(sums[m][e] + d_output[m][e], states.get(t, m, e));
+          if (t == length - 1) d_output[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
         }
         if (valid(m, e)) args.dz[t * step_size + index(m, e)] = d_z;
         round_to(d_z, gradients[buffer][w_hh.row(e)][w_hh.unit(m, e)]);
