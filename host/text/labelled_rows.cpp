@@ -133,6 +133,9 @@ std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& b
     if (label == nullptr || review == nullptr) {
       fail("{}: expected {{\"text\": \"...\", \"label\": 0 or 1}}", where);
     }
+    for (const char* const other : {"sentiment", "review"}) {  // the names that columns of CSV may have too
+      if (row.find(other) != nullptr) fail("{}: '{}' beside 'text' and 'label', expected those alone", where, other);
+    }
     const auto* const name = label->get_if<std::string>();
     rows.push_back({parse_label(name != nullptr ? *name : excerpt(*label), where), *review});
   });

@@ -90,12 +90,10 @@ bool is_prepared(const fs::path& folder) {
 
 void write_prepared(const Corpus& corpus, const fs::path& folder) {
   create_folders(folder);
-  if (!is_prepared(folder)) {
-    for (const char* const file : {kDescription, kTokens, kWords}) {
-      std::error_code error;
-      if (fs::exists(fs::symlink_status(folder / file, error))) {
-        fail("{}: is there already, in no prepared folder", (folder / file).string());
-      }
+  if (!is_prepared(folder)) {  // what lies there might be data, which nobody would read any more
+    for (const std::string& name : names_in(folder)) {
+      if (name == kLock || name.find(".tmp-") != name.npos) continue;
+      fail("{}: is there already, in no prepared folder", (folder / name).string());
     }
   }
   const FileLock lock(folder / kLock);

@@ -143,6 +143,9 @@ TEST(Generated, IsDeterministicBalancedAndNeedsOrder) {
 
 TEST(Prepared, SomebodysFilesStay) {
   const TemporaryFolder folder;
+  folder.write("data/train.csv", "text,label\ngood,1\nbad,0\n");
+  expect_error([&] { write_prepared(read_corpus(fixture("imdb.npz")), folder / "data"); },
+               {"data/train.csv: is there already, in no prepared folder"});
   folder.write("mine/vocabulary.txt", "words that I collected\n");
   const Corpus corpus = read_corpus(fixture("imdb.npz"));
   expect_error([&] { write_prepared(corpus, folder / "mine"); },

@@ -157,6 +157,15 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\nx," + std::string(3000, 'y') + "\n", {("'" + std::string(80, 'y') + "', expected 0").c_str()});
 }
 
+TEST(JsonLines, TwoKeysOfOneMeaningAreRefused) {
+  const TemporaryFolder folder;
+  for (const char* const row :
+       {R"({"text":"a b","label":1,"sentiment":0})", R"({"text":"e d","review":"z","label":0})"}) {
+    const auto file = folder.write("a.jsonl", std::string(R"({"text":"good","label":1})") + "\n" + row + "\n");
+    expect_error([&] { read_corpus(file); }, {"a.jsonl:2: '", "' beside 'text' and 'label', expected those alone"});
+  }
+}
+
 TEST(JsonLines, ReadsBothSplits) {
   const TemporaryFolder folder;
   folder.write("train.jsonl",
