@@ -39,7 +39,7 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
   progress.note(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
                             model.vocabulary, model.embedding, model.hidden, traits(model.cell).name,
-                            model.pool == Pool::kLast ? "last" : "mean", thousands(parameter_count(model))));
+                            name_of(model.pool), thousands(parameter_count(model))));
   const SequenceShape shape{.batch = config.batch_size, .steps = config.preprocessing.maxlen, .hidden = model.hidden};
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
   progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary));

@@ -57,7 +57,7 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
   all["nonlinearity"] = traits(config.cell).name;
-  all["pool"] = config.pool == Pool::kLast ? "last" : "mean";
+  all["pool"] = name_of(config.pool);
   write_safetensors(path, tensors, all);
 }
 

@@ -29,6 +29,7 @@ inline Names<Cell> cell_names() {
   for (const CellTraits& traits : kCells) names.emplace_back(traits.name, traits.cell);
   return names;
 }
-inline Names<Pool> pool_names() { return {{"last", Pool::kLast}, {"mean", Pool::kMean}}; }
+constexpr const char* name_of(Pool pool) { return pool == Pool::kLast ? "last" : "mean"; }
+inline Names<Pool> pool_names() { return {{name_of(Pool::kLast), Pool::kLast}, {name_of(Pool::kMean), Pool::kMean}}; }
 
 }  // namespace reel

@@ -28,9 +28,9 @@ class ParameterStore {
   std::span<Real> dense_gradients() { return gradients_.span().subspan(static_cast<std::size_t>(rows_)); }  // [D]
   /// Of a dense parameter.
   std::span<Real> gradient(ParameterId id) {
-    Parameter dense = layout_.parameters[id];
-    dense.offset -= table_;
-    return part_of(dense_gradients(), dense);
+    const Parameter& dense = layout_.parameters[id];
+    return dense_gradients().subspan(static_cast<std::size_t>(dense.offset - table_),
+                                     static_cast<std::size_t>(dense.size));
   }
 
  private:

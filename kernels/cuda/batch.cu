@@ -150,8 +150,7 @@ __global__ void clear_index_kernel(ClearArgs args) {
 }  // namespace
 
 void execute(CudaContext& context, const SelectRows& op) {
-  launch(select_rows_kernel,
-         {.grid = dim3(static_cast<unsigned>(op.shape.batch)), .block = dim3(128), .stream = context.platform.stream()},
+  launch(select_rows_kernel, per_block(context, op.shape.batch, 128),
          {op.data_ids.data(), op.data_lengths.data(), op.data_labels.data(), op.rows.data(), op.ids.data(),
           op.lengths.data(), op.labels.data(), op.word_dropout_key, op.word_dropout, op.unknown_id,
           static_cast<int>(op.shape.steps), op.padding});

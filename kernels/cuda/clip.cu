@@ -1,5 +1,6 @@
 // Gradient clipping by value and by global norm. A block for each kChunk elements sums their squares in double; one
 // block adds the blocks' sums. Both orders are fixed.
+#include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
 
@@ -73,11 +74,8 @@ void execute(CudaContext& context, const ClipGradient<float>& op) {
                              .sums = context.scratch.take<double>(chunks),
                              .scale = op.scale.data(),
                              .stats = op.stats.data()};
-  const Launch one{.block = dim3(kThreads), .stream = context.platform.stream()};
-  Launch all = one;
-  all.grid = dim3(static_cast<unsigned>(chunks));
-  launch(clip_values_kernel, all, kernel_args);
-  launch(clip_scale_kernel, one, kernel_args);
+  launch(clip_values_kernel, per_block(context, chunks, kThreads), kernel_args);
+  launch(clip_scale_kernel, per_block(context, 1, kThreads), kernel_args);
 }
 
 }  // namespace reel::cuda

@@ -1,4 +1,4 @@
-// A thread for each element.
+// What most kernels are launched as: a thread for each element, or a block for each row.
 #pragma once
 
 #include "kernels/cuda/context.h"
@@ -14,6 +14,12 @@ inline Launch over(CudaContext& context, std::int64_t elements) {
   constexpr std::int64_t kThreads = 256;
   return {.grid = dim3(static_cast<unsigned>(elements > 0 ? (elements + kThreads - 1) / kThreads : 1)),
           .block = dim3(kThreads),
+          .stream = context.platform.stream()};
+}
+
+inline Launch per_block(CudaContext& context, std::int64_t blocks, int threads) {
+  return {.grid = dim3(static_cast<unsigned>(blocks)),
+          .block = dim3(static_cast<unsigned>(threads)),
           .stream = context.platform.stream()};
 }
 

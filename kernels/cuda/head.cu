@@ -3,6 +3,7 @@
 // Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward: the
 // same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by kSlices
 // interleaved slices that are added in order.
+#include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/philox.h"
@@ -125,16 +126,10 @@ __global__ void head_stats_kernel(BackwardArgs args) {
   if (args.d_logits != nullptr) args.d_fc_bias[0] = static_cast<float>(d_bias);
 }
 
-Launch blocks(CudaContext& context, std::int64_t count, int threads) {
-  return {.grid = dim3(static_cast<unsigned>(count)),
-          .block = dim3(static_cast<unsigned>(threads)),
-          .stream = context.platform.stream()};
-}
-
 }  // namespace
 
 void execute(CudaContext& context, const HeadForward<float>& op) {
-  launch(head_forward_kernel, blocks(context, op.shape.batch, kThreads),
+  launch(head_forward_kernel, per_block(context, op.shape.batch, kThreads),
          {op.lengths.data(), op.h.data(), op.fc_weight.data(), op.fc_bias.data(), op.pooled.data(), op.logits.data(),
           op.dropout_key, op.dropout, static_cast<int>(op.shape.batch), static_cast<int>(op.shape.hidden),
           op.pool == Pool::kMean});
@@ -160,10 +155,10 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .d_state = op.d_state.data(),
                                  .mean = op.pool == Pool::kMean};
   if (gradients) {
-    launch(head_rows_kernel, blocks(context, B, kThreads), kernel_args);
-    launch(head_weights_kernel, blocks(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
+    launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
+    launch(head_weights_kernel, per_block(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
   }
-  launch(head_stats_kernel, blocks(context, 1, 256), kernel_args);
+  launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
 }
 
 }  // namespace reel::cuda

@@ -148,19 +148,17 @@ void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, flo
                      .batch = static_cast<int>(B),
                      .steps = static_cast<int>(T),
                      .width = static_cast<int>(op.width())};
-  const auto per_block = [&](std::int64_t blocks) {
-    return Launch{.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(128), .stream = context.platform.stream()};
-  };
-  launch(sum_chunks_kernel, per_block((B * T + kChunk - 1) / kChunk), sums);
-  launch(add_chunks_kernel, per_block(op.index.capacity()), sums);
+  launch(sum_chunks_kernel, per_block(context, (B * T + kChunk - 1) / kChunk, 128), sums);
+  launch(add_chunks_kernel, per_block(context, op.index.capacity(), 128), sums);
 }
 
 }  // namespace
 
 void execute(CudaContext& context, const ProjectTokens<float>& op) {
   const std::int64_t U = op.rows(), E = op.embedding_width(), W = op.width();
-  context.scratch.reserve(Scratch::need<float>(U * E));
-  const float* const rows = rows_of(context, lists_vocabulary(op), op.count, op.tokens, op.embedding, E);
+  const bool whole = lists_vocabulary(op);
+  if (!whole) context.scratch.reserve(Scratch::need<float>(U * E));
+  const float* const rows = rows_of(context, whole, op.count, op.tokens, op.embedding, E);
   launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
   context.platform.product({.m = U,
                             .n = W,
@@ -176,10 +174,10 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const auto [B, T] = op.shape;
   const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width();
   const std::int64_t chunks = (B * T + kChunk - 1) / kChunk;
-  context.scratch.reserve(Scratch::need<float>(U * E) + Scratch::need<float>(chunks * 2 * W) +
+  const bool whole = lists_vocabulary(op.index);
+  context.scratch.reserve(Scratch::need<float>(whole ? 0 : U * E) + Scratch::need<float>(chunks * 2 * W) +
                           Scratch::need<float>(kSlices * W));
-  const float* const rows =
-      rows_of(context, lists_vocabulary(op.index), op.index.count, op.index.tokens, op.embedding, E);
+  const float* const rows = rows_of(context, whole, op.index.count, op.index.tokens, op.embedding, E);
   sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
 
   const float* const d_projected = op.d_projected.data();

@@ -1,12 +1,13 @@
 // The recurrence by cuDNN, for comparison and for wide layers. Some of its algorithms want all rows equally long:
 // every row runs all T steps, and what follows its end is put out of reach here.
+#include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
 namespace {
 
-constexpr unsigned kThreads = 256;
+constexpr int kThreads = 256;
 
 struct GatherInputArgs {
   const std::int32_t* row_of;   // [B, T]
@@ -66,10 +67,6 @@ __global__ void empty_rows_kernel(EmptyRowsArgs args) {
   }
 }
 
-Launch blocks(CudaContext& context, std::int64_t count) {
-  return {.grid = dim3(static_cast<unsigned>(count)), .block = dim3(kThreads), .stream = context.platform.stream()};
-}
-
 }  // namespace
 
 void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op) {
@@ -78,7 +75,7 @@ void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op)
   float* const x = context.scratch.take<float>(T * B * H);
   // States that are not bounded could grow after a row's end: an input this low (fp16's least) keeps ReLU's 0.
   const float padding = traits(op.cell).bounded ? 0.0f : -65504.0f;
-  launch(gather_input_kernel, blocks(context, T * B),
+  launch(gather_input_kernel, per_block(context, T * B, kThreads),
          {op.input.row_of.data(), op.lengths.data(), op.input.values.data(), x, padding, static_cast<int>(T),
           static_cast<int>(B), static_cast<int>(H)});
   context.cudnn->forward(op.cell, op.shape, x, op.w_hh.data(), op.h.data());
@@ -90,11 +87,11 @@ void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& o
   context.scratch.reserve(Scratch::need<float>(T * B * H) + Scratch::need<float>(B * H));
   float* const d_y = context.scratch.take<float>(T * B * H);
   float* const d_h0 = op.d_h0.empty() ? context.scratch.take<float>(B * H) : op.d_h0.data();
-  launch(spread_gradient_kernel, blocks(context, T * B),
+  launch(spread_gradient_kernel, per_block(context, T * B, kThreads),
          {op.lengths.data(), d_output, d_y, static_cast<int>(B), static_cast<int>(H)});
   context.cudnn->backward(op.cell, op.shape, op.w_hh.data(), op.h.data(), d_y, op.dz.data(), d_h0);
   if (op.d_h0.empty()) return;
-  launch(empty_rows_kernel, blocks(context, B), {op.lengths.data(), d_output, d_h0, static_cast<int>(H)});
+  launch(empty_rows_kernel, per_block(context, B, kThreads), {op.lengths.data(), d_output, d_h0, static_cast<int>(H)});
 }
 
 }  // namespace reel::cuda
