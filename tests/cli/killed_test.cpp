@@ -76,7 +76,9 @@ TEST_F(KilledRun, AtAnyMomentGoesOn) {
     for (std::uint64_t kill = 0; kill <= random_bits(key, 99) % 3; ++kill) {  // once, twice, three times
       const std::string seconds = fmt::format("{:.4f}", whole * random_uniform(key, kill));
       when += seconds + " ";
-      reel(train(name), "", "timeout -s KILL " + seconds);
+      // In the foreground it waits until the killed process is gone: writing to a slow disk, that can hold its lock for
+      // long.
+      reel(train(name), "", "timeout --foreground -s KILL " + seconds);
     }
     EXPECT_EQ(finished(name), expected) << "killed after " << when << "seconds of " << whole;
     std::filesystem::remove_all(folder_ / name);
