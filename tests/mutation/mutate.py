@@ -22,13 +22,14 @@ import threading
 import time
 from pathlib import Path
 
-AREAS = ("kernels/cpu", "host/files", "host/text", "host/model", "host/train", "host/cli")
+AREAS = ("kernels/cpu", "host/files", "host/text", "host/model", "host/predict", "host/train", "host/cli")
 # The programs that may notice, by area, the nearest first.
 PROGRAMS = {
     "kernels/cpu": ("kernels/kernels_test", "model/model_test", "train/train_test"),
     "host/files": ("files/files_test", "text/text_test", "text/text_memory_test", "train/train_test", "cli/cli_test"),
     "host/text": ("text/text_test", "text/text_memory_test", "train/train_test", "cli/cli_test"),
-    "host/model": ("model/model_test", "train/train_test", "cli/cli_test"),
+    "host/model": ("model/model_test", "predict/predict_test", "train/train_test", "cli/cli_test"),
+    "host/predict": ("predict/predict_test", "train/train_test", "cli/cli_test"),
     "host/train": ("train/train_test", "cli/cli_test"),
     "host/cli": ("cli/cli_test",),
 }
@@ -38,7 +39,7 @@ FLAGS = "-O1 -march=native -DHWY_COMPILE_ONLY_STATIC"
 # What most files include, parsed once: three of four mutants are no C++, and clang says so in a second.
 COMMON = """algorithm chrono cmath cstdio cstdlib filesystem fstream functional map memory mutex numeric optional random span
             string thread variant vector CLI/CLI.hpp fmt/format.h nlohmann/json.hpp"""
-LIBRARIES = ("reel_kernels", "reel_files", "reel_text", "reel_model", "reel_train", "reel")
+LIBRARIES = ("reel_kernels", "reel_files", "reel_text", "reel_model", "reel_predict", "reel_train", "reel")
 MEMORY = 8 << 30
 
 
