@@ -149,6 +149,10 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
     if (config.preprocessing.load.oov_char < 0 && config.word_dropout > 0) {
       throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");
     }
+    const std::string unused(config.optimizer.unused_flag());
+    if (!unused.empty() && options->resume.empty()) {  // what began so goes on
+      throw CLI::ValidationError(unused, "not one of this --optimizer's numbers");
+    }
     const std::string text = dump_config(*command);
     if (options->dump) {
       fmt::print("{}", text);

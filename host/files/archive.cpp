@@ -174,6 +174,17 @@ void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::s
   if (tar.zeros() < rest + kTarBlock) fail("{}: cut off: no end of a tar archive", name);
 }
 
+/// A zip archive ends in its directory's end record and a comment, whose length stands last in the record.
+void check_zip_end(std::string_view file, const std::string& name) {
+  constexpr std::string_view kEnd("PK\x05\x06");
+  constexpr std::size_t kRecord = 22;
+  const std::size_t at = file.size() < kRecord ? file.npos : file.rfind(kEnd, file.size() - kRecord);
+  if (at == file.npos) fail("{}: cut off: no end of a zip archive", name);
+  const std::size_t comment =
+      static_cast<unsigned char>(file[at + 20]) + 256u * static_cast<unsigned char>(file[at + 21]);
+  if (at + kRecord + comment != file.size()) fail("{}: something else after its end, or cut off", name);
+}
+
 }  // namespace
 
 bool may_be_tar(std::string_view start) {
@@ -198,7 +209,8 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
   std::optional<TarBytes> tar;
   int opened = ARCHIVE_FATAL;
   if (is_zip(file)) {
-    archive_read_support_format_zip(source.get());
+    check_zip_end(file, name);
+    archive_read_support_format_zip_seekable(source.get());
     opened = archive_read_open_memory(source.get(), file.data(), file.size());
   } else {
     archive_read_support_format_tar(source.get());

@@ -10,7 +10,7 @@ namespace reel {
 inline constexpr int kMaxJsonDepth = 32;
 /// Values in a JSON value: each may take thirty times its text. imdb_word_index.json has 88,584.
 inline constexpr std::size_t kMaxJsonValues = std::size_t{1} << 21;
-/// Bytes of a line of standard input.
+/// Bytes of a line of standard input, and of a row of CSV or JSON lines.
 inline constexpr std::size_t kMaxLine = std::size_t{1} << 24;
 /// Bytes of a configuration: toml++ recurses for each dot of a key.
 inline constexpr std::size_t kMaxToml = 16'384;

@@ -17,6 +17,12 @@ constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
+template <class T>
+void check_finite(std::span<const T> values, const fs::path& path, const std::string& name) {
+  if (std::ranges::all_of(values, [](T value) { return std::isfinite(value); })) return;
+  fail("{}: '{}' holds what is no number", path.string(), name);
+}
+
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
 void copy_weights(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config,
                   std::span<float> parameters) {
@@ -28,9 +34,7 @@ void copy_weights(const SafetensorsFile& file, const fs::path& path, const Model
       const auto second = file.get<float>(kBiasHh, parameter.shape);
       std::ranges::transform(part, second, part.begin(), std::plus{});
     }
-    if (!std::ranges::all_of(part, [](float weight) { return std::isfinite(weight); })) {
-      fail("{}: '{}' holds what is no number", path.string(), parameter.name);
-    }
+    check_finite<float>(part, path, parameter.name);
   }
 }
 
@@ -122,6 +126,7 @@ TrainingState load_training_state(const fs::path& path) {
   check_format(file, path);
   const auto vector = [&](const char* name) {
     const auto values = file.get<float>(name, {-1});
+    check_finite<float>(values, path, name);
     return std::vector<float>(values.begin(), values.end());
   };
   TrainingState state{.parameters = vector("parameters"),
@@ -130,6 +135,7 @@ TrainingState load_training_state(const fs::path& path) {
                       .values = file.metadata()};
   if (!file.contains("measured")) return state;  // as 0.1.0 wrote it, between two lines of metrics.jsonl
   const auto measured = file.get<double>("measured", {-1, kStatsOfStep});
+  check_finite<double>(measured, path, "measured");
   for (std::size_t i = 0; i < measured.size(); i += kStatsOfStep) {
     state.measured.push_back({.loss_sum = measured[i], .correct = measured[i + 1], .grad_norm = measured[i + 2]});
   }

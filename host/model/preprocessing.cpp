@@ -14,11 +14,11 @@ class Reader {
   Reader(const Metadata& metadata, const std::string& where) : metadata_(metadata), where_(where) {}
 
   template <class Integer>
-  void number(const char* key, Integer& value) const {
+  void number(const char* key, Integer& value, std::int64_t least, std::int64_t most = kMaxTensorLength) const {
     const std::string& text = entry(key);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) {
-      fail("{}: metadata '{}' is '{}', expected a whole number", where_, key, text);
+    if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
+      fail("{}: metadata '{}' is '{}', expected a whole number from {} to {}", where_, key, text, least, most);
     }
   }
   /// Whether the entry is the first of two words.
@@ -59,17 +59,13 @@ Metadata to_metadata(const Preprocessing& p) {
 Preprocessing preprocessing_of(const Metadata& metadata, const std::string& where) {
   const Reader reader(metadata, where);
   Preprocessing p;
-  reader.number("num_words", p.load.num_words);
-  reader.number("skip_top", p.load.skip_top);
-  reader.number("drop_longer", p.load.maxlen);
-  reader.number("start_char", p.load.start_char);
-  reader.number("oov_char", p.load.oov_char);
-  reader.number("index_from", p.load.index_from);
-  reader.number("maxlen", p.maxlen);
-  if (p.maxlen < 1 || p.maxlen > kMaxRowSteps) {
-    fail("{}: metadata 'maxlen' is {}, expected 1 to {}", where, p.maxlen, kMaxRowSteps);
-  }
-  if (p.load.index_from < 0) fail("{}: metadata 'index_from' is {}, expected 0 or more", where, p.load.index_from);
+  reader.number("num_words", p.load.num_words, 1);
+  reader.number("skip_top", p.load.skip_top, 0);
+  reader.number("drop_longer", p.load.maxlen, -1);
+  reader.number("start_char", p.load.start_char, -1);
+  reader.number("oov_char", p.load.oov_char, -1);
+  reader.number("index_from", p.load.index_from, 0);
+  reader.number("maxlen", p.maxlen, 1, kMaxRowSteps);
   p.padding = reader.first("padding", "pre", "post") ? Padding::kPre : Padding::kPost;
   p.truncating = reader.first("truncating", "pre", "post") ? Truncating::kPre : Truncating::kPost;
   p.mask = reader.first("mask", "on", "off");

@@ -20,11 +20,20 @@ namespace fs = std::filesystem;
 
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
                      *kLock = "lock", *kMark = "reel_prepared", *kSourceChecksum = "source_checksum",
-                     *kWordsChecksum = "words_checksum";
+                     *kWordsChecksum = "words_checksum", *kTokensChecksum = "tokens_checksum";
 
 /// What the tokens say of the data set that they are of.
 std::map<std::string, std::string> whose(const std::string& source_checksum, const std::string& words_checksum) {
   return {{kSourceChecksum, source_checksum}, {kWordsChecksum, words_checksum}};
+}
+
+/// Of all that the tensors hold, in the order of their names.
+std::string checksum_of(const std::map<std::string, TensorView>& tensors) {
+  Checksum sum;
+  for (const auto& [name, tensor] : tensors) {
+    sum.add({reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()});
+  }
+  return "sha256:" + sum.hex();
 }
 
 std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
@@ -111,20 +120,18 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
   counts.resize(counts.size() + corpus.test_only_words.size());
   const std::string text = word_counts_text(words, counts), words_checksum = text_sha256(text);
   AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
-  write_safetensors(tokens,
-                    {{"train.ranks", view(corpus.train.ranks)},
-                     {"train.lengths", view(train_lengths)},
-                     {"train.labels", view(corpus.train.labels)},
-                     {"test.ranks", view(corpus.test.ranks)},
-                     {"test.lengths", view(test_lengths)},
-                     {"test.labels", view(corpus.test.labels)}},
-                    whose(corpus.source_checksum, words_checksum));
+  const std::map<std::string, TensorView> tensors = {
+      {"train.ranks", view(corpus.train.ranks)},   {"train.lengths", view(train_lengths)},
+      {"train.labels", view(corpus.train.labels)}, {"test.ranks", view(corpus.test.ranks)},
+      {"test.lengths", view(test_lengths)},        {"test.labels", view(corpus.test.labels)}};
+  write_safetensors(tokens, tensors, whose(corpus.source_checksum, words_checksum));
   list.write(text);
   const JsonMembers description = {
       {kMark, kPreparedFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
       {kWordsChecksum, words_checksum},
+      {kTokensChecksum, checksum_of(tensors)},
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},
@@ -164,6 +171,10 @@ Corpus read_prepared(const fs::path& folder) {
   const std::string& words_checksum = string_at(description, kWordsChecksum, path);
   if (tokens.metadata() != whose(corpus.source_checksum, words_checksum) || text_sha256(text) != words_checksum) {
     fail("{}: its files are not of one data set: prepare the data again", folder.string());
+  }
+  const auto* const sum = description.find_if<std::string>(kTokensChecksum);  // older folders have none
+  if (sum != nullptr && *sum != checksum_of(tokens.tensors())) {
+    fail("{}: not what was prepared: prepare the data again", (folder / kTokens).string());
   }
   return corpus;
 }

@@ -16,6 +16,18 @@ OptimizerSettings OptimizerConfig::settings() const {
 
 double OptimizerConfig::peak_rate() const { return learning_rate.value_or(default_learning_rate(kind, convention)); }
 
+std::string_view OptimizerConfig::unused_flag() const {
+  const bool adam = kind == OptimizerKind::kAdam || kind == OptimizerKind::kAdamW, sgd = kind == OptimizerKind::kSgd,
+             rmsprop = kind == OptimizerKind::kRmsprop;
+  if (beta1 && !adam) return "--beta1";
+  if (beta2 && !adam) return "--beta2";
+  if (epsilon && sgd) return "--epsilon";
+  if (rho && !rmsprop) return "--rho";
+  if (momentum && !sgd && !rmsprop) return "--momentum";
+  if (nesterov && !sgd) return "--nesterov";
+  return "";
+}
+
 TrainConfig preset_config(Preset preset) {
   TrainConfig config{.preset = preset};
   if (preset == Preset::kTutorial) {

@@ -24,6 +24,8 @@ struct OptimizerConfig {
 
   OptimizerSettings settings() const;
   double peak_rate() const;
+  /// The flag of a number that is given, but not one of this optimizer's; "" where there is none.
+  std::string_view unused_flag() const;
 };
 
 /// When a run saves, beside the end of every epoch: every so many steps or, if that is 0, minutes; never, if both are.

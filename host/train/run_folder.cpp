@@ -74,7 +74,9 @@ RunFolder RunFolder::open(const fs::path& path) {
   };
   need(folder.config());
   need(folder.state().parent_path());
-  if (is_there(folder.summary())) need(folder.state());  // it was finished
+  if (is_there(folder.summary()) && !is_there(folder.state())) {
+    fail("{}: finished, and its {} is gone: another --out starts a run", path.string(), folder.state().string());
+  }
   folder.prepare();
   folder.remove_abandoned();
   return folder;

@@ -18,6 +18,10 @@ TrainingData make_training_data(Corpus corpus, const TrainConfig& config) {
                     .vocabulary = std::move(vocabulary),
                     .train = make_dataset(corpus.train, load, how.maxlen, how.truncating),
                     .test = make_dataset(corpus.test, load, how.maxlen, how.truncating)};
+  if (known_share(corpus.train, load, how.maxlen, how.truncating) == 0) {
+    fail("{}: no word of the training reviews is known: expected a larger --vocab-size or a smaller --skip-top",
+         data.source);
+  }
   // Keras: the last samples, before any shuffling.
   const auto kept =
       static_cast<std::int64_t>(std::floor(static_cast<double>(data.train.size()) * (1 - config.validation_split)));

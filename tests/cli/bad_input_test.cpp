@@ -48,6 +48,14 @@ TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
   expect_failure("train --epochs 1e3", 2, "--epochs: '1e3', expected a whole number from 1 to 100000");
   EXPECT_THAT(reel("train --dump-config --epochs 010").out, HasSubstr("epochs = 10\n")) << "decimal";
   expect_failure("train --drop-longer +-1", 2, "'+-1', expected a whole number from -1 to ");
+  for (const char* flags : {"--beta1 0.5 --optimizer sgd", "--epsilon 1 --optimizer sgd", "--rho 0.5", "--momentum 0.5",
+                            "--nesterov", "--beta2 0.5 --optimizer rmsprop"}) {
+    const std::string all = flags, flag = all.substr(0, all.find(' '));
+    expect_failure("train " + all, 2, flag + ": not one of this --optimizer's numbers");
+  }
+  expect_failure("train --skip-top 100 --data " + fixture("aclImdb.tar.gz").string() + " --out none", 1,
+                 "no word of the training reviews is known");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
   for (const char* interval : {"0x10", "1e3", "-1", "1.5", "0m", "m", "1mm"}) {
     expect_failure(std::string("train --checkpoint-every ") + interval, 2, ", expected minutes as in 5m, or steps");
   }
@@ -97,7 +105,7 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
   }
   // What TOML does not take for a number, or for another one, CLI11 does.
   for (const char* flag : {"--dropout .5", "--lr 1.", "--epochs 04", "--lr 1e5", "--seed 18446744073709551615",
-                           "--nesterov=yes", "--clip-norm +0.5"}) {
+                           "--optimizer sgd --nesterov=yes", "--clip-norm +0.5"}) {
     const Result first = reel(std::string("train --dump-config ") + flag);
     ASSERT_EQ(first.code, 0) << first.err;
     folder_.write("c.toml", first.out);

@@ -164,7 +164,7 @@ TEST_F(RunFolders, WithoutTheirCheckpointAreNotBegunAnew) {
   train_small("--out run");
   const std::string metrics = contents(folder_ / "run" / "metrics.jsonl");
   std::filesystem::remove(folder_ / "run" / "last" / "state.safetensors");
-  expect_failure("train --resume run", 1, "run: nothing to resume: no run/last/state.safetensors");
+  expect_failure("train --resume run", 1, "run: finished, and its run/last/state.safetensors is gone: another --out");
   std::filesystem::remove_all(folder_ / "run" / "last");
   expect_failure("train --resume run", 1, "run: nothing to resume: no run/last");
   EXPECT_EQ(contents(folder_ / "run" / "metrics.jsonl"), metrics);

@@ -70,13 +70,13 @@ inline std::uint64_t test_seed() {
 
 /// Expects `action` to throw Error with one line that contains each of `parts`.
 template <class Action>
-void expect_error(Action action, std::initializer_list<const char*> parts) {
+void expect_error(Action action, std::initializer_list<std::string> parts) {
   try {
     action();
     ADD_FAILURE() << "no error, expected one with '" << *parts.begin() << "'";
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    for (const char* part : parts) EXPECT_THAT(error.what(), testing::HasSubstr(part));
+    for (const std::string& part : parts) EXPECT_THAT(error.what(), testing::HasSubstr(part));
   }
 }
 

@@ -32,6 +32,22 @@ TEST(NpzErrors, AreNamed) {
   expect_error([] { read_corpus(fixture("evil.npz")); }, {"evil.npz", "posix.system", "expected nothing but numpy"});
   expect_error([] { read_corpus(fixture("wrong_label.npz")); }, {"label 7 of review 1, expected 0 or 1"});
   expect_error([] { read_corpus(fixture("missing.npz")); }, {"no x_test.npy"});
+  expect_error([] { read_corpus(fixture("wordless.npz")); }, {"wordless.npz: no word in its training reviews"});
+}
+
+TEST(NpzErrors, AZipEndsInItsRecord) {
+  const TemporaryFolder folder;
+  const std::string whole = contents(fixture("imdb.npz"));
+  for (const std::size_t cut : {1u, 10u, 22u, 100u}) {
+    folder.write("imdb.npz", whole.substr(0, whole.size() - cut));
+    expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off: no end of a zip archive"});
+  }
+  folder.write("imdb.npz", whole + "x");
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: something else after its end"});
+  std::string damaged = whole;
+  damaged[damaged.rfind("PK\x01\x02")] = 'Q';  // of the directory's last entry
+  folder.write("imdb.npz", damaged);
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: "});
 }
 
 /// The pickle itself, every byte of it: in an npz the zip's checksum would refuse them all.

@@ -71,6 +71,22 @@ TEST(Prepared, DamageIsNamed) {
   expect_error([&] { read_corpus(path); }, {"tokens.safetensors", "truncated"});
 }
 
+/// A bit of them is still a rank, or a label.
+TEST(Prepared, TokensThatChangedAreRefused) {
+  const TemporaryFolder folder;
+  const auto path = folder / "prepared";
+  write_prepared(read_corpus(fixture("aclImdb.tar.gz")), path);
+  std::string tokens = contents(path / "tokens.safetensors");
+  ASSERT_LE(tokens.back(), 1);
+  tokens[tokens.size() - 4] ^= 1;
+  folder.write("prepared/tokens.safetensors", tokens);
+  expect_error([&] { read_corpus(path); }, {"tokens.safetensors: not what was prepared"});
+  const std::string about = contents(path / "prepared.json");
+  const std::size_t line = about.find("  \"tokens_checksum\"");
+  folder.write("prepared/prepared.json", std::string(about).erase(line, about.find('\n', line) + 1 - line));
+  EXPECT_EQ(read_corpus(path).train.size(), read_corpus(fixture("aclImdb.tar.gz")).train.size()) << "an older folder";
+}
+
 /// As two writers, or a reader beside a writer, would find them.
 TEST(Prepared, FilesOfTwoDataSetsAreRefused) {
   const TemporaryFolder folder;

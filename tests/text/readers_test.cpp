@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "host/files/archive.h"
+#include "host/files/limits.h"
 #include "host/text/pickle.h"
 #include "tests/support/support.h"
 
@@ -137,7 +138,7 @@ TEST(Csv, AFolderOfTrainingRowsTakesTestsFromElsewhere) {
 
 TEST(Csv, ErrorsNameTheLine) {
   const TemporaryFolder folder;
-  const auto expect = [&](const std::string& text, std::initializer_list<const char*> parts) {
+  const auto expect = [&](const std::string& text, std::initializer_list<std::string> parts) {
     expect_error([&] { read_corpus(folder.write("a.csv", text)); }, parts);
   };
   expect("a,b\n1,2\n", {"a.csv: no column 'review' or 'text'"});
@@ -198,6 +199,21 @@ TEST(Rows, OfTwoKindsAreOneDataSet) {
   expect_error([&] { read_corpus(folder.path()); }, {"test.json: ", expected});
   for (const std::filesystem::path& test : {folder / "test.json", fixture("imdb.npz"), fixture("aclImdb.tar.gz")}) {
     expect_error([&] { read_corpus(folder / "train.jsonl", test); }, {test.filename().c_str(), expected});
+  }
+}
+
+TEST(Rows, HaveALength) {
+  const TemporaryFolder folder;
+  const std::string word(kMaxLine + 1, 'a');
+  const std::pair<const char*, std::string> files[] = {
+      {"a.jsonl", "{\"text\": \"x\", \"label\": 1}\n" + std::string(kMaxLine + 1, '\0')},
+      {"plain.csv", "text,label\n" + word + ",1\n"},
+      {"quoted.csv", "text,label\n\"" + word + "\",1\n"},
+      {"doubled.csv", "text,label\n\"" + word.substr(9) + "\"\"123456789\",1\n"},
+      {"fields.csv", "text,label,x\n" + word.substr(9) + ",1,123456789\n"}};
+  for (const auto& [name, text] : files) {
+    folder.write(name, text);
+    expect_error([&] { read_corpus(folder / name); }, {std::string(name) + ":2: a row of more than 16777216 bytes"});
   }
 }
 

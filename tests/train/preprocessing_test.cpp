@@ -30,7 +30,19 @@ TEST(Preprocessing, WrongMetadataIsNamed) {
   metadata["maxlen"] = "2x";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"m: metadata 'maxlen' is '2x', expected a whole number"});
   metadata["maxlen"] = "0";
-  expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected 1 to 100000"});
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected a whole number from 1 to 100000"});
+  for (const auto& [key, least] : std::map<std::string, int>{{"num_words", 1},
+                                                             {"skip_top", 0},
+                                                             {"drop_longer", -1},
+                                                             {"start_char", -1},
+                                                             {"oov_char", -1},
+                                                             {"index_from", 0}}) {
+    metadata = to_metadata(Preprocessing{});
+    metadata[key] = std::to_string(least);
+    preprocessing_of(metadata, "m");
+    metadata[key] = std::to_string(least - 1);
+    expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata '" + key, fmt::format("from {} to ", least)});
+  }
   metadata = to_metadata(Preprocessing{});
   metadata["mask"] = "maybe";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata 'mask' is 'maybe', expected on or off"});
