@@ -115,7 +115,10 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
   EXPECT_THAT(reel("train --dump-config --config c.toml").out, HasSubstr("epochs = 7\n")) << "as older versions wrote";
   folder_.write("c.toml", "hidden-size = \"\"\n");
   expect_failure("train --config c.toml", 1, "c.toml: --hidden-size: '', expected a whole number");
+  folder_.write("c.toml", "epochs = 7\nhidden-size == 5\n");
+  expect_failure("train --config c.toml", 1, "c.toml:2: ");
   folder_.write("path", "\xff");
+  expect_failure("train --dump-config --data \"$(cat path)\"", 1, "--data: '");
   expect_failure("train --dump-config --data \"$(cat path)\"", 1,
                  "expected something that a TOML file can hold: UTF-8");
 }

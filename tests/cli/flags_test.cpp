@@ -114,6 +114,7 @@ TEST(Flags, HaveLimits) {
                            "--word-dropout=1",
                            "--lr=0",
                            "--beta1=0",
+                           "--beta1=0.999999",
                            "--beta2=0.999999",
                            "--epsilon=0",
                            "--rho=0",

@@ -186,17 +186,21 @@ TEST_F(KilledSave, SyncsEveryFileBeforeItRenamesIt) {
   std::istringstream lines(contents(folder_ / "log"));
   std::set<std::string> synced;
   int renamed = 0, checkpoints = 0, metrics_synced = 0;
+  std::set<std::string> renamed_in;  // folders whose new names are not synced yet
   for (std::string line; std::getline(lines, line);) {
     const std::string file = std::filesystem::path(line).filename();
     if (line.starts_with("fsync ")) synced.insert(file);
     metrics_synced += line.starts_with("fsync ") && file == "metrics.jsonl";
+    if (line.starts_with("fsync ")) renamed_in.erase(file);
     if (!line.starts_with("rename ")) continue;
+    renamed_in.insert(std::filesystem::path(line.substr(7)).parent_path().filename());
     ++renamed;
     EXPECT_TRUE(synced.contains(file)) << line;
     if (!file.starts_with("state.safetensors")) continue;
     EXPECT_GE(metrics_synced, checkpoints) << line;  // before the first there are none
     ++checkpoints;
   }
+  EXPECT_THAT(renamed_in, testing::IsEmpty());
   EXPECT_GT(renamed, 8);
 }
 

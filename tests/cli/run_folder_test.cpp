@@ -288,6 +288,8 @@ TEST_F(RunFolders, OfOneLabelWarn) {
   const Result result = reel("train --data one.csv --out run" + std::string(kSmall));
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("all 4 test reviews have the label 1: accuracy on them says nothing"));
+  EXPECT_THAT(reel("train --data " + fixture("aclImdb.tar.gz").string() + " --out two" + kSmall).out,
+              testing::Not(HasSubstr("have the label")));
   folder_.write("test.csv", "text,label\nword,1\n");
   EXPECT_THAT(reel("train --data one.csv --test-data test.csv --out other" + std::string(kSmall)).out,
               HasSubstr("all 1 test reviews have the label 1"));

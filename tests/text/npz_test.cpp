@@ -33,6 +33,7 @@ TEST(NpzErrors, AreNamed) {
   expect_error([] { read_corpus(fixture("wrong_label.npz")); }, {"label 7 of review 1, expected 0 or 1"});
   expect_error([] { read_corpus(fixture("missing.npz")); }, {"no x_test.npy"});
   expect_error([] { read_corpus(fixture("wordless.npz")); }, {"wordless.npz: no word in its training reviews"});
+  expect_error([] { read_corpus(fixture("few_labels.npz")); }, {"few_labels.npz: train: 3 reviews, but 2 labels"});
 }
 
 TEST(NpzErrors, AZipEndsInItsRecord) {
