@@ -27,8 +27,8 @@ std::int32_t parse_label(std::string label, const std::string& where) {
   fail("{}: label '{:.{}}', expected 0, 1, neg, pos, negative or positive", where, label, kMaxExcerpt);
 }
 
-void check_length(std::size_t row, const std::string& where) {
-  if (row > kMaxLine) fail("{}: a row of more than {} bytes", where, kMaxLine);
+void check_row(std::size_t bytes, const std::string& where) {
+  if (bytes > kMaxLine) fail("{}: a row of more than {} bytes", where, kMaxLine);
 }
 
 /// Reads RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes. A byte order mark is skipped.
@@ -52,7 +52,7 @@ class CsvReader {
     do {
       if (fields.size() == kMaxColumns) fail("{}: more than {} fields", where(), kMaxColumns);
       fields.push_back(text_[offset_] == '"' ? quoted() : plain());
-      check_length(offset_ - begin, where());
+      check_row(offset_ - begin, where());
     } while (take(','));
     take('\r');
     if (offset_ < text_.size() && !take('\n'))
@@ -70,7 +70,6 @@ class CsvReader {
 
   std::string plain() {
     const std::size_t end = std::min(text_.find_first_of(",\r\n", offset_), text_.size());
-    check_length(end - offset_, where());
     std::string field = text_.substr(offset_, end - offset_);
     offset_ = end;
     return field;
@@ -82,7 +81,6 @@ class CsvReader {
     for (;;) {
       const std::size_t end = text_.find('"', offset_);
       if (end == std::string::npos) fail("{}: quoted field without a closing quote", where());
-      check_length(field.size() + end - offset_, where());
       field.append(text_, offset_, end - offset_);
       offset_ = end + 1;
       if (!take('"')) break;
@@ -132,7 +130,7 @@ std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& b
   for_each_line(read_file(path), [&](std::string_view text) {
     ++number;
     const std::string where = fmt::format("{}:{}", path.string(), number);
-    check_length(text.size(), where);
+    check_row(text.size(), where);
     if (text.find_first_not_of(" \t\r") == std::string::npos) return;
     std::string line(text);
     builder.count_invalid_utf8(repair_utf8(line));

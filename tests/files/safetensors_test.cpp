@@ -99,7 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
                          R"("b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
                          4),
                "begins at byte 0"},
-        Damage{"Trailing", file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5), "1 bytes after the last"},
+        Damage{"Trailing", file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5),
+               "1 bytes after the last"},
         Damage{"Duplicate",
                file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
                          R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
