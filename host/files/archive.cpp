@@ -174,15 +174,15 @@ void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::s
   if (tar.zeros() < rest + kTarBlock) fail("{}: cut off: no end of a tar archive", name);
 }
 
-/// A zip archive ends in its directory's end record and a comment, whose length stands last in the record.
+/// A zip archive ends in its directory's end record and a comment, whose length stands last in the record. (libarchive
+/// looks for the last such record too.)
 void check_zip_end(std::string_view file, const std::string& name) {
-  constexpr std::string_view kEnd("PK\x05\x06");
   constexpr std::size_t kRecord = 22;
-  const std::size_t at = file.size() < kRecord ? file.npos : file.rfind(kEnd, file.size() - kRecord);
-  if (at == file.npos) fail("{}: cut off: no end of a zip archive", name);
-  const std::size_t comment =
-      static_cast<unsigned char>(file[at + 20]) + 256u * static_cast<unsigned char>(file[at + 21]);
-  if (at + kRecord + comment != file.size()) fail("{}: something else after its end, or cut off", name);
+  const std::size_t at = file.rfind("PK\x05\x06");
+  if (at == file.npos || file.size() - at < kRecord) fail("{}: cut off: no end of a zip archive", name);
+  const auto byte = [&](std::size_t i) { return std::size_t{static_cast<unsigned char>(file[at + i])}; };
+  if (at + kRecord + byte(20) + 256 * byte(21) != file.size())
+    fail("{}: cut off, or something else after its end", name);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ bool is_file(const fs::path& path) {
 
 Corpus read_npz_with_index(const fs::path& path) {
   const fs::path index = path.parent_path() / "imdb_word_index.json";
-  return read_npz(path, is_file(index) ? index : fs::path());
+  return read_npz(path, is_there(index) ? index : fs::path());
 }
 
 enum class Kind { kArchive, kNpz, kRows, kOther };

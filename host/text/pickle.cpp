@@ -269,6 +269,8 @@ std::vector<std::vector<std::int64_t>> Unpickler::result(const Value& value) {
   lists.reserve(items.size());
   for (const Value& item : items) {
     std::vector<std::int64_t>& list = lists.emplace_back();
+    if (item.kind != Kind::kSequence)
+      fail("{}: review {} is none of the lists of integers that were expected", where_, lists.size());
     if (sequence(item).size() > room) fail("{}: more integers than the {} bytes of the pickle", where_, bytes_.size());
     room -= sequence(item).size();
     for (const Value& element : sequence(item)) {

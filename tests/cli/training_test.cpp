@@ -29,8 +29,10 @@ TEST_F(Program, SaysWhatItTrains) {
 
 /// Whatever of an optimizer's numbers it does not use.
 TEST_F(Program, EveryOptimizerTrainsWithEveryNumber) {
-  for (const std::string optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"}) {
-    train_small("--momentum 0.9 --weight-decay 0.1 --optimizer " + optimizer + " --out " + optimizer);
+  for (const std::string numbers :
+       {"adam --beta1 0.8 --beta2 0.99 --epsilon 1e-6", "adamw --beta1 0.8 --beta2 0.99 --epsilon 1e-6",
+        "sgd --momentum 0.9 --nesterov", "rmsprop --momentum 0.9 --rho 0.8 --epsilon 1e-6", "adagrad --epsilon 1e-6"}) {
+    train_small("--weight-decay 0.1 --optimizer " + numbers + " --out " + numbers.substr(0, numbers.find(' ')));
   }
 }
 

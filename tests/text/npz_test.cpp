@@ -44,7 +44,12 @@ TEST(NpzErrors, AZipEndsInItsRecord) {
     expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off: no end of a zip archive"});
   }
   folder.write("imdb.npz", whole + "x");
-  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: something else after its end"});
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off, or something else after its end"});
+  const std::string comment = "as it may have";
+  std::string commented = whole + comment;
+  commented[whole.size() - 2] = static_cast<char>(comment.size());
+  folder.write("imdb.npz", commented);
+  EXPECT_EQ(read_corpus(folder / "imdb.npz").train.size(), 3);
   std::string damaged = whole;
   damaged[damaged.rfind("PK\x01\x02")] = 'Q';  // of the directory's last entry
   folder.write("imdb.npz", damaged);
@@ -134,6 +139,8 @@ TEST(NpzErrors, ElementsAreIntegers) {
     expect_error([&] { unpickle_lists(begin + element + "eetb.", "p"); },
                  {"p: list 1 holds something other than integers"});
   }
+  expect_error([&] { unpickle_lists(begin.substr(0, begin.size() - 4) + "K\x05" + "etb.", "p"); },
+               {"p: review 1 is none of the lists of integers"});
 }
 
 TEST(NpzErrors, NamesAreTexts) {
