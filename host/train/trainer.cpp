@@ -27,7 +27,6 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       config_(config),
       data_(data),
       folder_(folder),
-      config_text_(folder.config_text()),
       events_(std::move(events)),
       model_(backend, config.model, config.batch_size, config.preprocessing.maxlen),
       optimizer_(backend, config.optimizer.settings(), parameter_count(config.model)),
@@ -39,7 +38,8 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       device_order_(backend.allocate<std::int32_t>(data.train.size())),
       measured_(backend, config.log_every),
       writer_(folder_.state()),
-      saved_at_(now()) {
+      saved_at_(now()),
+      at_{.config = folder.config_text(), .data_checksum = data.checksum} {
   if (folder.has_checkpoint()) return;
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
@@ -58,7 +58,7 @@ Outcome Trainer::run() {
   Stop stop = Stop::kEndOfEpoch;
   try {
     const bool patient = config_.early_stopping == 0;
-    while (epochs_done_ < config_.epochs && (patient || epochs_without_gain_ < config_.early_stopping)) {
+    while (at_.epochs_done < config_.epochs && (patient || at_.epochs_without_gain < config_.early_stopping)) {
       stop = train_to_end_of_epoch();
       if (stop != Stop::kEndOfEpoch) break;
       finish_epoch();
@@ -70,13 +70,13 @@ Outcome Trainer::run() {
   writer_.finish();
   if (stop == Stop::kDiverged) return Outcome::kDiverged;
   if (stop == Stop::kMaxSteps) save_state();
-  const bool within_epoch = step_ > epochs_done_ * steps_per_epoch();
+  const bool within_epoch = at_.step > at_.epochs_done * steps_per_epoch();
   if (within_epoch && data_.validation.size() == 0) {  // the last weights are the best guess
-    best_epoch_ = epochs_done_ + 1;
-    best_test_.reset();
+    at_.best_epoch = at_.epochs_done + 1;
+    at_.best_test.reset();
     save_best();
   }
-  if (best_epoch_ == 0) save_best();  // something to evaluate
+  if (at_.best_epoch == 0) save_best();  // something to evaluate
   if (stop == Stop::kInterrupted) return Outcome::kInterrupted;
   try {
     write_summary();
@@ -89,9 +89,9 @@ Outcome Trainer::run() {
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const ProfileRange range(backend_, "epoch");
   shuffle();
-  last_report_ = now() - std::exchange(measured_seconds_, 0);
-  while (step_ < epoch_end()) {
-    if (config_.max_steps > 0 && step_ >= config_.max_steps) {
+  last_report_ = now() - std::exchange(at_.measured_seconds, 0);
+  while (at_.step < epoch_end()) {
+    if (config_.max_steps > 0 && at_.step >= config_.max_steps) {
       return flush_and_check_weights() ? Stop::kMaxSteps : Stop::kDiverged;
     }
     if (InterruptGuard::signal() != 0) return Stop::kInterrupted;
@@ -100,7 +100,7 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
     steps(backend_.has_graphs() ? steps_until_report() : 1);
     if (measured_.room() == 0) {
       if (!report(measured_.take(true))) return Stop::kDiverged;  // the window before
-      measured_.read(step_);
+      measured_.read(at_.step);
     }
     if (!report(measured_.take(false))) return Stop::kDiverged;
   }
@@ -111,7 +111,7 @@ void Trainer::shuffle() {
   const auto reviews = data_.train.size();
   if (config_.shuffle) {
     order_ = random_order(
-        {.seed = config_.seed, .stream = RandomStream::kShuffle, .step = static_cast<std::uint64_t>(epochs_done_)},
+        {.seed = config_.seed, .stream = RandomStream::kShuffle, .step = static_cast<std::uint64_t>(at_.epochs_done)},
         reviews);
   } else {
     order_.resize(static_cast<std::size_t>(reviews));
@@ -131,14 +131,14 @@ std::int64_t Trainer::steps_until_mark() const {
 
 std::int64_t Trainer::steps_until_report() const {
   const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
-  const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - step_ % every : end;
-  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - step_});
+  const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - at_.step % every : end;
+  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - at_.step});
 }
 
 /// A profile is marked between graphs: what is within one runs later.
 void Trainer::steps(std::int64_t count) {
   mark_profile();
-  const bool whole = (step_ + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
+  const bool whole = (at_.step + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
   GraphCapture graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();
   graph.launch();
@@ -151,8 +151,8 @@ void Trainer::mark_profile() {
 }
 
 void Trainer::step() {
-  if (epoch_seconds_.size() == static_cast<std::size_t>(epochs_done_)) epoch_seconds_.push_back(0);
-  const std::int64_t first = (step_ - epochs_done_ * steps_per_epoch()) * config_.batch_size;
+  if (at_.epoch_seconds.size() == static_cast<std::size_t>(at_.epochs_done)) at_.epoch_seconds.push_back(0);
+  const std::int64_t first = (at_.step - at_.epochs_done * steps_per_epoch()) * config_.batch_size;
   const auto offset = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const std::span<BatchStats> stats = measured_.next();
@@ -163,11 +163,11 @@ void Trainer::step() {
                  .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
                  .dropout = config_.dropout,
                  .seed = config_.seed,
-                 .step = static_cast<std::uint64_t>(step_)});
+                 .step = static_cast<std::uint64_t>(at_.step)});
   model_.forward();
   model_.backward(stats);
-  optimizer_.step(model_, schedule_.at(step_), config_.clipping, stats);
-  ++step_;
+  optimizer_.step(model_, schedule_.at(at_.step), config_.clipping, stats);
+  ++at_.step;
   ++steps_here_;
   std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
   if (config_.preprocessing.mask) {
@@ -181,7 +181,7 @@ void Trainer::step() {
 
 bool Trainer::flush() {
   if (!report(measured_.take(true))) return false;
-  measured_.read(step_);
+  measured_.read(at_.step);
   return report(measured_.take(true));
 }
 
@@ -190,7 +190,7 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
   const std::vector<BatchStats>& stats = window->stats;
   const double seconds = now() - last_report_;
   last_report_ += seconds;
-  epoch_seconds_.back() += seconds;
+  at_.epoch_seconds.back() += seconds;
   BatchStats sum;
   for (std::size_t i = 0; i < stats.size(); ++i) {
     if (!std::isfinite(stats[i].loss_sum) || !std::isfinite(stats[i].grad_norm)) {
@@ -206,7 +206,7 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
   const auto reviews = static_cast<double>(window->reviews), steps = static_cast<double>(stats.size());
   const double rate = static_cast<double>(window->tokens) / seconds;
   folder_.append({.step = window->last_step,
-                  .epoch = epochs_done_ + 1,
+                  .epoch = at_.epochs_done + 1,
                   .split = "train",
                   .loss = sum.loss_sum / reviews,
                   .accuracy = sum.correct / reviews,
@@ -216,7 +216,7 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
                   .tokens_per_second = rate});
   events_.step({.step = window->last_step,
                 .steps_in_all = schedule_.total,
-                .epoch = epochs_done_ + 1,
+                .epoch = at_.epochs_done + 1,
                 .epochs = config_.epochs,
                 .loss = sum.loss_sum / reviews,
                 .accuracy = sum.correct / reviews,
@@ -230,13 +230,13 @@ bool Trainer::flush_and_check_weights() {
   std::vector<float> weights(model_.parameters().size());
   backend_.download(std::as_const(model_).parameters(), std::span(weights));
   if (std::ranges::all_of(weights, [](float w) { return std::isfinite(w); })) return true;
-  events_.line(fmt::format("step {}: the weights are no longer finite: training stopped", step_));
+  events_.line(fmt::format("step {}: the weights are no longer finite: training stopped", at_.step));
   return false;
 }
 
 Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch) {
   const Evaluation result = evaluate(model_, dataset, config_.preprocessing.batch_padding(), config_.batch_size);
-  folder_.append({.step = step_,
+  folder_.append({.step = at_.step,
                   .epoch = epoch,
                   .split = split,
                   .loss = result.loss,
@@ -247,8 +247,8 @@ Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, st
 }
 
 void Trainer::finish_epoch() {
-  const std::int64_t epoch = epochs_done_ + 1;
-  std::string line = fmt::format("epoch {}/{}  {:.1f} s", epoch, config_.epochs, epoch_seconds_.back());
+  const std::int64_t epoch = at_.epochs_done + 1;
+  std::string line = fmt::format("epoch {}/{}  {:.1f} s", epoch, config_.epochs, at_.epoch_seconds.back());
   std::optional<Evaluation> validation, test;
   if (data_.validation.size() > 0) {
     validation = evaluate_split(data_.validation, "validation", epoch);
@@ -258,14 +258,14 @@ void Trainer::finish_epoch() {
     test = evaluate_split(data_.test, "test", epoch);
     line += fmt::format("  test loss {:.4f} accuracy {:.2f} %", test->loss, 100 * test->accuracy());
   }
-  epochs_done_ = epoch;
+  at_.epochs_done = epoch;
   // Without validation the last epoch is the best guess.
-  const bool best = !validation || validation->accuracy() > best_accuracy_;
-  if (validation) best_accuracy_ = std::max(best_accuracy_, validation->accuracy());
-  epochs_without_gain_ = best ? 0 : epochs_without_gain_ + 1;
+  const bool best = !validation || validation->accuracy() > at_.best_accuracy;
+  if (validation) at_.best_accuracy = std::max(at_.best_accuracy, validation->accuracy());
+  at_.epochs_without_gain = best ? 0 : at_.epochs_without_gain + 1;
   if (best) {
-    best_epoch_ = epoch;
-    best_test_ = test;
+    at_.best_epoch = epoch;
+    at_.best_test = test;
     save_best();
   }
   save_state();
@@ -275,7 +275,7 @@ void Trainer::finish_epoch() {
 void Trainer::resume() {
   if (!folder_.has_checkpoint()) return folder_.keep_metrics([](std::int64_t, const std::string&) { return false; });
   TrainingState state = load_training_state(folder_.state());
-  const Cursor cursor = cursor_of(state.values, folder_.state().string());
+  Cursor cursor = cursor_of(state.values, folder_.state().string());
   check_resumable(state, cursor, folder_, config_, data_, steps_per_epoch());
   const auto restore = [&](const std::vector<float>& saved, std::span<float> to, const char* what) {
     if (saved.size() != to.size()) {
@@ -287,26 +287,21 @@ void Trainer::resume() {
   restore(state.state1, optimizer_.state1(), "state1");
   restore(state.state2, optimizer_.state2(), "state2");
   optimizer_.set_steps_taken(cursor.step);
-  step_ = saved_step_ = cursor.step;
-  epochs_done_ = cursor.epochs_done;
-  best_epoch_ = cursor.best_epoch;
-  best_accuracy_ = cursor.best_accuracy;
-  best_test_ = cursor.best_test;
-  epochs_without_gain_ = cursor.epochs_without_gain;
-  epoch_seconds_ = cursor.epoch_seconds;
+  saved_step_ = cursor.step;
+  cursor.config = std::move(at_.config);  // what may be said anew is as it is now
+  at_ = std::move(cursor);
   folder_.keep_metrics([this](std::int64_t step, const std::string& split) {
-    if (split == "train") return step <= step_;
+    if (split == "train") return step <= at_.step;
     // Evaluations of epochs that are done; others are made anew, and so are tests of an end that this run goes beyond.
     const bool of_an_epoch = step % steps_per_epoch() == 0 && (split != "test" || config_.test_each_epoch);
-    return of_an_epoch && step <= epochs_done_ * steps_per_epoch();
+    return of_an_epoch && step <= at_.epochs_done * steps_per_epoch();
   });
-  const StepWindow window{.last_step = step_,
-                          .reviews = cursor.measured_reviews,
-                          .tokens = cursor.measured_tokens,
+  const StepWindow window{.last_step = at_.step,
+                          .reviews = at_.measured_reviews,
+                          .tokens = at_.measured_tokens,
                           .stats = std::move(state.measured)};
-  measured_seconds_ = cursor.measured_seconds;
   if (measured_.room() > static_cast<std::int64_t>(window.stats.size())) return measured_.restore(window);
-  last_report_ = now() - std::exchange(measured_seconds_, 0);  // --log-every is shorter than it was
+  last_report_ = now() - std::exchange(at_.measured_seconds, 0);  // --log-every is shorter than it was
   report(window);
 }
 
@@ -320,9 +315,9 @@ void Trainer::save_best() const {
 }
 
 bool Trainer::checkpoint_is_due() const {
-  if (step_ == saved_step_) return false;
+  if (at_.step == saved_step_) return false;
   const CheckpointInterval& every = config_.checkpoint_every;
-  if (every.steps > 0) return step_ % every.steps == 0;
+  if (every.steps > 0) return at_.step % every.steps == 0;
   return every.minutes > 0 && now() - saved_at_ >= 60 * every.minutes;
 }
 
@@ -335,7 +330,7 @@ bool Trainer::save_checkpoint() {
   if (!finite) return flush_and_check_weights();  // says so
   folder_.sync_metrics();
   writer_.start(std::move(saved));
-  saved_step_ = step_;
+  saved_step_ = at_.step;
   saved_at_ = now();
   return true;
 }
@@ -352,18 +347,11 @@ TrainingState Trainer::state() {
   download(optimizer_.state2(), state.state2);
   const StepWindow window = measured_.unfinished();
   state.measured = window.stats;
-  state.values = to_metadata(Cursor{.config = config_text_,
-                                    .data_checksum = data_.checksum,
-                                    .step = step_,
-                                    .epochs_done = epochs_done_,
-                                    .best_epoch = best_epoch_,
-                                    .epochs_without_gain = epochs_without_gain_,
-                                    .best_accuracy = best_accuracy_,
-                                    .best_test = best_test_,
-                                    .epoch_seconds = epoch_seconds_,
-                                    .measured_reviews = window.reviews,
-                                    .measured_tokens = window.tokens,
-                                    .measured_seconds = window.stats.empty() ? 0 : now() - last_report_});
+  Cursor saved = at_;
+  saved.measured_reviews = window.reviews;
+  saved.measured_tokens = window.tokens;
+  saved.measured_seconds = window.stats.empty() ? 0 : now() - last_report_;
+  state.values = to_metadata(saved);
   return state;
 }
 
@@ -371,20 +359,20 @@ void Trainer::save_state() {
   folder_.sync_metrics();
   writer_.start(state());
   writer_.finish();
-  saved_step_ = step_;
+  saved_step_ = at_.step;
   saved_at_ = now();
 }
 
 void Trainer::write_summary() {
-  if (!best_test_) {
+  if (!at_.best_test) {
     const SavedModel best = load_model(folder_.model());
     backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    best_test_ = evaluate_split(data_.test, "test", (step_ + steps_per_epoch() - 1) / steps_per_epoch());
+    at_.best_test = evaluate_split(data_.test, "test", (at_.step + steps_per_epoch() - 1) / steps_per_epoch());
   }
-  const Summary summary{.test = *best_test_,
-                        .best_epoch = best_epoch_,
-                        .steps = step_,
-                        .epoch_seconds = epoch_seconds_,
+  const Summary summary{.test = *at_.best_test,
+                        .best_epoch = at_.best_epoch,
+                        .steps = at_.step,
+                        .epoch_seconds = at_.epoch_seconds,
                         .parameters = parameter_count(config_.model),
                         .device = backend_.info()};
   reel::write_summary(summary, folder_.summary());

@@ -55,7 +55,7 @@ class Trainer {
 
   static double now();  // in seconds
   std::int64_t steps_per_epoch() const;
-  std::int64_t epoch_end() const { return (epochs_done_ + 1) * steps_per_epoch(); }
+  std::int64_t epoch_end() const { return (at_.epochs_done + 1) * steps_per_epoch(); }
 
   Stop train_to_end_of_epoch();
   void shuffle();
@@ -86,7 +86,6 @@ class Trainer {
   TrainConfig config_;
   const TrainingData& data_;
   const RunFolder& folder_;
-  std::string config_text_;  // config.toml, for checkpoints
   TrainEvents events_;
 
   Model<float> model_;
@@ -97,19 +96,14 @@ class Trainer {
   Buffer<std::int32_t> device_order_;
 
   MeasuredSteps measured_;
-  double last_report_ = 0;       // when
-  double measured_seconds_ = 0;  // of the unfinished window, before the process began
+  double last_report_ = 0;  // when
 
   CheckpointWriter writer_;
   std::int64_t saved_step_ = 0;  // of the last checkpoint
   double saved_at_ = 0;          // when
 
-  // What a checkpoint holds beside weights and optimizer state.
-  std::int64_t step_ = 0, epochs_done_ = 0, best_epoch_ = 0, epochs_without_gain_ = 0;
-  double best_accuracy_ = -1;
-  std::optional<Evaluation> best_test_;
-  std::int64_t steps_here_ = 0;        // since the process began
-  std::vector<double> epoch_seconds_;  // of training alone, without evaluations
+  Cursor at_;                    // what is measured_ there is of before the process began
+  std::int64_t steps_here_ = 0;  // since the process began
 };
 
 }  // namespace reel
