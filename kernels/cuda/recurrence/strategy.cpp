@@ -7,7 +7,21 @@
 namespace reel::cuda {
 namespace {
 
-enum class Strategy { kResident, kTensorCores, kCluster, kStepwise, kCudnn };
+struct Strategy {
+  const char* description;
+  void (*forward)(CudaContext& context, const RecurrenceForward<float>& op);
+  void (*backward)(CudaContext& context, const RecurrenceBackward<float>& op);
+};
+
+constexpr Strategy kResident{"float32, one launch for all steps, W_hh resident", rnn_forward_resident,
+                             rnn_backward_resident};
+constexpr Strategy kTensorCores{"tensor cores, one launch for all steps, W_hh resident", rnn_forward_tensor_core,
+                                rnn_backward_tensor_core};
+constexpr Strategy kCluster{"float32, one launch for all steps, W_hh resident in clusters of blocks",
+                            rnn_forward_cluster, rnn_backward_cluster};
+constexpr Strategy kStepwise{"float32, a product and a pointwise kernel each step", rnn_forward_stepwise,
+                             rnn_backward_stepwise};
+constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn};
 
 /// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
@@ -20,15 +34,14 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
 /// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above, there are none on tensor cores:
 /// kMixed runs in float32.
-Strategy choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
-  if (context.recurrence != Recurrence::kReel) return Strategy::kCudnn;
+const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
+  if (context.recurrence != Recurrence::kReel) return kCudnn;
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * s.hidden;
   const DeviceLimits& limits = context.platform.limits();
-  if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31)
-    return Strategy::kStepwise;
-  if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? Strategy::kCluster : Strategy::kStepwise;
-  if (context.precision == Precision::kMixed && cell == Cell::kTanh) return Strategy::kTensorCores;
-  return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? Strategy::kResident : Strategy::kStepwise;
+  if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
+  if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
+  if (context.precision == Precision::kMixed && cell == Cell::kTanh) return kTensorCores;
+  return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? kResident : kStepwise;
 }
 
 }  // namespace
@@ -53,55 +66,21 @@ const char* name_of_cudnn_algorithm(Recurrence algorithm) {
 }
 
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows) {
-  switch (choose(context, cell, shape, rows)) {
-    case Strategy::kResident:
-      return "float32, one launch for all steps, W_hh resident";
-    case Strategy::kTensorCores:
-      return "tensor cores, one launch for all steps, W_hh resident";
-    case Strategy::kCluster:
-      return "float32, one launch for all steps, W_hh resident in clusters of blocks, " +
-             std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
-    case Strategy::kStepwise:
-      return "float32, a product and a pointwise kernel each step";
-    case Strategy::kCudnn:
-      return std::string("cuDNN, ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
+  const Strategy& strategy = choose(context, cell, shape, rows);
+  std::string text = strategy.description;
+  if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
+  if (&strategy == &kCudnn) {
+    text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
   }
-  return "";
+  return text;
 }
 
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
-  switch (choose(context, op.cell, op.shape, op.input.rows())) {
-    case Strategy::kResident:
-      return rnn_forward_resident(context, op);
-    case Strategy::kTensorCores:
-      return rnn_forward_tensor_core(context, op);
-    case Strategy::kCluster:
-      return rnn_forward_cluster(context, op);
-    case Strategy::kStepwise:
-      return rnn_forward_stepwise(context, op);
-    case Strategy::kCudnn:
-      return rnn_forward_cudnn(context, op);
-  }
+  choose(context, op.cell, op.shape, op.input.rows()).forward(context, op);
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
-  switch (choose(context, op.cell, op.shape, 0)) {
-    case Strategy::kResident:
-      rnn_backward_resident(context, op);
-      break;
-    case Strategy::kTensorCores:
-      rnn_backward_tensor_core(context, op);
-      break;
-    case Strategy::kCluster:
-      rnn_backward_cluster(context, op);
-      break;
-    case Strategy::kStepwise:
-      rnn_backward_stepwise(context, op);
-      break;
-    case Strategy::kCudnn:
-      rnn_backward_cudnn(context, op);
-      break;
-  }
+  choose(context, op.cell, op.shape, 0).backward(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;
   context.platform.product(
