@@ -180,6 +180,7 @@ check_runtime() {
   logged=$(steps_in "$metrics" | tail -n 1)
   cp "$metrics" "$work/before.jsonl"
   say "SIGTERM after $logged logged steps: exit code $code"
+  [[ $code -eq 143 ]] || die "runtime: ended with $code, expected 143"
   (in_runtime "$folder" train --resume /runs/one --max-steps $((logged + 5)) --quiet) || die "runtime: the run does not resume"
   cmp -s -n "$(stat -c %s "$work/before.jsonl")" "$work/before.jsonl" "$metrics" || die "runtime: steps that had been logged are lost"
   [[ $(steps_in "$metrics" | sort -n | uniq -d | wc -l) -eq 0 ]] || die "runtime: steps are logged twice"
@@ -188,6 +189,7 @@ check_runtime() {
     die "runtime: wrote to a read-only root"
   fi
   sed 's/^/  /' "$work/ro.log"
+  grep -q 'Read-only file system' "$work/ro.log" || die "runtime: expected a read-only root"
 }
 
 # A run's metrics arrive in TensorBoard.

@@ -54,6 +54,7 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
            command.get_name());
     }
     if (value.empty() && takes_path(*option)) continue;
+    if (value.find('\0') != value.npos) fail("{}: key '{}': a zero byte in '{}'", path.string(), key, value);
     flags.push_back(value.empty() ? flag : flag + "=" + value);
     if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument
   }

@@ -97,6 +97,10 @@ int train(TrainOptions options, const std::string& config_text) {
         fmt::format("warning: {}: {} invalid UTF-8 sequences read as U+FFFD", corpus.source, corpus.invalid_utf8));
   }
   const TrainingData data = make_training_data(std::move(corpus), config);
+  if (!resuming && !has_words(data)) {  // what began so goes on
+    fail("{}: its rows hold no word with an id of its own: see --vocab-size, --skip-top, --index-from and --maxlen",
+         data.source);
+  }
   config.model.vocabulary = data.vocabulary.size();
   if (!folder) {
     folder = options.out.empty() ? RunFolder::create_default() : RunFolder::create(options.out);
@@ -151,7 +155,9 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
     }
     const std::string unused(config.optimizer.unused_flag());
     if (!unused.empty() && options->resume.empty()) {  // what began so goes on
-      throw CLI::ValidationError(unused, "not one of this --optimizer's numbers");
+      const std::string& file = options->config_file;
+      throw CLI::ValidationError(
+          unused, "not one of this --optimizer's numbers" + (file.empty() ? "" : "; given here or in " + file));
     }
     const std::string text = dump_config(*command);
     if (options->dump) {

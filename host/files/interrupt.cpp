@@ -16,7 +16,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kOneRequest(1);
 
-std::atomic<bool> guarded = false;
+enum class Guard { kNone, kWaits, kReceived };
+
+std::atomic<Guard> guard = Guard::kNone;
 std::atomic<int> received = 0;
 
 [[noreturn]] void end(int signal) {
@@ -30,12 +32,11 @@ void watch(sigset_t signals) {
   for (;;) {
     int signal = 0;
     if (::sigwait(&signals, &signal) != 0) continue;
-    if (received != 0) {
-      if (Clock::now() - first > kOneRequest) end(signal);
-    } else if (guarded) {
+    Guard found = Guard::kWaits;
+    if (guard.compare_exchange_strong(found, Guard::kReceived)) {
       first = Clock::now();
       received = signal;
-    } else {
+    } else if (found == Guard::kNone || Clock::now() - first > kOneRequest) {
       end(signal);
     }
   }
@@ -57,10 +58,13 @@ void watch_interrupts() {
 
 InterruptGuard::InterruptGuard() {
   received = 0;
-  guarded = true;
+  guard = Guard::kWaits;
 }
 
-InterruptGuard::~InterruptGuard() { guarded = received != 0; }
+InterruptGuard::~InterruptGuard() {
+  Guard waits = Guard::kWaits;
+  guard.compare_exchange_strong(waits, Guard::kNone);
+}
 
 int InterruptGuard::signal() { return received; }
 

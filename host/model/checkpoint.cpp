@@ -17,9 +17,10 @@ constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
 constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
                      *kBiasHh = "rnn.bias_hh_l0";
 
+/// Infinity is a number of an optimizer's sums: they may overflow while the weights do not.
 template <class T>
-void check_finite(std::span<const T> values, const fs::path& path, const std::string& name) {
-  if (std::ranges::all_of(values, [](T value) { return std::isfinite(value); })) return;
+void check_numbers(std::span<const T> values, const fs::path& path, const std::string& name, bool infinity = false) {
+  if (std::ranges::all_of(values, [&](T v) { return std::isfinite(v) || (infinity && std::isinf(v)); })) return;
   fail("{}: '{}' holds what is no number", path.string(), name);
 }
 
@@ -34,7 +35,7 @@ void copy_weights(const SafetensorsFile& file, const fs::path& path, const Model
       const auto second = file.get<float>(kBiasHh, parameter.shape);
       std::ranges::transform(part, second, part.begin(), std::plus{});
     }
-    check_finite<float>(part, path, parameter.name);
+    check_numbers<float>(part, path, parameter.name);
   }
 }
 
@@ -124,18 +125,18 @@ void save_training_state(const fs::path& path, const TrainingState& state) {
 TrainingState load_training_state(const fs::path& path) {
   const SafetensorsFile file(path);
   check_format(file, path);
-  const auto vector = [&](const char* name) {
+  const auto vector = [&](const char* name, bool infinity) {
     const auto values = file.get<float>(name, {-1});
-    check_finite<float>(values, path, name);
+    check_numbers<float>(values, path, name, infinity);
     return std::vector<float>(values.begin(), values.end());
   };
-  TrainingState state{.parameters = vector("parameters"),
-                      .state1 = vector("state1"),
-                      .state2 = vector("state2"),
+  TrainingState state{.parameters = vector("parameters", false),
+                      .state1 = vector("state1", true),
+                      .state2 = vector("state2", true),
                       .values = file.metadata()};
   if (!file.contains("measured")) return state;  // as 0.1.0 wrote it, between two lines of metrics.jsonl
   const auto measured = file.get<double>("measured", {-1, kStatsOfStep});
-  check_finite<double>(measured, path, "measured");
+  check_numbers<double>(measured, path, "measured");
   for (std::size_t i = 0; i < measured.size(); i += kStatsOfStep) {
     state.measured.push_back({.loss_sum = measured[i], .correct = measured[i + 1], .grad_norm = measured[i + 2]});
   }

@@ -59,7 +59,8 @@ Metadata to_metadata(const Preprocessing& p) {
 Preprocessing preprocessing_of(const Metadata& metadata, const std::string& where) {
   const Reader reader(metadata, where);
   Preprocessing p;
-  reader.number("num_words", p.load.num_words, 1);
+  reader.number("num_words", p.load.num_words, -1);
+  if (p.load.num_words == 0) fail("{}: metadata 'num_words' is 0, expected -1 for all words, or 1 or more", where);
   reader.number("skip_top", p.load.skip_top, 0);
   reader.number("drop_longer", p.load.maxlen, -1);
   reader.number("start_char", p.load.start_char, -1);

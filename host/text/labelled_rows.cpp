@@ -27,9 +27,7 @@ std::int32_t parse_label(std::string label, const std::string& where) {
   fail("{}: label '{:.{}}', expected 0, 1, neg, pos, negative or positive", where, label, kMaxExcerpt);
 }
 
-void check_row(std::size_t bytes, const std::string& where) {
-  if (bytes > kMaxLine) fail("{}: a row of more than {} bytes", where, kMaxLine);
-}
+[[noreturn]] void fail_length(const std::string& where) { fail("{}: a row of more than {} bytes", where, kMaxLine); }
 
 /// Reads RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes. A byte order mark is skipped.
 class CsvReader {
@@ -52,7 +50,7 @@ class CsvReader {
     do {
       if (fields.size() == kMaxColumns) fail("{}: more than {} fields", where(), kMaxColumns);
       fields.push_back(text_[offset_] == '"' ? quoted() : plain());
-      check_row(offset_ - begin, where());
+      if (offset_ - begin > kMaxLine) fail_length(where());
     } while (take(','));
     take('\r');
     if (offset_ < text_.size() && !take('\n'))
@@ -129,9 +127,9 @@ std::vector<LabelledText> read_json_lines(const fs::path& path, CorpusBuilder& b
   std::int64_t number = 0;
   for_each_line(read_file(path), [&](std::string_view text) {
     ++number;
-    const std::string where = fmt::format("{}:{}", path.string(), number);
-    check_row(text.size(), where);
     if (text.find_first_not_of(" \t\r") == std::string::npos) return;
+    const std::string where = fmt::format("{}:{}", path.string(), number);
+    if (text.size() > kMaxLine) fail_length(where);
     std::string line(text);
     builder.count_invalid_utf8(repair_utf8(line));
     const JsonValue row = parse_json(line, where);

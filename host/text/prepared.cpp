@@ -172,8 +172,7 @@ Corpus read_prepared(const fs::path& folder) {
   if (tokens.metadata() != whose(corpus.source_checksum, words_checksum) || text_sha256(text) != words_checksum) {
     fail("{}: its files are not of one data set: prepare the data again", folder.string());
   }
-  const auto* const sum = description.find_if<std::string>(kTokensChecksum);  // older folders have none
-  if (sum != nullptr && *sum != checksum_of(tokens.tensors())) {
+  if (string_at(description, kTokensChecksum, path) != checksum_of(tokens.tensors())) {
     fail("{}: not what was prepared: prepare the data again", (folder / kTokens).string());
   }
   return corpus;

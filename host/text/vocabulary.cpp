@@ -18,12 +18,16 @@ std::string reserved_name(std::int64_t id, const LoadOptions& options) {
   return id == 0 ? "<pad>" : fmt::format("<reserved-{}>", id);
 }
 
+/// Whether an id of this name is of a rank.
+bool is_ranked(std::string_view name) { return is_word(name) || name.starts_with("<rank-"); }
+
 /// Whether the vocabulary's words were counted in training reviews like these.
 bool counts_alike(const Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on) {
   const std::int64_t index_from = vocabulary.options().index_from;
   const bool same_source = !trained_on.empty() && corpus.source_checksum == trained_on;
   for (std::int64_t id = index_from + 1; id < vocabulary.size(); ++id) {
     const auto rank = static_cast<std::size_t>(id - index_from);
+    if (rank > corpus.counts.size() && !is_ranked(vocabulary.word(id))) continue;  // up to the largest reserved id
     if (rank > corpus.counts.size() || corpus.counts[rank - 1] != vocabulary.count(id)) return false;
     const bool tied = rank < corpus.counts.size() && corpus.counts[rank] == corpus.counts[rank - 1];
     if (tied && !same_source) return false;

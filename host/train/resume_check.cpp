@@ -28,6 +28,8 @@ void check_same_flags(const std::string& saved, const RunFolder& folder) {
   }
 }
 
+constexpr double kLongest = 1e9;  // seconds
+
 /// A checkpoint says where in which epoch it was made, and what was counted until then.
 void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::string& state,
                   const TrainConfig& config, const TrainingData& data, std::int64_t steps_per_epoch) {
@@ -41,6 +43,11 @@ void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::
       (e && !counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data.test.size()))) {
     fail("{}: counts that {} epochs of these reviews cannot have", state, config.epochs);
   }
+  std::vector<double> seconds = cursor.epoch_seconds;
+  seconds.push_back(cursor.measured_seconds);
+  if (e) seconds.push_back(e->seconds);
+  const bool times = std::ranges::all_of(seconds, [](double s) { return s >= 0 && s < kLongest; });
+  if (!times) fail("{}: times that no run takes", state);
   const std::int64_t first = cursor.epochs_done * steps_per_epoch;
   const bool began = std::ssize(cursor.epoch_seconds) == cursor.epochs_done + 1;
   if (cursor.step < first || cursor.step > first + (began ? steps_per_epoch : 0) ||
@@ -49,6 +56,10 @@ void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::
         "{}: step {} after {} epochs, but an epoch of these reviews has {} steps: expected the --batch-size and the "
         "data that the run was started with",
         state, cursor.step, cursor.epochs_done, steps_per_epoch);
+  }
+  if ((measured_steps == 0) != (cursor.measured_reviews == 0)) {
+    fail("{}: {} steps of {} reviews since the last line of metrics.jsonl", state, measured_steps,
+         cursor.measured_reviews);
   }
 }
 

@@ -65,6 +65,8 @@ Outcome Trainer::run() {
     }
   } catch (const Interrupted&) {
     stop = Stop::kInterrupted;
+  } catch (const Diverged&) {
+    stop = Stop::kDiverged;
   }
   if (stop == Stop::kInterrupted && !save_checkpoint()) stop = Stop::kDiverged;
   writer_.finish();
@@ -82,6 +84,8 @@ Outcome Trainer::run() {
     write_summary();
   } catch (const Interrupted&) {
     return Outcome::kInterrupted;
+  } catch (const Diverged&) {
+    return Outcome::kDiverged;
   }
   return Outcome::kFinished;
 }
@@ -236,6 +240,10 @@ bool Trainer::flush_and_check_weights() {
 
 Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch) {
   const Evaluation result = evaluate(model_, dataset, config_.preprocessing.batch_padding(), config_.batch_size);
+  if (!std::isfinite(result.loss)) {  // of finite weights too: no logit that is no number is right or wrong
+    events_.line(fmt::format("step {}: {} loss {}: training stopped", at_.step, split, std::abs(result.loss)));
+    throw Diverged();
+  }
   folder_.append({.step = at_.step,
                   .epoch = epoch,
                   .split = split,
@@ -324,9 +332,10 @@ bool Trainer::checkpoint_is_due() const {
 bool Trainer::save_checkpoint() {
   if (!report(measured_.take(true))) return false;  // the window before this one
   TrainingState saved = state();
-  const bool finite =
-      std::ranges::all_of(saved.parameters, [](float weight) { return std::isfinite(weight); }) &&
-      std::ranges::all_of(saved.measured, [](const BatchStats& s) { return std::isfinite(s.loss_sum + s.grad_norm); });
+  const bool finite = std::ranges::all_of(saved.parameters, [](float weight) { return std::isfinite(weight); }) &&
+                      std::ranges::all_of(saved.measured, [](const BatchStats& s) {
+                        return std::isfinite(s.loss_sum) && std::isfinite(s.grad_norm);
+                      });
   if (!finite) return flush_and_check_weights();  // says so
   folder_.sync_metrics();
   writer_.start(std::move(saved));

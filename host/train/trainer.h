@@ -52,6 +52,7 @@ class Trainer {
 
  private:
   enum class Stop { kEndOfEpoch, kMaxSteps, kInterrupted, kDiverged };
+  struct Diverged {};  // thrown
 
   static double now();  // in seconds
   std::int64_t steps_per_epoch() const;
@@ -71,8 +72,9 @@ class Trainer {
   bool flush();
   /// flush(), and whether the weights are numbers too: only then may they be saved.
   bool flush_and_check_weights();
-  /// Evaluates, keeps the best weights, saves. Throws Interrupted, with nothing changed.
+  /// Evaluates, keeps the best weights, saves. Throws Interrupted or Diverged, with nothing changed.
   void finish_epoch();
+  /// Throws Diverged where the loss is no number.
   Evaluation evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch);
   void save_best() const;
   bool checkpoint_is_due() const;

@@ -19,6 +19,9 @@ struct TrainingData {
 /// Encodes a corpus. Throws Error when a split ends up empty.
 TrainingData make_training_data(Corpus corpus, const TrainConfig& config);
 
+/// Whether a row to train on holds a word that has an id of its own.
+bool has_words(const TrainingData& data);
+
 /// Why accuracy on a split says nothing, each a line for people: all its reviews have one label, or the test reviews
 /// are the training reviews.
 std::vector<std::string> check_reviews(const TrainingData& data);

@@ -54,7 +54,9 @@ TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
     expect_failure("train " + all, 2, flag + ": not one of this --optimizer's numbers");
   }
   expect_failure("train --skip-top 100 --data " + fixture("aclImdb.tar.gz").string() + " --out none", 1,
-                 "no word of the training reviews is known");
+                 "its rows hold no word with an id of its own");
+  expect_failure("train --maxlen 1 --truncating post --data " + fixture("aclImdb.tar.gz").string() + " --out none", 1,
+                 "its rows hold no word");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
   for (const char* interval : {"0x10", "1e3", "-1", "1.5", "0m", "m", "1mm"}) {
     expect_failure(std::string("train --checkpoint-every ") + interval, 2, ", expected minutes as in 5m, or steps");

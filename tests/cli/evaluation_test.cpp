@@ -66,6 +66,24 @@ class Evaluation : public Program {
   }
 };
 
+/// The ids between the last word and a reserved one have rows, which nobody trained: no word of the test split is
+/// there.
+TEST_F(Evaluation, IsWhatTrainingSawWhereverReservedIdsAre) {
+  folder_.write("csv/train.csv", csv(training()));
+  folder_.write("csv/test.csv", csv({{"good unseen", 1}, {"unseen", 0}, {"bad unheard unknown film", 0}, {"joy", 1}}));
+  write_npz("npz", false);
+  for (const std::string flags : {"--start-char 11", "--start-char 12", "--oov-char 13", "--start-char 30"}) {
+    for (const std::string data : {"csv", "npz/imdb.npz"}) {
+      std::filesystem::remove_all(folder_ / "run");
+      train(data, "run " + flags);
+      const std::string summary = contents(folder_ / "run" / "summary.json");
+      const std::size_t at = summary.find("test_loss");
+      const double loss = std::stod(summary.substr(summary.find(':', at) + 1));
+      EXPECT_THAT(reel("eval run --data " + data).out, HasSubstr(fmt::format("loss       {:.4f}", loss))) << flags;
+    }
+  }
+}
+
 TEST_F(Evaluation, IsTheSameFromEveryKindOfSource) {
   folder_.write("csv/train.csv", csv(training()));
   folder_.write("csv/test.csv", csv(tests()));

@@ -106,6 +106,11 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
   expect_refused("epochs_done", -1, "counts that 3 epochs of these reviews cannot have");
   expect_refused("measured_reviews", -1, "counts that");
   expect_refused("measured_tokens", std::int64_t{1} << 60, "counts that");
+  expect_refused("measured_reviews", 0, "4 steps of 0 reviews since the last line of metrics.jsonl");
+  for (const double seconds : {-1.0, 1e300}) {
+    expect_refused("measured_seconds", seconds, "times that no run takes");
+    expect_refused("epoch_seconds", nlohmann::json::array({seconds}), "times that no run takes");
+  }
   const std::int64_t many = std::numeric_limits<std::int64_t>::max();
   expect_refused("best_test",
                  {{"tp", many}, {"fp", many}, {"tn", 0}, {"fn", 0}, {"loss", 1}, {"seconds", 1}, {"tokens", 1}},

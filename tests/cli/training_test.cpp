@@ -64,6 +64,20 @@ TEST_F(Program, MixedPrecisionOnTheCpuTrainsOrSaysWhatItNeeds) {
   EXPECT_THAT(result.out, HasSubstr("bfloat16 products"));
 }
 
+/// Finite weights may give logits that are no numbers: those are neither right nor wrong.
+TEST_F(Program, AnEvaluationThatIsNoNumberIsDivergence) {
+  for (const std::string evaluate : {"epoch", "end"}) {
+    const Result result =
+        reel("train --data " + fixture("aclImdb.tar.gz").string() +
+             " --maxlen 12 --batch-size 6 --optimizer adagrad --clip-norm 0 --nonlinearity relu --lr 1e12"
+             " --schedule constant --warmup 0 --hidden-size 64 --epochs 1 --out " +
+             evaluate + " --evaluate " + evaluate);
+    EXPECT_EQ(result.code, 3) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("test loss nan: training stopped"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / evaluate / "summary.json"));
+  }
+}
+
 TEST_F(Program, DivergenceExits3) {
   const Result result =
       reel("train --data " + fixture("aclImdb.tar.gz").string() + kSmall +

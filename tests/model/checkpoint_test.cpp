@@ -105,14 +105,18 @@ TEST(Checkpoint, RefusesATrainingStateThatIsNoNumbers) {
   for (int i = 0; i < 4; ++i) {
     TrainingState bad = good;
     if (i == 0) bad.parameters[1] = std::numeric_limits<float>::quiet_NaN();
-    if (i == 1) bad.state1[0] = std::numeric_limits<float>::infinity();
-    if (i == 2) bad.state2[0] = std::numeric_limits<float>::infinity();
+    if (i == 1) bad.state1[0] = std::numeric_limits<float>::quiet_NaN();
+    if (i == 2) bad.state2[0] = std::numeric_limits<float>::quiet_NaN();
     if (i == 3) bad.measured[0].grad_norm = std::numeric_limits<double>::quiet_NaN();
     save_training_state(folder / "s", bad);
     const char* const names[] = {"parameters", "state1", "state2", "measured"};
     expect_error([&] { load_training_state(folder / "s"); },
                  {fmt::format("s: '{}' holds what is no number", names[i])});
   }
+  TrainingState overflowed = good;  // which Adagrad goes on with
+  overflowed.state1[0] = overflowed.state2[0] = std::numeric_limits<float>::infinity();
+  save_training_state(folder / "s", overflowed);
+  EXPECT_EQ(load_training_state(folder / "s").state1, overflowed.state1);
 }
 
 }  // namespace

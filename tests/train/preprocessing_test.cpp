@@ -31,7 +31,7 @@ TEST(Preprocessing, WrongMetadataIsNamed) {
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"m: metadata 'maxlen' is '2x', expected a whole number"});
   metadata["maxlen"] = "0";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"expected a whole number from 1 to 100000"});
-  for (const auto& [key, least] : std::map<std::string, int>{{"num_words", 1},
+  for (const auto& [key, least] : std::map<std::string, int>{{"num_words", -1},
                                                              {"skip_top", 0},
                                                              {"drop_longer", -1},
                                                              {"start_char", -1},
@@ -43,6 +43,9 @@ TEST(Preprocessing, WrongMetadataIsNamed) {
     metadata[key] = std::to_string(least - 1);
     expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata '" + key, fmt::format("from {} to ", least)});
   }
+  metadata = to_metadata(Preprocessing{});
+  metadata["num_words"] = "0";
+  expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata 'num_words' is 0, expected -1 for all words"});
   metadata = to_metadata(Preprocessing{});
   metadata["mask"] = "maybe";
   expect_error([&] { preprocessing_of(metadata, "m"); }, {"metadata 'mask' is 'maybe', expected on or off"});
