@@ -106,7 +106,7 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
   expect_refused("epochs_done", -1, "counts that 3 epochs of these reviews cannot have");
   expect_refused("measured_reviews", -1, "counts that");
   expect_refused("measured_tokens", std::int64_t{1} << 60, "counts that");
-  expect_refused("measured_reviews", 0, "4 steps of 0 reviews since the last line of metrics.jsonl");
+  expect_refused("measured_reviews", 1, "0 steps of 1 reviews since the last line of metrics.jsonl");
   for (const double seconds : {-1.0, 1e300}) {
     expect_refused("measured_seconds", seconds, "times that no run takes");
     expect_refused("epoch_seconds", nlohmann::json::array({seconds}), "times that no run takes");
