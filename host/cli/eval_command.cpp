@@ -73,7 +73,7 @@ int evaluate_model(const EvalOptions& options) {
   const LoadOptions load = model.vocabulary.options();
   // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.
   const std::int64_t steps = how.mask ? std::min(how.maxlen, longest_review(reviews) + 1) : how.maxlen;
-  const double known = known_share(reviews, load, how.maxlen, how.truncating);
+  const double known = known_share(reviews, load, how.maxlen, how.truncating, model.vocabulary.counts());
   if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
   if (known == 0) fail("{}: the model knows none of its words", corpus.source);
   const std::int64_t rows = rows_at_once(model, options.batch_size, steps);

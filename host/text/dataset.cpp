@@ -91,7 +91,13 @@ Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::in
   return dataset;
 }
 
-double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating) {
+double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating,
+                   std::span<const std::int64_t> counts) {
+  const auto knows = [&](std::int32_t rank) {
+    return is_known(rank, options) &&
+           (counts.empty() ||
+            counts[static_cast<std::size_t>(rank) + static_cast<std::size_t>(options.index_from)] > 0);
+  };
   std::int64_t known = 0, all = 0;
   for (std::int64_t i = 0; i < reviews.size(); ++i) {
     std::span<const std::int32_t> words = reviews.review(i);
@@ -100,7 +106,7 @@ double known_share(const Reviews& reviews, const LoadOptions& options, std::int6
       const bool start_counts = truncating == Truncating::kPost && options.start_char >= 0;
       words = truncate(words, steps - start_counts, truncating);
     }
-    known += std::ranges::count_if(words, [&](std::int32_t rank) { return is_known(rank, options); });
+    known += std::ranges::count_if(words, knows);
     all += std::ssize(words);
   }
   return all == 0 ? 1 : static_cast<double>(known) / static_cast<double>(all);

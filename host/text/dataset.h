@@ -42,9 +42,11 @@ std::int64_t longest_review(const Reviews& reviews);
 /// their padding, take more than limits.h allows.
 Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
 
-/// Of the words that make_dataset keeps, the share that has an id of its own; 1 when there are none. Where unknown
-/// words are left out (oov_char -1), of all words of the reviews that it keeps.
-double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
+/// Of the words that make_dataset keeps, the share that has an id of its own and, where `counts` by id are given, was
+/// counted; 1 when there are none. Where unknown words are left out (oov_char -1), of all words of the reviews that it
+/// keeps.
+double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating,
+                   std::span<const std::int64_t> counts = {});
 
 /// The rows [first, last) of a data set.
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last);

@@ -52,6 +52,7 @@ class Vocabulary {
   std::int64_t size() const { return static_cast<std::int64_t>(words_.size()); }
   const std::string& word(std::int64_t id) const { return words_.at(static_cast<std::size_t>(id)); }
   std::int64_t count(std::int64_t id) const { return counts_.at(static_cast<std::size_t>(id)); }
+  std::span<const std::int64_t> counts() const { return counts_; }  // by id
   /// How ranks become ids of this vocabulary: those beyond it are unknown.
   LoadOptions options() const;
 

@@ -66,6 +66,13 @@ class Evaluation : public Program {
   }
 };
 
+/// A word index has more words than the training reviews, and the model a row for each.
+TEST_F(Evaluation, KnowsNoWordThatWasNotTrained) {
+  write_npz("npz", true);
+  train("npz/imdb.npz", "run");
+  EXPECT_THAT(report("run", "npz/imdb.npz"), HasSubstr("words      90.91 % known to the model")) << "10 of 11";
+}
+
 /// The ids between the last word and a reserved one have rows, which nobody trained: no word of the test split is
 /// there.
 TEST_F(Evaluation, IsWhatTrainingSawWhereverReservedIdsAre) {

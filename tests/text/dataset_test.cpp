@@ -89,6 +89,10 @@ TEST(KnownShare, IsOfTheWordsThatAreKept) {
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 3, Truncating::kPost), 1.0) << "the start, 1 1";
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 4, Truncating::kPost), 2.0 / 3) << "the start, 1 1 99";
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 200, Truncating::kPost), 0.5);
+  std::vector<std::int64_t> counts(10, 0);  // id 4 has a row, but nobody trained it
+  EXPECT_DOUBLE_EQ(known_share(reviews, options, 200, Truncating::kPost, counts), 0.0);
+  counts[4] = 1;
+  EXPECT_DOUBLE_EQ(known_share(reviews, options, 200, Truncating::kPost, counts), 0.5);
   options.start_char = 0;
   EXPECT_DOUBLE_EQ(known_share(reviews, options, 3, Truncating::kPost), 1.0) << "0 is a start too";
   options.start_char = -1;
