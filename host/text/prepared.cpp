@@ -1,6 +1,6 @@
 // The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank, those of the test split alone last)
-// and prepared.json, written last; `lock` keeps other writers out. The tokens and prepared.json name the checksum of
-// the words and of the source, so that files of two data sets are not taken for one.
+// and prepared.json, written last; `lock` keeps other writers out. The tokens and prepared.json name the checksums of
+// the words and of the source, and the tokens their own, so that files of two data sets are not taken for one.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -22,18 +22,15 @@ constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt"
                      *kLock = "lock", *kMark = "reel_prepared", *kSourceChecksum = "source_checksum",
                      *kWordsChecksum = "words_checksum", *kTokensChecksum = "tokens_checksum";
 
-/// What the tokens say of the data set that they are of.
-std::map<std::string, std::string> whose(const std::string& source_checksum, const std::string& words_checksum) {
-  return {{kSourceChecksum, source_checksum}, {kWordsChecksum, words_checksum}};
-}
-
-/// Of all that the tensors hold, in the order of their names.
-std::string checksum_of(const std::map<std::string, TensorView>& tensors) {
+/// What the tokens say of themselves, and of the data set that they are of.
+std::map<std::string, std::string> whose(const std::map<std::string, TensorView>& tokens,
+                                         const std::string& source_checksum, const std::string& words_checksum) {
   Checksum sum;
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& [name, tensor] : tokens) {
     sum.add({reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()});
   }
-  return "sha256:" + sum.hex();
+  return {
+      {kTokensChecksum, "sha256:" + sum.hex()}, {kSourceChecksum, source_checksum}, {kWordsChecksum, words_checksum}};
 }
 
 std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
@@ -124,14 +121,13 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
       {"train.ranks", view(corpus.train.ranks)},   {"train.lengths", view(train_lengths)},
       {"train.labels", view(corpus.train.labels)}, {"test.ranks", view(corpus.test.ranks)},
       {"test.lengths", view(test_lengths)},        {"test.labels", view(corpus.test.labels)}};
-  write_safetensors(tokens, tensors, whose(corpus.source_checksum, words_checksum));
+  write_safetensors(tokens, tensors, whose(tensors, corpus.source_checksum, words_checksum));
   list.write(text);
   const JsonMembers description = {
       {kMark, kPreparedFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
       {kWordsChecksum, words_checksum},
-      {kTokensChecksum, checksum_of(tensors)},
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},
@@ -169,11 +165,9 @@ Corpus read_prepared(const fs::path& folder) {
   corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
   corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
   const std::string& words_checksum = string_at(description, kWordsChecksum, path);
-  if (tokens.metadata() != whose(corpus.source_checksum, words_checksum) || text_sha256(text) != words_checksum) {
-    fail("{}: its files are not of one data set: prepare the data again", folder.string());
-  }
-  if (string_at(description, kTokensChecksum, path) != checksum_of(tokens.tensors())) {
-    fail("{}: not what was prepared: prepare the data again", (folder / kTokens).string());
+  if (tokens.metadata() != whose(tokens.tensors(), corpus.source_checksum, words_checksum) ||
+      text_sha256(text) != words_checksum) {
+    fail("{}: its files are not of one data set, or were changed: prepare the data again", folder.string());
   }
   return corpus;
 }

@@ -104,7 +104,7 @@ class Trainer {
   std::int64_t saved_step_ = 0;  // of the last checkpoint
   double saved_at_ = 0;          // when
 
-  Cursor at_;                    // what is measured_ there is of before the process began
+  Cursor at_;                    // its measured_seconds are those before the process began
   std::int64_t steps_here_ = 0;  // since the process began
 };
 

@@ -119,6 +119,8 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
   expect_failure("train --config c.toml", 1, "c.toml: --hidden-size: '', expected a whole number");
   folder_.write("c.toml", "epochs = 7\nhidden-size == 5\n");
   expect_failure("train --config c.toml", 1, "c.toml:2: ");
+  folder_.write("c.toml", "data = \"a\\u0000b\"\n");
+  expect_failure("train --config c.toml", 1, "c.toml: key 'data': a zero byte in 'a?b'");
   folder_.write("path", "\xff");
   expect_failure("train --dump-config --data \"$(cat path)\"", 1, "--data: '");
   expect_failure("train --dump-config --data \"$(cat path)\"", 1,

@@ -27,8 +27,7 @@ TEST_F(Program, SaysWhatItTrains) {
               HasSubstr("orthogonal weights of 1024 x 1024: this takes a while"));
 }
 
-/// Whatever of an optimizer's numbers it does not use.
-TEST_F(Program, EveryOptimizerTrainsWithEveryNumber) {
+TEST_F(Program, EveryOptimizerTrainsWithItsNumbers) {
   for (const std::string numbers :
        {"adam --beta1 0.8 --beta2 0.99 --epsilon 1e-6", "adamw --beta1 0.8 --beta2 0.99 --epsilon 1e-6",
         "sgd --momentum 0.9 --nesterov", "rmsprop --momentum 0.9 --rho 0.8 --epsilon 1e-6", "adagrad --epsilon 1e-6"}) {

@@ -34,7 +34,7 @@ def main():
     split = {"ranks": ("I32", [3], integers(1, 2, 1)), "lengths": ("I32", [2], integers(2, 1)),
              "labels": ("I32", [2], integers(1, 0))}
     tokens = safetensors({f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()})
-    description = json.dumps({"reel_prepared": 4, "source": "s", "source_checksum": "c", "words": 2, "words_checksum": "w", "tokens_checksum": "t", "invalid_utf8": 0}).encode()
+    description = json.dumps({"reel_prepared": 4, "source": "s", "source_checksum": "c", "words": 2, "words_checksum": "w", "invalid_utf8": 0}).encode()
     floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
               "rnn.weight_hh_l0": ("F32", [1, 1], bytes(4)), "rnn.bias_ih_l0": ("F32", [1], bytes(4)),
               "rnn.bias_hh_l0": ("F32", [1], bytes(4)), "fc.weight": ("F32", [1, 1], bytes(4)), "fc.bias": ("F32", [1], bytes(4))}
