@@ -17,12 +17,21 @@ bool reads_bare(const std::string& value) {
   }
 }
 
+bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
+
 /// Numbers and booleans stand bare; so do not the names of files, though they may look like numbers.
 bool is_bare(const CLI::Option& option, const std::string& value) {
   const std::string type = option.get_type_name();
-  const bool flag = option.get_expected_max() == 0,
-             number = type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
-  return (flag || number) && reads_bare(value);
+  const bool number = type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
+  return (is_flag(option) || number) && reads_bare(value);
+}
+
+/// The value that a configuration gives the option; of a flag, which takes "yes" and more on the command line, a
+/// boolean.
+std::string value_of(const CLI::Option& option) {
+  if (option.count() == 0) return option.get_default_str();
+  if (is_flag(option)) return option.as<bool>() ? "true" : "false";
+  return option.reduced_results().back();
 }
 
 /// The option of a key; null where there is none that a configuration may set. (CLI11's own search is noexcept, and
@@ -55,6 +64,9 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
     }
     if (value.empty() && takes_path(*option)) continue;
     if (value.find('\0') != value.npos) fail("{}: key '{}': a zero byte in '{}'", path.string(), key, value);
+    if (is_flag(*option) && value != "true" && value != "false") {
+      fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
+    }
     flags.push_back(value.empty() ? flag : flag + "=" + value);
     if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument
   }
@@ -65,10 +77,8 @@ std::string dump_config(const CLI::App& command) {
   std::string text;
   for (const CLI::Option* option : command.get_options()) {
     if (!option->get_configurable() || option->get_lnames().empty()) continue;
-    const bool given = option->count() > 0;
-    const std::string value = given ? option->reduced_results().back() : option->get_default_str();
-    const std::string& key = option->get_lnames().front();
-    if (!given && value.empty()) continue;
+    const std::string value = value_of(*option), &key = option->get_lnames().front();
+    if (option->count() == 0 && value.empty()) continue;
     const std::string line = key + " = " + (is_bare(*option, value) ? value : toml_string(value)) + '\n';
     if (parse_toml(line, "--" + key)[key] != value) {
       fail("--{}: '{}', expected something that a TOML file can hold: UTF-8", key, value);

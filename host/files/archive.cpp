@@ -108,6 +108,8 @@ class TarBytes {
   /// From here on there are no more than so many.
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
+  /// Whether the packed data took the whole file. (libarchive's bzip2 stops at whatever is no bzip2.)
+  bool took_all() const { return !packed_ || archive_filter_bytes(packed_.get(), -1) == std::ssize(file_); }
   /// How many there were so far, and how many zeros they end in.
   std::size_t given() const { return given_; }
   std::size_t zeros() const { return zeros_; }
@@ -148,7 +150,7 @@ class TarBytes {
     return count;
   }
 
-  std::string_view file_;  // what has not been given, if it is not packed
+  std::string_view file_;  // if it is not packed: what has not been given
   std::optional<GzipReader> gzip_;
   Archive packed_;
   std::vector<char> block_ = std::vector<char>(kBlock);
@@ -170,19 +172,21 @@ void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::s
   if (tar.were_too_many()) fail_size(name, most);
   if (count < 0) fail("{}: damaged archive: {}", name, reason(source));
   const std::size_t rest = tar.given() - std::min(taken, tar.given());
-  if (tar.zeros() < rest) fail("{}: something else after its end", name);
+  if (tar.zeros() < rest || !tar.took_all()) fail("{}: something else after its end", name);
   if (tar.zeros() < rest + kTarBlock) fail("{}: cut off: no end of a tar archive", name);
 }
 
 /// A zip archive ends in its directory's end record and a comment, whose length stands last in the record. (libarchive
-/// looks for the last such record too.)
+/// looks for the last such record too, and no further than 16 KB from the end.)
 void check_zip_end(std::string_view file, const std::string& name) {
-  constexpr std::size_t kRecord = 22;
+  constexpr std::size_t kRecord = 22, kFarthest = 1 << 14;
   const std::size_t at = file.rfind("PK\x05\x06");
   if (at == file.npos || file.size() - at < kRecord) fail("{}: cut off: no end of a zip archive", name);
   const auto byte = [&](std::size_t i) { return std::size_t{static_cast<unsigned char>(file[at + i])}; };
-  if (at + kRecord + byte(20) + 256 * byte(21) != file.size())
-    fail("{}: cut off, or something else after its end", name);
+  if (at + kRecord + byte(20) + 256 * byte(21) != file.size()) {
+    fail("{}: cut off, something else after its end, or a comment that holds an end", name);
+  }
+  if (file.size() - at > kFarthest) fail("{}: expected a comment of at most {} bytes", name, kFarthest - kRecord);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ bool tests_training_rows(const std::string& tested, const std::string& trained);
 Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
 
 /// Of what write_prepared writes; another one has to be prepared again.
-inline constexpr int kPreparedFormat = 4;
+inline constexpr int kPreparedFormat = 5;
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second. Throws Error when it cannot be
 /// written, or when another process is writing it.

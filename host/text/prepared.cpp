@@ -1,6 +1,6 @@
 // The prepared folder: tokens.safetensors, vocabulary.txt (word<TAB>count by rank, those of the test split alone last)
-// and prepared.json, written last; `lock` keeps other writers out. The tokens and prepared.json name the checksums of
-// the words and of the source, and the tokens their own, so that files of two data sets are not taken for one.
+// and prepared.json, written last; `lock` keeps other writers out. prepared.json names the checksum of the words, and
+// the tokens that of prepared.json and their own, so that files of two data sets are not taken for one.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -20,17 +20,17 @@ namespace fs = std::filesystem;
 
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
                      *kLock = "lock", *kMark = "reel_prepared", *kSourceChecksum = "source_checksum",
-                     *kWordsChecksum = "words_checksum", *kTokensChecksum = "tokens_checksum";
+                     *kWordsChecksum = "words_checksum", *kTokensChecksum = "tokens_checksum",
+                     *kDescriptionChecksum = "description_checksum";
 
-/// What the tokens say of themselves, and of the data set that they are of.
+/// What the tokens say of themselves, and of the prepared.json that they are of.
 std::map<std::string, std::string> whose(const std::map<std::string, TensorView>& tokens,
-                                         const std::string& source_checksum, const std::string& words_checksum) {
+                                         std::string_view description) {
   Checksum sum;
   for (const auto& [name, tensor] : tokens) {
     sum.add({reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()});
   }
-  return {
-      {kTokensChecksum, "sha256:" + sum.hex()}, {kSourceChecksum, source_checksum}, {kWordsChecksum, words_checksum}};
+  return {{kTokensChecksum, "sha256:" + sum.hex()}, {kDescriptionChecksum, text_sha256(description)}};
 }
 
 std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
@@ -86,7 +86,7 @@ bool is_prepared(const fs::path& folder) {
   const std::string text = described ? read_file(path) : std::string();
   try {
     if (described) return parse_json(text, path).find(kMark) != nullptr;
-    return SafetensorsFile(folder / kTokens).metadata().contains(kWordsChecksum);
+    return SafetensorsFile(folder / kTokens).metadata().contains(kDescriptionChecksum);
   } catch (const Error&) {  // no JSON, or no tensors
     return false;
   }
@@ -115,26 +115,27 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
   std::vector<std::int64_t> counts = corpus.counts;
   words.insert(words.end(), corpus.test_only_words.begin(), corpus.test_only_words.end());
   counts.resize(counts.size() + corpus.test_only_words.size());
-  const std::string text = word_counts_text(words, counts), words_checksum = text_sha256(text);
+  const std::string text = word_counts_text(words, counts);
   AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
   const std::map<std::string, TensorView> tensors = {
       {"train.ranks", view(corpus.train.ranks)},   {"train.lengths", view(train_lengths)},
       {"train.labels", view(corpus.train.labels)}, {"test.ranks", view(corpus.test.ranks)},
       {"test.lengths", view(test_lengths)},        {"test.labels", view(corpus.test.labels)}};
-  write_safetensors(tokens, tensors, whose(tensors, corpus.source_checksum, words_checksum));
-  list.write(text);
   const JsonMembers description = {
       {kMark, kPreparedFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
-      {kWordsChecksum, words_checksum},
+      {kWordsChecksum, text_sha256(text)},
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},
       {"invalid_utf8", corpus.invalid_utf8},
       {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
       {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
-  about.write(to_json(description, JsonLayout::kIndented) + "\n");
+  const std::string described = to_json(description, JsonLayout::kIndented) + "\n";
+  write_safetensors(tokens, tensors, whose(tensors, described));
+  list.write(text);
+  about.write(described);
   // What a full disk can refuse comes before the old folder goes; then it is the old one, none for a moment, the new
   // one.
   for (AtomicFile* const file : {&tokens, &list, &about}) file->sync();
@@ -145,7 +146,8 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
 
 Corpus read_prepared(const fs::path& folder) {
   const std::string path = (folder / kDescription).string();
-  const JsonValue description = parse_json(read_file(path), path);
+  const std::string described = read_file(path);
+  const JsonValue description = parse_json(described, path);
   const JsonValue* const format = description.find(kMark);
   if (format == nullptr) fail("{}: not a prepared folder", path);
   const auto* const number = format->get_if<std::int64_t>();
@@ -164,9 +166,8 @@ Corpus read_prepared(const fs::path& folder) {
   const auto words = static_cast<std::int64_t>(corpus.counts.size() + corpus.test_only_words.size());
   corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
   corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
-  const std::string& words_checksum = string_at(description, kWordsChecksum, path);
-  if (tokens.metadata() != whose(tokens.tensors(), corpus.source_checksum, words_checksum) ||
-      text_sha256(text) != words_checksum) {
+  if (tokens.metadata() != whose(tokens.tensors(), described) ||
+      text_sha256(text) != string_at(description, kWordsChecksum, path)) {
     fail("{}: its files are not of one data set, or were changed: prepare the data again", folder.string());
   }
   return corpus;

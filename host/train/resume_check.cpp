@@ -43,6 +43,8 @@ void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::
       (e && !counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data.test.size()))) {
     fail("{}: counts that {} epochs of these reviews cannot have", state, config.epochs);
   }
+  const bool had_best = cursor.best_accuracy >= 0 && cursor.best_accuracy <= 1;
+  if (!had_best && cursor.best_accuracy != -1) fail("{}: a best accuracy of {}", state, cursor.best_accuracy);
   std::vector<double> seconds = cursor.epoch_seconds;
   seconds.push_back(cursor.measured_seconds);
   if (e) seconds.push_back(e->seconds);

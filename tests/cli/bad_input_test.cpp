@@ -117,6 +117,9 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
   EXPECT_THAT(reel("train --dump-config --config c.toml").out, HasSubstr("epochs = 7\n")) << "as older versions wrote";
   folder_.write("c.toml", "hidden-size = \"\"\n");
   expect_failure("train --config c.toml", 1, "c.toml: --hidden-size: '', expected a whole number");
+  EXPECT_THAT(reel("train --dump-config --optimizer sgd --nesterov=on").out, HasSubstr("nesterov = true\n"));
+  folder_.write("c.toml", "optimizer = 'sgd'\nnesterov = 3\n");
+  expect_failure("train --config c.toml", 1, "c.toml: key 'nesterov' is '3', expected true or false");
   folder_.write("c.toml", "epochs = 7\nhidden-size == 5\n");
   expect_failure("train --config c.toml", 1, "c.toml:2: ");
   folder_.write("c.toml", "data = \"a\\u0000b\"\n");

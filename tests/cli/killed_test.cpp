@@ -191,9 +191,10 @@ TEST_F(KilledSave, SyncsEveryFileBeforeItRenamesIt) {
     const std::string file = std::filesystem::path(line).filename();
     if (line.starts_with("fsync ")) synced.insert(file);
     metrics_synced += line.starts_with("fsync ") && file == "metrics.jsonl";
-    if (line.starts_with("fsync ")) renamed_in.erase(file);
+    const auto absolute = [&](const std::string& path) { return (folder_.path() / path).lexically_normal().string(); };
+    if (line.starts_with("fsync ")) renamed_in.erase(absolute(line.substr(6)));
     if (!line.starts_with("rename ")) continue;
-    renamed_in.insert(std::filesystem::path(line.substr(7)).parent_path().filename());
+    renamed_in.insert(absolute(std::filesystem::path(line.substr(7)).parent_path()));
     ++renamed;
     EXPECT_TRUE(synced.contains(file)) << line;
     if (!file.starts_with("state.safetensors")) continue;

@@ -103,6 +103,7 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
     expect_failure("train --resume run", 1, part);
   };
   expect_refused("epoch_seconds", nlohmann::json::array(), "step 4 after 0 epochs");
+  expect_refused("best_accuracy", 1.5, "a best accuracy of 1.5");
   expect_refused("epochs_done", -1, "counts that 3 epochs of these reviews cannot have");
   expect_refused("measured_reviews", -1, "counts that");
   expect_refused("measured_tokens", std::int64_t{1} << 60, "counts that");

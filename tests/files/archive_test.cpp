@@ -88,6 +88,18 @@ TEST(Archive, WithoutItsEndIsDamaged) {
   }
 }
 
+/// Each packer has its own end.
+TEST(Archive, GarbageBehindWhatIsPackedIsSeen) {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "text");
+  for (const char* flag : {"z", "j", "J"}) {
+    ASSERT_EQ(std::system(("cd " + folder.path().string() + " && tar c" + flag + "f a a.txt").c_str()), 0);
+    EXPECT_EQ(read_all(folder / "a").size(), 1u) << flag;
+    folder.write("more", contents(folder / "a") + std::string(4 << 10, 'x'));
+    expect_error([&] { read_all(folder / "more"); }, {"more: "});
+  }
+}
+
 /// libarchive takes an error where a second block of zeros might be for an end.
 TEST(Archive, GarbageBehindABlockOfZerosIsSeen) {
   const TemporaryFolder folder;

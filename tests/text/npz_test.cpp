@@ -44,16 +44,20 @@ TEST(NpzErrors, AZipEndsInItsRecord) {
     expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off: no end of a zip archive"});
   }
   folder.write("imdb.npz", whole + "x");
-  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off, or something else after its end"});
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: cut off, something else after its end"});
   const std::string comment = "as it may have";
   std::string commented = whole + comment;
   commented[whole.size() - 2] = static_cast<char>(comment.size());
   folder.write("imdb.npz", commented);
   EXPECT_EQ(read_corpus(folder / "imdb.npz").train.size(), 3);
+  std::string wordy = whole + std::string(1 << 14, 'x');
+  wordy[whole.size() - 1] = 1 << 6;
+  folder.write("imdb.npz", wordy);
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: expected a comment of at most 16362 bytes"});
   std::string damaged = whole;
   damaged[damaged.rfind("PK\x01\x02")] = 'Q';  // of the directory's last entry
   folder.write("imdb.npz", damaged);
-  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: "});
+  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: damaged archive: "});
 }
 
 /// The pickle itself, every byte of it: in an npz the zip's checksum would refuse them all.
