@@ -25,6 +25,8 @@ class Buffer {
 
   std::span<T> span() { return {data_.get(), size_}; }
   std::span<const T> span() const { return {data_.get(), size_}; }
+  std::span<T> first(std::int64_t count) { return span().first(static_cast<std::size_t>(count)); }
+  std::span<const T> first(std::int64_t count) const { return span().first(static_cast<std::size_t>(count)); }
   std::span<T> span(std::size_t offset, std::size_t count) { return span().subspan(offset, count); }
   std::span<const T> span(std::size_t offset, std::size_t count) const { return span().subspan(offset, count); }
 

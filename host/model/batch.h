@@ -37,7 +37,22 @@ class Batch {
   /// Takes `rows` [B] of the data set (both in backend memory).
   template <class Real>
   void select(Backend<Real>& backend, const DeviceDataset& data, std::span<const std::int32_t> rows,
-              const BatchOptions& options);
+              const BatchOptions& options) {
+    begin({static_cast<std::int64_t>(rows.size()), data.steps}, options);
+    backend.run(SelectRows{
+        .shape = shape_,
+        .data_ids = data.ids.span(),
+        .data_lengths = data.lengths.span(),
+        .data_labels = data.labels.span(),
+        .rows = rows,
+        .padding = options.padding,
+        .word_dropout = options.word_dropout,
+        .unknown_id = options.unknown_id,
+        .word_dropout_key = {.seed = options.seed, .stream = RandomStream::kWordDropout, .step = options.step},
+        .ids = ids_.first(positions()),
+        .lengths = lengths_.first(shape_.batch),
+        .labels = labels_.first(shape_.batch)});
+  }
   /// Takes the given reviews: `ids` [B, T] left-aligned, `lengths` [B], in host memory; they have no labels.
   void load(Device& device, std::span<const std::int32_t> ids, std::span<const std::int32_t> lengths,
             const BatchOptions& options);
@@ -46,17 +61,16 @@ class Batch {
   const BatchShape& shape() const { return shape_; }
   SequenceShape sequences(std::int64_t hidden) const { return {shape_.batch, shape_.steps, hidden}; }
   std::int64_t positions() const { return shape_.batch * shape_.steps; }  // padding included
-  std::int64_t max_batch() const { return static_cast<std::int64_t>(lengths_.size()); }
+  const BatchShape& largest() const { return largest_; }                  // that there is room for
 
-  std::span<const std::int32_t> ids() const;      // [B, T]
-  std::span<const std::int32_t> lengths() const;  // [B]
-  std::span<const std::int32_t> labels() const;   // [B]
+  std::span<const std::int32_t> ids() const { return ids_.first(positions()); }           // [B, T]
+  std::span<const std::int32_t> lengths() const { return lengths_.first(shape_.batch); }  // [B]
+  std::span<const std::int32_t> labels() const { return labels_.first(shape_.batch); }    // [B]
 
  private:
-  void begin(std::int64_t batch, std::int64_t steps, const BatchOptions& options);
+  void begin(const BatchShape& shape, const BatchOptions& options);
 
-  std::int64_t max_steps_;
-  BatchShape shape_;
+  BatchShape largest_, shape_;
   BatchOptions options_;
   Buffer<std::int32_t> ids_, lengths_, labels_;
 };

@@ -19,41 +19,70 @@ namespace reel {
 template <class Real>
 class Model {
  public:
-  Model(Backend<Real>& backend, const ModelConfig& config, std::int64_t max_batch, std::int64_t max_steps);
+  /// Its parameters are those given, or zero.
+  Model(Backend<Real>& backend, const ModelConfig& config, std::int64_t max_batch, std::int64_t max_steps,
+        std::span<const Real> parameters = {})
+      : batch_(backend, max_batch, max_steps),
+        store_(backend, config, batch_.largest()),
+        embedding_(store_, batch_),
+        head_(store_, batch_) {
+    for (const ParameterLayout::Layer& ids : store_.layout().layers) layers_.emplace_back(store_, batch_, ids);
+    if (!parameters.empty()) backend.upload(parameters, store_.values());
+  }
+  Model(const Model&) = delete;  // its parts refer to each other
+  Model& operator=(const Model&) = delete;
 
-  const ModelConfig& config() const { return config_; }
+  const ModelConfig& config() const { return store_.config(); }
+  Backend<Real>& backend() { return store_.backend(); }
   std::int64_t tokens() const { return batch_.positions(); }  // of the current batch, padding included
-  Backend<Real>& backend() { return backend_; }
-  std::span<Real> parameters() { return store_.values(); }  // [V*E + D], see ParameterLayout
+  std::span<Real> parameters() { return store_.values(); }    // [V*E + D], see ParameterLayout
   std::span<const Real> parameters() const { return store_.values(); }
 
   /// Makes `rows` [B] of the data set (both in backend memory) the current batch. Steps must not exceed max_steps.
-  void select(const DeviceDataset& data, std::span<const std::int32_t> rows, const BatchOptions& options);
+  void select(const DeviceDataset& data, std::span<const std::int32_t> rows, const BatchOptions& options) {
+    batch_.select(backend(), data, rows, options);
+  }
   /// Makes the given reviews the current batch: `ids` [B, T] left-aligned, `lengths` [B], in host memory.
-  void load(std::span<const std::int32_t> ids, std::span<const std::int32_t> lengths, const BatchOptions& options);
+  void load(std::span<const std::int32_t> ids, std::span<const std::int32_t> lengths, const BatchOptions& options) {
+    batch_.load(backend(), ids, lengths, options);
+  }
 
   /// Runs the current batch; logits() is valid afterwards.
-  void forward();
+  void forward() {
+    embedding_.forward();
+    layer().forward(embedding_.output());
+    head_.forward(layer().states());
+  }
   /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
-  void forward(std::span<const Real> vocabulary);
-  std::span<const Real> logits() const { return head_.logits(batch_); }  // [B]
+  void forward(std::span<const Real> vocabulary) {
+    layer().forward({.values = vocabulary, .width = config().hidden, .row_of = batch_.ids()},
+                    config().pool == Pool::kLast);
+    head_.forward(layer().states());
+  }
+  std::span<const Real> logits() const { return head_.logits(); }  // [B]
 
   /// Loss and accuracy of the current batch, after forward().
-  void measure(std::span<BatchStats> stats);
+  void measure(std::span<BatchStats> stats) { head_.measure(stats); }
   /// The same and all gradients.
-  void backward(std::span<BatchStats> stats);
-  ParameterGradient<Real> gradient();
+  void backward(std::span<BatchStats> stats) {
+    layer().backward(embedding_.output(), head_.backward(stats), gradient().rows);
+  }
+  ParameterGradient<Real> gradient() {
+    const TokenIndex index = embedding_.output().index;
+    return {.index = index,
+            .embedding = config().embedding,
+            .rows = store_.row_gradients(index.capacity()),
+            .dense = store_.dense_gradients()};
+  }
 
   /// The first layer's input for every word [V, H], as long as parameters do not change.
-  Buffer<Real> project_vocabulary();
+  Buffer<Real> project_vocabulary() { return layer().project(embedding_.table()); }
 
  private:
-  LayerInput<Real> words();  // of the current batch
+  RecurrentLayer<Real>& layer() { return layers_.front(); }
 
-  Backend<Real>& backend_;
-  ModelConfig config_;
-  ParameterStore<Real> store_;
   Batch batch_;
+  ParameterStore<Real> store_;
   Embedding<Real> embedding_;
   std::vector<RecurrentLayer<Real>> layers_;
   Head<Real> head_;

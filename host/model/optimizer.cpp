@@ -1,7 +1,5 @@
 #include "host/model/optimizer.h"
 
-#include <algorithm>
-
 namespace reel {
 
 // Keras:   keras/src/optimizers, defaults of each class's constructor.
@@ -36,40 +34,5 @@ double default_learning_rate(OptimizerKind kind, Convention convention) {
   }
   return 1e-3;
 }
-
-template <class Real>
-Optimizer<Real>::Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count)
-    : backend_(backend), settings_(settings) {
-  state1_ = backend.template allocate<Real>(parameter_count);
-  if (settings.has_state2()) state2_ = backend.template allocate<Real>(parameter_count);
-  scale_ = backend.template allocate<Real>(1);
-  if (settings.kind == OptimizerKind::kAdagrad && settings.convention == Convention::kKeras) {
-    const std::vector<Real> start(static_cast<std::size_t>(parameter_count), static_cast<Real>(0.1));
-    backend.upload(std::span<const Real>(start), state1_.span());
-  }
-}
-
-template <class Real>
-void Optimizer<Real>::step(Model<Real>& model, double learning_rate, const Clipping& clipping,
-                           std::span<BatchStats> stats) {
-  ++steps_;
-  const ParameterGradient<Real> gradient = model.gradient();
-  backend_.run(ClipGradient<Real>{.gradient = gradient,
-                                  .clip_value = clipping.value,
-                                  .clip_norm = clipping.norm,
-                                  .scale = scale_.span(),
-                                  .stats = stats});
-  backend_.run(OptimizerStep<Real>{.settings = settings_,
-                                   .step = steps_,
-                                   .learning_rate = learning_rate,
-                                   .gradient = gradient,
-                                   .scale = scale_.span(),
-                                   .parameters = model.parameters(),
-                                   .state1 = state1_.span(),
-                                   .state2 = state2_.span()});
-}
-
-template class Optimizer<float>;
-template class Optimizer<double>;
 
 }  // namespace reel

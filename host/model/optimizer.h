@@ -21,10 +21,35 @@ struct Clipping {
 template <class Real>
 class Optimizer {
  public:
-  Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count);
+  Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count)
+      : backend_(backend),
+        settings_(settings),
+        state1_(backend.template allocate<Real>(parameter_count)),
+        scale_(backend.template allocate<Real>(1)) {
+    if (settings.has_state2()) state2_ = backend.template allocate<Real>(parameter_count);
+    if (settings.kind != OptimizerKind::kAdagrad || settings.convention != Convention::kKeras) return;
+    const std::vector<Real> start(state1_.size(), static_cast<Real>(0.1));
+    backend.upload(std::span<const Real>(start), state1_.span());
+  }
 
   /// Clips the model's gradient, writes its norm to stats[0].grad_norm and updates the parameters.
-  void step(Model<Real>& model, double learning_rate, const Clipping& clipping, std::span<BatchStats> stats);
+  void step(Model<Real>& model, double learning_rate, const Clipping& clipping, std::span<BatchStats> stats) {
+    ++steps_;
+    const ParameterGradient<Real> gradient = model.gradient();
+    backend_.run(ClipGradient<Real>{.gradient = gradient,
+                                    .clip_value = clipping.value,
+                                    .clip_norm = clipping.norm,
+                                    .scale = scale_.span(),
+                                    .stats = stats});
+    backend_.run(OptimizerStep<Real>{.settings = settings_,
+                                     .step = steps_,
+                                     .learning_rate = learning_rate,
+                                     .gradient = gradient,
+                                     .scale = scale_.span(),
+                                     .parameters = model.parameters(),
+                                     .state1 = state1_.span(),
+                                     .state2 = state2_.span()});
+  }
 
   std::int64_t steps_taken() const { return steps_; }
   /// For checkpoints: state buffers (state2 may be empty) and the step count.

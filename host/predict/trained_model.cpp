@@ -47,9 +47,7 @@ std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int
 
 Model<float> to_device(Backend<float>& backend, const TrainedModel& trained, std::int64_t max_batch,
                        std::int64_t max_steps) {
-  Model<float> model(backend, trained.saved.config, max_batch, max_steps);
-  backend.upload(std::span<const float>(trained.saved.parameters), model.parameters());
-  return model;
+  return Model<float>(backend, trained.saved.config, max_batch, max_steps, trained.saved.parameters);
 }
 
 }  // namespace reel

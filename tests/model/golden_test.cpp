@@ -32,10 +32,7 @@ class Golden : public testing::Test {
   Model<double> make_model(Cell cell, Pool pool) {
     const ModelConfig config{
         .vocabulary = golden_["V"], .embedding = golden_["E"], .hidden = golden_["H"], .cell = cell, .pool = pool};
-    Model<double> model(*backend_, config, 4, 6);
-    const auto parameters = golden_["parameters"].get<std::vector<double>>();
-    backend_->upload(std::span<const double>(parameters), model.parameters());
-    return model;
+    return Model<double>(*backend_, config, 4, 6, golden_["parameters"].get<std::vector<double>>());
   }
 
   BatchStats run(Model<double>& model, Padding padding) {
