@@ -19,6 +19,17 @@ bool reads_bare(const std::string& value) {
 
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 
+/// A flag's value as a boolean; older versions wrote what the command line was given. "" if it is none.
+std::string boolean(const std::string& value) {
+  for (const char* const word : {"true", "on", "yes", "enable"}) {
+    if (value == word) return "true";
+  }
+  for (const char* const word : {"false", "off", "no", "disable"}) {
+    if (value == word) return "false";
+  }
+  return "";
+}
+
 /// Numbers and booleans stand bare; so do not the names of files, though they may look like numbers.
 bool is_bare(const CLI::Option& option, const std::string& value) {
   const std::string type = option.get_type_name();
@@ -55,7 +66,7 @@ bool takes_path(const CLI::Option& option) {
 std::vector<std::string> parse_config(const std::string& text, const std::filesystem::path& path,
                                       const CLI::App& command) {
   std::vector<std::string> flags;
-  for (const auto& [key, value] : parse_toml(text, path.string())) {
+  for (auto& [key, value] : parse_toml(text, path.string())) {
     const std::string flag = "--" + key;
     const CLI::Option* const option = option_of(command, key);
     if (option == nullptr) {
@@ -64,8 +75,9 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
     }
     if (value.empty() && takes_path(*option)) continue;
     if (value.find('\0') != value.npos) fail("{}: key '{}': a zero byte in '{}'", path.string(), key, value);
-    if (is_flag(*option) && value != "true" && value != "false") {
-      fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
+    if (is_flag(*option)) {
+      if (boolean(value).empty()) fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
+      value = boolean(value);
     }
     flags.push_back(value.empty() ? flag : flag + "=" + value);
     if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument

@@ -5,6 +5,7 @@
 #include "host/cli/options.h"
 #include "host/predict/evaluate.h"
 #include "host/predict/trained_model.h"
+#include "host/train/progress.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -19,8 +20,6 @@ struct EvalOptions {
   DeviceOptions device;
 };
 
-constexpr double kFewWords = 0.8;  // a smaller share of known words is worth a warning
-
 void print(const Evaluation& e, double known) {
   const Interval interval = e.accuracy_interval();
   fmt::print("reviews    {}\n", e.reviews());
@@ -34,7 +33,7 @@ void print(const Evaluation& e, double known) {
   fmt::print("is negative     {:>15}  {:>15}\n", e.false_positive, e.true_negative);
 }
 
-void warn(const std::string& text) { fmt::print(stderr, "reel: warning: {}\n", text); }
+void warn(const std::string& text) { put(stderr, fmt::format("reel: warning: {}\n", printable(text))); }
 
 /// What a reader of the numbers must know of the reviews behind them.
 void warn_of(const TrainedModel& model, const Corpus& corpus, const Reviews& reviews, const Evaluation& e,

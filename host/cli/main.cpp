@@ -12,6 +12,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/train_options.h"
+#include "host/files/checksum.h"
 #include "host/files/interrupt.h"
 #include "kernels/check.h"
 
@@ -88,6 +89,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the call that writes
   try {
     reel::watch_interrupts();
+    reel::Checksum::start();
     return reel::with_output(reel::run({argv + 1, argv + argc}));
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "reel: out of memory\n");

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <span>
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
@@ -43,16 +44,21 @@ class Printer {
 
   void flush() {
     bytes_ = 0;
-    for (const float logit : predictor_.run()) {
-      if (!std::isfinite(logit)) {
-        fail("{}: the model gives {}, which is no number", predictor_.trained().file.string(), logit);
-      }
-      const JsonMembers line = {{"logit", double{logit}},
-                                {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
-                                {"label", logit > 0 ? 1 : 0}};
-      fmt::print("{}\n", to_json(line));
+    const std::vector<float> logits = predictor_.run();
+    const auto bad = std::ranges::find_if(logits, [](float logit) { return !std::isfinite(logit); });
+    std::string lines;
+    for (const float logit : std::span(logits.begin(), bad)) {
+      lines += to_json({{"logit", double{logit}},
+                        {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
+                        {"label", logit > 0 ? 1 : 0}}) +
+               '\n';
     }
-    if (std::fflush(stdout) != 0) fail("standard output: {}", std::strerror(errno));
+    if (std::fwrite(lines.data(), 1, lines.size(), stdout) < lines.size() || std::fflush(stdout) != 0) {
+      fail("standard output: {}", std::strerror(errno));
+    }
+    if (bad != logits.end()) {
+      fail("{}: the model gives {}, which is no number", predictor_.trained().file.string(), *bad);
+    }
   }
 
  private:

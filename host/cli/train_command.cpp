@@ -60,9 +60,9 @@ int exit_code(Outcome outcome, const RunFolder& folder, std::int64_t max_steps) 
     return kSignal + InterruptGuard::signal();
   }
   if (outcome == Outcome::kDiverged) {
-    fmt::print(
-        stderr, "reel: training diverged; {}; try a lower --lr or a --clip-norm, and another --out\n",
-        folder.has_checkpoint() ? folder.path().string() + " is as of its last checkpoint" : "nothing was saved");
+    put(stderr, fmt::format("reel: training diverged; {}; try a lower --lr or a --clip-norm, and another --out\n",
+                            folder.has_checkpoint() ? folder.path().string() + " is as of its last checkpoint"
+                                                    : "nothing was saved"));
     return kDivergedExit;
   }
   return kSuccess;

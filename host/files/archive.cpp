@@ -42,6 +42,10 @@ const char* reason(archive* source) {
   return text != nullptr ? text : "no reason given";
 }
 
+void support(int (*format)(archive*), archive* source, const std::string& name) {
+  if (format(source) != ARCHIVE_OK) fail("{}: of a format that this libarchive cannot read: {}", name, reason(source));
+}
+
 [[noreturn]] void fail_size(const std::string& where, std::size_t most) {
   fail("{}: unpacks to more than {} bytes, expected no more of such an archive", where, most);
 }
@@ -92,7 +96,7 @@ class TarBytes {
     if (archive_read_append_filter(packed_.get(), filter) != ARCHIVE_OK) {
       fail("{}: packed in a way that this libarchive cannot read: {}", name, reason(packed_.get()));
     }
-    archive_read_support_format_raw(packed_.get());
+    support(archive_read_support_format_raw, packed_.get(), name);
     archive_entry* entry = nullptr;
     if (archive_read_open_memory(packed_.get(), file.data(), file.size()) != ARCHIVE_OK ||
         archive_read_next_header(packed_.get(), &entry) != ARCHIVE_OK) {
@@ -108,8 +112,12 @@ class TarBytes {
   /// From here on there are no more than so many.
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
-  /// Whether the packed data took the whole file. (libarchive's bzip2 stops at whatever is no bzip2.)
-  bool took_all() const { return !packed_ || archive_filter_bytes(packed_.get(), -1) == std::ssize(file_); }
+  /// Whether nothing but zeros stands behind the packed data. (libarchive's bzip2 stops at whatever is no bzip2.)
+  bool took_all() const {
+    if (!packed_) return true;
+    const auto taken = static_cast<std::size_t>(archive_filter_bytes(packed_.get(), -1));
+    return file_.find_first_not_of('\0', taken) == file_.npos;
+  }
   /// How many there were so far, and how many zeros they end in.
   std::size_t given() const { return given_; }
   std::size_t zeros() const { return zeros_; }
@@ -214,10 +222,10 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
   int opened = ARCHIVE_FATAL;
   if (is_zip(file)) {
     check_zip_end(file, name);
-    archive_read_support_format_zip_seekable(source.get());
+    support(archive_read_support_format_zip_seekable, source.get(), name);
     opened = archive_read_open_memory(source.get(), file.data(), file.size());
   } else {
-    archive_read_support_format_tar(source.get());
+    support(archive_read_support_format_tar, source.get(), name);
     tar.emplace(file, filter_of(file), name);
     opened = archive_read_open(source.get(), &*tar, nullptr, &TarBytes::read, nullptr);
   }

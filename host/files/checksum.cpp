@@ -20,14 +20,22 @@ struct Checksum::Context {
 
 namespace {
 
+/// All that OpenSSL needs for an algorithm that it has is memory.
 void check(int result) {
-  if (result != 1) fail("OpenSSL cannot compute this checksum");
+  if (result != 1) throw std::bad_alloc();
+}
+
+const EVP_MD* digest(Checksum::Algorithm algorithm) {
+  static const EVP_MD *const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr), *const kMd5 = EVP_MD_fetch(
+                                                                                     nullptr, "MD5", nullptr);
+  return algorithm == Checksum::Algorithm::kSha256 ? kSha256 : kMd5;
 }
 
 }  // namespace
 
 Checksum::Checksum(Algorithm algorithm) : context_(std::make_unique<Context>()) {
-  const EVP_MD* type = algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_md5();
+  const EVP_MD* const type = digest(algorithm);
+  if (type == nullptr) fail("OpenSSL lacks {}", algorithm == Algorithm::kSha256 ? "SHA-256" : "MD5");
   check(EVP_DigestInit_ex(context_->digest, type, nullptr));
 }
 
@@ -43,6 +51,8 @@ std::string Checksum::hex() {
   for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
   return text;
 }
+
+void Checksum::start() { digest(Algorithm::kSha256); }
 
 namespace {
 

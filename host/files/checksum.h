@@ -13,6 +13,8 @@ class Checksum {
  public:
   enum class Algorithm { kSha256, kMd5 };
   explicit Checksum(Algorithm algorithm = Algorithm::kSha256);
+  /// Starts OpenSSL, which crashes where it lacks the memory for that: before there is much in it.
+  static void start();
   ~Checksum();
   Checksum(const Checksum&) = delete;
   Checksum& operator=(const Checksum&) = delete;
@@ -29,7 +31,7 @@ class Checksum {
 /// "sha256:..." of a text, and of a file.
 std::string text_sha256(std::string_view text);
 std::string file_sha256(const std::filesystem::path& path);
-/// "crc32:...": against accidents, not intent. It allocates nothing; OpenSSL may crash where memory runs out.
+/// "crc32:...": against accidents, not intent. It allocates nothing.
 std::string text_crc32(std::string_view text);
 /// The hexadecimal digits alone.
 std::string file_md5(const std::filesystem::path& path);

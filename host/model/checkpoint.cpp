@@ -99,8 +99,10 @@ SavedModel load_model(const fs::path& path) {
   return saved;
 }
 
-void load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
-  copy_weights(SafetensorsFile(path), path, config, parameters);
+Metadata load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
+  const SafetensorsFile file(path);
+  copy_weights(file, path, config, parameters);
+  return file.metadata();
 }
 
 void save_training_state(const fs::path& path, const TrainingState& state) {

@@ -27,8 +27,8 @@ struct SavedModel {
 SavedModel load_model(const std::filesystem::path& path);
 
 /// Takes weights from any safetensors file with PyTorch's names into a model of `config`; every shape must agree.
-/// bias = bias_ih + bias_hh.
-void load_weights(const std::filesystem::path& path, const ModelConfig& config, std::span<float> parameters);
+/// bias = bias_ih + bias_hh. The metadata of the file, which may have none.
+Metadata load_weights(const std::filesystem::path& path, const ModelConfig& config, std::span<float> parameters);
 
 /// Everything that a resumed run needs, in one file, so that it is replaced as a whole.
 struct TrainingState {

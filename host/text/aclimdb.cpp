@@ -19,12 +19,19 @@ struct SplitAndLabel {
   std::int32_t label;
 };
 
-/// Where a file belongs; nothing for the unlabelled reviews, url lists and the like.
-std::optional<SplitAndLabel> split_and_label(const fs::path& file) {
-  if (file.extension() != ".txt" || file.filename().string().starts_with('.')) return {};  // "._0_9.txt": macOS's notes
-  const std::string label = file.parent_path().filename(), split = file.parent_path().parent_path().filename();
-  if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) return {};
-  return SplitAndLabel{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
+/// Where a file belongs; nothing for the unlabelled reviews, url lists and the like. Throws Error for what lies among
+/// the reviews and is none.
+std::optional<SplitAndLabel> split_and_label(const fs::path& source, const fs::path& file) {
+  if (file.filename().string().starts_with('.')) return {};  // "._0_9.txt": macOS's notes
+  for (fs::path folder = file.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
+    const std::string label = folder.filename(), split = folder.parent_path().filename();
+    if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) continue;
+    if (folder != file.parent_path() || file.extension() != ".txt") {
+      fail("{}: {}: among the reviews, expected ID_RATING.txt alone", source.string(), file.string());
+    }
+    return SplitAndLabel{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
+  }
+  return {};
 }
 
 /// Reviews by path: the order in which the archive was packed, and the same for every kind of source.
@@ -33,7 +40,7 @@ using Texts = std::map<std::string, std::string>;
 Corpus build(const Texts& texts, const fs::path& source, std::string checksum) {
   CorpusBuilder builder;
   for (const auto& [name, text] : texts) {
-    const SplitAndLabel review = *split_and_label(name);
+    const SplitAndLabel review = *split_and_label(source, name);
     builder.add(review.split, review.label, text);
   }
   if (texts.empty()) fail("{}: no reviews: expected aclImdb/train/pos/0_9.txt and the like", source.string());
@@ -46,7 +53,7 @@ Corpus read_aclimdb_archive(const fs::path& path) {
   Texts texts;
   std::optional<fs::path> root;  // the folder that holds train/ and test/
   read_archive(
-      path, [](const std::string& name) { return split_and_label(name).has_value(); },
+      path, [&](const std::string& name) { return split_and_label(path, name).has_value(); },
       [&](const std::string& name, std::string text) {
         const fs::path file(name);
         const fs::path split = file.parent_path().parent_path();
@@ -66,7 +73,7 @@ Corpus read_aclimdb_folder(const fs::path& folder) {
   for (const char* part : {"train/pos", "train/neg", "test/pos", "test/neg"}) {
     for (const std::string& file : names_in(folder / part)) {
       const std::string name = std::string(part) + '/' + file;
-      if (split_and_label(name)) texts[name] = read_file(folder / name);
+      if (split_and_label(folder, name)) texts[name] = read_file(folder / name);
     }
   }
   Checksum checksum;

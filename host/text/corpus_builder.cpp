@@ -50,8 +50,8 @@ Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
   }
   shuffle_reviews(corpus_.train, 0);
   shuffle_reviews(corpus_.test, 1);
-  if (corpus_.train.ranks.empty()) fail("{}: no word in its training reviews", source);
-  if (corpus_.test.ranks.empty()) fail("{}: no word in its test reviews", source);
+  const bool train = !corpus_.train.ranks.empty(), test = !corpus_.test.ranks.empty();
+  if (!train || !test) fail("{}: no word in its {}reviews", source, train ? "test " : test ? "training " : "");
   corpus_.source = std::move(source);
   corpus_.source_checksum = std::move(checksum);
   Corpus corpus = std::move(corpus_);

@@ -47,6 +47,7 @@ Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::in
 /// keeps.
 double known_share(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating,
                    std::span<const std::int64_t> counts = {});
+inline constexpr double kFewWords = 0.8;  // a smaller share is worth a warning
 
 /// The rows [first, last) of a data set.
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last);

@@ -62,7 +62,7 @@ std::vector<std::int32_t> read_labels(std::string_view bytes, const std::string&
   for (std::size_t i = 0; i < count; ++i) {
     std::int64_t label = 0;
     std::memcpy(&label, array.data.data() + i * sizeof label, sizeof label);
-    if (label != 0 && label != 1) fail("{}: label {} of review {}, expected 0 or 1", where, label, i);
+    if (label != 0 && label != 1) fail("{}: label {} of review {}, expected 0 or 1", where, label, i + 1);
     labels.push_back(static_cast<std::int32_t>(label));
   }
   return labels;

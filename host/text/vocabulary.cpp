@@ -124,8 +124,17 @@ LoadOptions Vocabulary::options() const {
 }
 
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on) {
+  const std::int32_t index_from = vocabulary.options().index_from;
+  const auto for_each_rank = [&](const auto& change) {
+    for (Reviews* reviews : {&corpus.train, &corpus.test}) std::ranges::for_each(reviews->ranks, change);
+  };
   if (corpus.words.empty() || !vocabulary.has_words()) {
-    if (counts_alike(corpus, vocabulary, trained_on)) return;
+    if (counts_alike(corpus, vocabulary, trained_on)) {
+      return for_each_rank([&](std::int32_t& rank) {  // reserved ids may lie where those of the test split alone would
+        const std::int64_t id = std::int64_t{rank} + index_from;
+        if (id >= vocabulary.size() || !is_ranked(vocabulary.word(id))) rank = 0;
+      });
+    }
     fail("{}: its words cannot be matched with the model's: {}", corpus.source,
          vocabulary.has_words()
              ? "it has ranks but no words; expected imdb_word_index.json beside it when it was read or prepared"
@@ -133,16 +142,13 @@ void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::s
                                 "their data: train again"
                               : "the model was trained on ranks without words (imdb.npz without imdb_word_index.json)");
   }
-  const std::int32_t index_from = vocabulary.options().index_from;
   std::vector<std::int32_t> rank = {0};
   for (const auto* words : {&corpus.words, &corpus.test_only_words}) {
     for (const std::string& word : *words) {
       rank.push_back(std::max(vocabulary.id(word) - index_from, 0));
     }
   }
-  for (Reviews* reviews : {&corpus.train, &corpus.test}) {
-    for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];
-  }
+  for_each_rank([&](std::int32_t& word) { word = rank[static_cast<std::size_t>(word)]; });
 }
 
 std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {

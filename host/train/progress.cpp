@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "host/files/interrupt.h"
+#include "kernels/error.h"
 
 namespace reel {
 namespace {
@@ -71,7 +72,7 @@ void Progress::show(const StepReport& report) {
 
 void Progress::line(const std::string& text) {
   clear();
-  put(stdout, text + '\n');
+  put(stdout, printable(text) + '\n');
 }
 
 void Progress::note(const std::string& text) {

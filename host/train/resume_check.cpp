@@ -38,13 +38,17 @@ void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::
   };
   const std::int64_t reviews = data.train.size(), tokens = reviews * data.train.steps;
   const std::optional<Evaluation>& e = cursor.best_test;
-  if (!counts({cursor.epochs_done, cursor.best_epoch, cursor.epochs_without_gain}, config.epochs) ||
-      !counts({cursor.measured_reviews}, reviews) || !counts({cursor.measured_tokens}, tokens) ||
-      (e && !counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data.test.size()))) {
+  if (!counts({cursor.epochs_done}, config.epochs) ||
+      !counts({cursor.best_epoch, cursor.epochs_without_gain}, cursor.epochs_done) ||
+      (cursor.best_epoch == 0 && cursor.epochs_done > 0) || !counts({cursor.measured_reviews}, reviews) ||
+      !counts({cursor.measured_tokens}, tokens) ||
+      (e && !(counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data.test.size()) &&
+              e->reviews() == data.test.size()))) {
     fail("{}: counts that {} epochs of these reviews cannot have", state, config.epochs);
   }
   const bool had_best = cursor.best_accuracy >= 0 && cursor.best_accuracy <= 1;
   if (!had_best && cursor.best_accuracy != -1) fail("{}: a best accuracy of {}", state, cursor.best_accuracy);
+  if (e && e->loss < 0) fail("{}: a test loss of {}", state, e->loss);
   std::vector<double> seconds = cursor.epoch_seconds;
   seconds.push_back(cursor.measured_seconds);
   if (e) seconds.push_back(e->seconds);

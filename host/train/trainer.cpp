@@ -43,7 +43,15 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
   if (folder.has_checkpoint()) return;
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
-  if (!config.init_from.empty()) load_weights(config.init_from, config.model, weights);
+  if (!config.init_from.empty()) {
+    const Metadata from = load_weights(config.init_from, config.model, weights);
+    const auto words = from.find(kWordsOf);
+    if (words != from.end() && words->second != text_crc32(data.vocabulary.text())) {
+      events_.line(
+          fmt::format("warning: {}: trained on other words, or other counts of them: rows may mean others here",
+                      config.init_from.string()));
+    }
+  }
   backend.upload(std::span<const float>(weights), model_.parameters());
 }
 
@@ -73,10 +81,13 @@ Outcome Trainer::run() {
   if (stop == Stop::kDiverged) return Outcome::kDiverged;
   if (stop == Stop::kMaxSteps) save_state();
   const bool within_epoch = at_.step > at_.epochs_done * steps_per_epoch();
-  if (within_epoch && data_.validation.size() == 0) {  // the last weights are the best guess
+  if (within_epoch && (data_.validation.size() == 0 || at_.best_epoch == 0)) {  // the last weights are the best guess
     at_.best_epoch = at_.epochs_done + 1;
     at_.best_test.reset();
     save_best();
+  } else if (within_epoch && stop == Stop::kMaxSteps) {
+    events_.line(fmt::format("stopped within epoch {}, before its validation: the model is that of epoch {}",
+                             at_.epochs_done + 1, at_.best_epoch));
   }
   if (at_.best_epoch == 0) save_best();  // something to evaluate
   if (stop == Stop::kInterrupted) return Outcome::kInterrupted;
@@ -244,7 +255,7 @@ Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, st
     events_.line(fmt::format("step {}: {} loss {}: training stopped", at_.step, split, std::abs(result.loss)));
     throw Diverged();
   }
-  folder_.append({.step = at_.step,
+  folder_.append({.step = std::min(epoch * steps_per_epoch(), at_.step),
                   .epoch = epoch,
                   .split = split,
                   .loss = result.loss,
@@ -376,7 +387,7 @@ void Trainer::write_summary() {
   if (!at_.best_test) {
     const SavedModel best = load_model(folder_.model());
     backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    at_.best_test = evaluate_split(data_.test, "test", (at_.step + steps_per_epoch() - 1) / steps_per_epoch());
+    at_.best_test = evaluate_split(data_.test, "test", at_.best_epoch);
   }
   const Summary summary{.test = *at_.best_test,
                         .best_epoch = at_.best_epoch,

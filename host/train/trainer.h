@@ -74,7 +74,7 @@ class Trainer {
   bool flush_and_check_weights();
   /// Evaluates, keeps the best weights, saves. Throws Interrupted or Diverged, with nothing changed.
   void finish_epoch();
-  /// Throws Diverged where the loss is no number.
+  /// Of the weights at the end of that epoch, or within it. Throws Diverged where the loss is no number.
   Evaluation evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch);
   void save_best() const;
   bool checkpoint_is_due() const;

@@ -21,6 +21,7 @@ TrainingData make_training_data(Corpus corpus, const TrainConfig& config) {
                     .vocabulary = std::move(vocabulary),
                     .train = make_dataset(corpus.train, load, how.maxlen, how.truncating),
                     .test = make_dataset(corpus.test, load, how.maxlen, how.truncating)};
+  data.known_tests = known_share(corpus.test, load, how.maxlen, how.truncating, data.vocabulary.counts());
   // Keras: the last samples, before any shuffling.
   const auto kept =
       static_cast<std::int64_t>(std::floor(static_cast<double>(data.train.size()) * (1 - config.validation_split)));
@@ -43,6 +44,12 @@ std::vector<std::string> check_reviews(const TrainingData& data) {
   if (tests_training_rows(data.checksum, data.checksum)) {
     lines.push_back(
         fmt::format("{}: the test reviews are the training reviews: accuracy on them says nothing", data.source));
+  }
+  if (data.known_tests < kFewWords) {
+    lines.push_back(
+        fmt::format("{}: {:.1f} % of the test reviews' words have an id, fewer than {:.0f} %: the training "
+                    "reviews lack the others, or flags leave them out",
+                    data.source, 100 * data.known_tests, 100 * kFewWords));
   }
   const std::pair<const char*, const Dataset*> splits[] = {
       {"training", &data.train}, {"validation", &data.validation}, {"test", &data.test}};

@@ -14,6 +14,7 @@ struct TrainingData {
   std::string source, checksum;
   Vocabulary vocabulary;
   Dataset train, validation, test;  // validation may be empty
+  double known_tests = 1;           // the known_share of the test reviews
 };
 
 /// Encodes a corpus. Throws Error when a split ends up empty.
@@ -22,8 +23,8 @@ TrainingData make_training_data(Corpus corpus, const TrainConfig& config);
 /// Whether a row to train on holds a word that has an id of its own.
 bool has_words(const TrainingData& data);
 
-/// Why accuracy on a split says nothing, each a line for people: all its reviews have one label, or the test reviews
-/// are the training reviews.
+/// Why accuracy on a split says little, each a line for people: all its reviews have one label, or the test reviews
+/// are the training reviews, or hold many words that those lack.
 std::vector<std::string> check_reviews(const TrainingData& data);
 
 /// The padding check: one line with the share of padded rows and the median number of padding steps, and what they mean

@@ -161,6 +161,28 @@ TEST_F(Evaluation, OfUnknownWordsWarns) {
   expect_failure("eval run --data none.csv", 1, "none.csv: the model knows none of its words");
 }
 
+/// As eval does.
+TEST_F(Evaluation, OfTrainingWarnsOfUnknownWordsToo) {
+  folder_.write("train.csv", csv(training()));
+  folder_.write("french.csv", csv({{"bon film", 1}, {"mauvais film triste", 0}}));
+  const Result result = reel("train --data train.csv --test-data french.csv --out run" + std::string(kSmall));
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("train.csv: 40.0 % of the test reviews' words have an id, fewer than 80 %"));
+}
+
+/// A row of the embedding is a word.
+TEST_F(Evaluation, WeightsOfOtherWordsAreWarnedOf) {
+  folder_.write("a.csv", csv(training()));
+  std::vector<Review> others = training();
+  for (Review& review : others) review.text = "new " + review.text.substr(review.text.find(' ') + 1);
+  folder_.write("b.csv", csv(others));
+  train("a.csv", "run --vocab-size 8");
+  const std::string flags = " --vocab-size 8 --init-from run/model.safetensors" + std::string(kSmall);
+  EXPECT_THAT(reel("train --data b.csv --out other" + flags).out,
+              HasSubstr("run/model.safetensors: trained on other words"));
+  EXPECT_THAT(reel("train --data a.csv --out same" + flags).out, Not(HasSubstr("trained on other words")));
+}
+
 /// What truncation cuts off is not evaluated, so it is no reason to doubt the score, or to trust it.
 TEST_F(Evaluation, CountsTheWordsThatAreEvaluated) {
   folder_.write("csv/train.csv", csv(training()));

@@ -12,6 +12,7 @@
 //   REEL_FAULT=wait-reading             of the same: takes ten seconds
 //   REEL_FAULT=write-short|write-interrupted   of writes alone: half of what was asked for, or a signal
 //   REEL_FAULT=memory                   of the allocations from the first opening of such a file on: there is no memory
+//   REEL_FAULT=memory-of-cpp            of those by `new` alone
 //   REEL_FAULT=no-locks                 of any file: there are no locks on this disk
 //   REEL_FAULT_LOG=FILE                 a line for each fsync and rename ("fsync run/config.toml.tmp-abcdef"), and one
 //                                       where a call begins to take its time ("wait run/metrics.jsonl")
@@ -28,6 +29,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -61,7 +63,7 @@ void kill_late(const char* path) {
   ::kill(::getpid(), SIGKILL);
 }
 
-std::atomic<bool> allocations_count = false;
+std::atomic<bool> counts_malloc = false, counts_new = false;
 
 /// What shall happen to this call, or null; does not return if it shall be the last one.
 const char* fault(Call call, const char* given) {
@@ -71,8 +73,8 @@ const char* fault(Call call, const char* given) {
   std::strncat(path, given, sizeof path / 2);
   const char *const file = std::getenv("REEL_FAULT_FILE"), *const kind = std::getenv("REEL_FAULT");
   if (file == nullptr || kind == nullptr || std::strstr(path, file) == nullptr) return nullptr;
-  if (is(kind, "memory")) {
-    allocations_count = true;
+  if (is(kind, "memory") || is(kind, "memory-of-cpp")) {
+    (is(kind, "memory") ? counts_malloc : counts_new) = true;
     return nullptr;
   }
   const bool waits = is(kind, "wait") || is(kind, "wait-reading"),
@@ -123,9 +125,9 @@ void* __libc_realloc(void* memory, size_t size);
 
 namespace {
 
-bool no_memory() {
+bool no_memory(const std::atomic<bool>& counts) {
   static std::atomic<long> allocations = 0;
-  if (!allocations_count) return false;
+  if (!counts) return false;
   if (++allocations != std::strtol(std::getenv("REEL_FAULT_CALL"), nullptr, 10)) return false;
   errno = ENOMEM;
   return true;
@@ -135,10 +137,18 @@ bool no_memory() {
 
 extern "C" {
 
-void* malloc(size_t size) { return no_memory() ? nullptr : __libc_malloc(size); }
-void* calloc(size_t count, size_t size) { return no_memory() ? nullptr : __libc_calloc(count, size); }
-void* realloc(void* memory, size_t size) { return no_memory() ? nullptr : __libc_realloc(memory, size); }
+void* malloc(size_t size) { return no_memory(counts_malloc) ? nullptr : __libc_malloc(size); }
+void* calloc(size_t count, size_t size) { return no_memory(counts_malloc) ? nullptr : __libc_calloc(count, size); }
+void* realloc(void* memory, size_t size) { return no_memory(counts_malloc) ? nullptr : __libc_realloc(memory, size); }
 }
+
+void* operator new(size_t size) {
+  void* const memory = no_memory(counts_new) ? nullptr : malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { free(memory); }
+void operator delete(void* memory, size_t) noexcept { free(memory); }
 #endif
 
 extern "C" {

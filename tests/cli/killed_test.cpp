@@ -254,18 +254,39 @@ TEST_F(KilledSave, ReadsThatFailAreOneLineAndOthersGoOn) {
   }
 }
 
-/// Of C's malloc too, from the first opening of a file of the folder on. (Not of what libarchive and OpenSSL allocate:
-/// without memory they end the program themselves.)
+/// From the first opening of a file of the folder on. Of C's malloc too, but not of what libarchive allocates: without
+/// memory it ends the program itself.
 TEST_F(KilledSave, MemoryThatRunsOutIsOneLine) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers have their own malloc";
 #endif
   finished("whole");
-  for (const std::string command : {"predict whole warm", "info whole", "predict whole --input ids"}) {
+  for (const char* file : {"aclImdb.tar.gz", "imdb.npz"}) std::filesystem::copy_file(fixture(file), folder_ / file);
+  folder_.write("rows.csv", "text,label\n\"warm, very\",1\ndull,0\n");
+  folder_.write("rows.jsonl", "{\"text\": \"warm\", \"label\": 1}\n{\"text\": \"dull\", \"label\": 0}\n");
+  for (const char* name : {"train/pos/0_9", "train/neg/0_1", "test/pos/0_9", "test/neg/0_1"}) {
+    folder_.write(fmt::format("aclImdb/{}.txt", name), "film");
+  }
+  ASSERT_EQ(reel("prepare --data rows.jsonl --out prepared").code, 0);
+  const std::string prepare = "prepare --out again --data ";
+  const std::pair<std::string, std::string> commands[] = {
+      {"predict whole warm", "memory"},
+      {"info whole", "memory"},
+      {"predict whole --input ids", "memory"},
+      {prepare + "rows.csv", "memory"},
+      {prepare + "rows.jsonl", "memory"},
+      {prepare + "aclImdb", "memory"},
+      {prepare + "prepared", "memory"},
+      {prepare + "aclImdb.tar.gz", "memory-of-cpp"},
+      {prepare + "imdb.npz", "memory-of-cpp"},
+      {"eval whole --data rows.csv", "memory-of-cpp"},
+      {"train --config whole/config.toml --out again", "memory-of-cpp"}};
+  for (const auto& [command, kind] : commands) {
     int failed = 0;
     for (int n = 1, in_a_row = 0; in_a_row < 3; n += 1 + (deep() ? 0 : n / 4)) {
       SCOPED_TRACE(fmt::format("{}, allocation {}", command, n));
-      const Result result = reel(command, "{\"ids\": [1, 2]}\n", fault("memory", folder_.path().string(), n));
+      const Result result = reel(command, "{\"ids\": [1, 2]}\n", fault(kind, folder_.path().string(), n));
+      std::filesystem::remove_all(folder_ / "again");
       in_a_row = result.code == 0 ? in_a_row + 1 : 0;
       if (result.code != 0) {
         ++failed;

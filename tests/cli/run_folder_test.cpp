@@ -116,6 +116,12 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
   expect_refused("best_test",
                  {{"tp", many}, {"fp", many}, {"tn", 0}, {"fn", 0}, {"loss", 1}, {"seconds", 1}, {"tokens", 1}},
                  "counts that");
+  const auto tested = [](int tp, double loss) {
+    return nlohmann::json{{"tp", tp}, {"fp", 0}, {"tn", 0}, {"fn", 0}, {"loss", loss}, {"seconds", 1}, {"tokens", 1}};
+  };
+  expect_refused("best_test", tested(0, 1), "counts that");
+  expect_refused("best_test", tested(2, -5), "a test loss of -5");
+  expect_refused("best_epoch", 1, "counts that");  // of none
   TrainingState state = whole;
   state.measured.resize(100);
   save_training_state(folder_ / "run" / "last" / "state.safetensors", state);
@@ -258,6 +264,15 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
   train_small("--out within --max-steps 5");
   EXPECT_EQ(metrics("within").back()["split"], "test");
   EXPECT_EQ(metrics("within").back()["epoch"], 2) << "3 steps an epoch";
+  train_small("--out validated --validation-split 0.5 --batch-size 1 --max-steps 5");  // 3 steps an epoch
+  EXPECT_EQ(summary("validated")["best_epoch"], 1);
+  train_small("--out ends --validation-split 0.5 --batch-size 1 --max-steps 5 --evaluate end");
+  EXPECT_EQ(metrics("ends").back()["split"], "test");
+  EXPECT_EQ(metrics("ends").back()["step"], 3) << "what was validated";
+  EXPECT_EQ(metrics("ends").back()["epoch"], 1);
+  EXPECT_THAT(reel("train --max-steps 2 --out first --validation-split 0.5 --batch-size 1" + data()).out,
+              HasSubstr("(epoch 1)"))
+      << "nothing was validated yet";
   train_small("--evaluate end --out end");
   const std::size_t lines = metrics("end").size();
   ASSERT_EQ(reel("train --resume end").code, 0);
@@ -306,6 +321,7 @@ TEST_F(RunFolders, OfTheFirstVersionPredictAndGoOn) {
   constexpr float kTolerance = 1e-6f;
   const std::filesystem::path old = fixture("run-0.1.0");
   std::filesystem::copy(old, folder_ / "run", std::filesystem::copy_options::recursive);
+  folder_.write("run/config.toml", contents(old / "config.toml") + "no-graph = 'on'\n");  // as it was given
   const auto logits = [](const std::string& lines) {
     std::istringstream in(lines);
     std::vector<double> values;

@@ -85,5 +85,35 @@ TEST_F(Program, DivergenceExits3) {
   EXPECT_THAT(result.err, HasSubstr("training diverged; nothing was saved; try a lower --lr"));
 }
 
+/// Nobody has to read the error for the exit code to be its own.
+TEST_F(Program, AnErrorThatNobodyReadsChangesNothing) {
+  train_small("--out run");
+  folder_.write("rows.csv", "text,label\nfilm unseen unheard unknown,1\nunheard,0\n");
+  const std::string diverges =
+      "train --data " + fixture("aclImdb.tar.gz").string() + kSmall +
+      "--nonlinearity relu --optimizer sgd --lr 1e30 --schedule constant --warmup 0 --clip-norm 0";
+  for (const std::string error : {"2>&-", "2>/dev/full"}) {
+    for (const auto& [command, code, part] :
+         {std::tuple(diverges, "3\n", "training stopped"), {"eval run --data rows.csv", "0\n", "accuracy"}}) {
+      folder_.write("lost.sh", program_ + " " + command + " >lost " + error + "; echo $? >code");
+      ASSERT_EQ(std::system(("cd " + folder_.path().string() + " && bash lost.sh").c_str()), 0);
+      EXPECT_EQ(contents(folder_ / "code"), code) << command << error;
+      EXPECT_THAT(contents(folder_ / "lost"), HasSubstr(part));
+    }
+  }
+}
+
+TEST_F(Program, PrintsNoControlCharactersOfAPath) {
+  const std::string name = "x\x1b[31m.csv";
+  folder_.write(name, "text,label\nwarm film,1\ndull film,0\nwarm,1\ndull,0\nfilm,1\n");
+  folder_.write("c.toml", "data = \"x\\u001b[31m.csv\"\n");
+  const Result trained = reel("train --config c.toml --out run" + std::string(kSmall));
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_THAT(trained.out, HasSubstr("x?[31m.csv"));
+  const Result evaluated = reel("eval run --data x*.csv");
+  EXPECT_THAT(evaluated.err, HasSubstr("x?[31m.csv: the model was trained on these reviews"));
+  EXPECT_EQ((trained.out + trained.err + evaluated.out + evaluated.err).find('\x1b'), std::string::npos);
+}
+
 }  // namespace
 }  // namespace reel

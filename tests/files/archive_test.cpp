@@ -95,6 +95,8 @@ TEST(Archive, GarbageBehindWhatIsPackedIsSeen) {
   for (const char* flag : {"z", "j", "J"}) {
     ASSERT_EQ(std::system(("cd " + folder.path().string() + " && tar c" + flag + "f a a.txt").c_str()), 0);
     EXPECT_EQ(read_all(folder / "a").size(), 1u) << flag;
+    folder.write("zeros", contents(folder / "a") + std::string(4, '\0'));
+    EXPECT_EQ(read_all(folder / "zeros").size(), 1u) << flag;
     folder.write("more", contents(folder / "a") + std::string(4 << 10, 'x'));
     expect_error([&] { read_all(folder / "more"); }, {"more: "});
   }

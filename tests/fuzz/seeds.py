@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes what each fuzz target begins with: seeds.py FIXTURES FOLDER makes FOLDER/TARGET/*."""
+import hashlib
 import json
+import re
 import struct
 import sys
 import zipfile
@@ -15,6 +17,10 @@ def safetensors(tensors, metadata=None):
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data
+
+
+def sha256(content):
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def integers(*values):
@@ -33,8 +39,13 @@ def main():
         arrays[name] = struct.pack("<I", len(array)) + array + labels
     split = {"ranks": ("I32", [3], integers(1, 2, 1)), "lengths": ("I32", [2], integers(2, 1)),
              "labels": ("I32", [2], integers(1, 0))}
-    tokens = safetensors({f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()})
-    description = json.dumps({"reel_prepared": 4, "source": "s", "source_checksum": "c", "words": 2, "words_checksum": "w", "invalid_utf8": 0}).encode()
+    tensors = {f"{name}.{key}": value for name in ("train", "test") for key, value in split.items()}
+    words = b"good\t2\nbad\t1\nunseen\t0\n"
+    corpus_header = (Path(__file__).parents[2] / "host/text/corpus.h").read_text()
+    description = json.dumps({"reel_prepared": int(re.search(r"kPreparedFormat = (\d+)", corpus_header)[1]), "source": "s",
+                              "source_checksum": "c", "words": 2, "words_checksum": sha256(words), "invalid_utf8": 0}).encode()
+    tokens = safetensors(tensors, {"tokens_checksum": sha256(b"".join(tensors[name][2] for name in sorted(tensors))),
+                                   "description_checksum": sha256(description)})
     floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
               "rnn.weight_hh_l0": ("F32", [1, 1], bytes(4)), "rnn.bias_ih_l0": ("F32", [1], bytes(4)),
               "rnn.bias_hh_l0": ("F32", [1], bytes(4)), "fc.weight": ("F32", [1, 1], bytes(4)), "fc.bias": ("F32", [1], bytes(4))}
@@ -60,7 +71,7 @@ def main():
         "npy": arrays,
         "npz": npz,
         "pickle": pickles,
-        "prepared": {"a": description + b"\0\0" + b"good\t2\nbad\t1\nunseen\t0\n" + b"\0\0" + tokens},
+        "prepared": {"a": description + b"\0\0" + words + b"\0\0" + tokens},
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
         "state": {"a": state},
         "weights": {"a": safetensors(floats, how)},

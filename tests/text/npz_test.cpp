@@ -30,7 +30,7 @@ INSTANTIATE_TEST_SUITE_P(All, Npz, testing::Values("imdb.npz", "protocol3.npz", 
 
 TEST(NpzErrors, AreNamed) {
   expect_error([] { read_corpus(fixture("evil.npz")); }, {"evil.npz", "posix.system", "expected nothing but numpy"});
-  expect_error([] { read_corpus(fixture("wrong_label.npz")); }, {"label 7 of review 1, expected 0 or 1"});
+  expect_error([] { read_corpus(fixture("wrong_label.npz")); }, {"label 7 of review 2, expected 0 or 1"});
   expect_error([] { read_corpus(fixture("missing.npz")); }, {"no x_test.npy"});
   expect_error([] { read_corpus(fixture("wordless.npz")); }, {"wordless.npz: no word in its training reviews"});
   expect_error([] { read_corpus(fixture("few_labels.npz")); }, {"few_labels.npz: train: 3 reviews, but 2 labels"});

@@ -73,6 +73,10 @@ TEST(AclImdb, IsOneDataSetOfFilesWithoutNotes) {
     return folder / "all.tar.gz";
   };
   EXPECT_EQ(read_corpus(pack("echo notes >aclImdb/train/pos/._0_9.txt")).train.size(), 6);
+  for (const std::string other : {"0_9.TXT", "notes/0_9.txt"}) {
+    expect_error([&] { read_corpus(pack("mkdir -p aclImdb/train/pos/notes && echo x >aclImdb/train/pos/" + other)); },
+                 {"all.tar.gz: aclImdb/train/pos/" + other + ": among the reviews, expected ID_RATING.txt alone"});
+  }
   expect_error([&] { read_corpus(pack("mkdir -p aclImdb/more/train/pos && echo x >aclImdb/more/train/pos/0_9.txt")); },
                {"reviews below", "expected one data set"});
   expect_error([&] { read_corpus(pack("mv aclImdb/train/pos aclImdb/p && ln -s ../p aclImdb/train/pos")); },

@@ -128,6 +128,19 @@ TEST(Vocabulary, RanksOfAnotherSourceMatchOnlyWithoutTies) {
   }
 }
 
+/// Ranks of the test split alone would lie where the model's reserved ids do.
+TEST(Vocabulary, RanksThatTheModelLacksAreUnknown) {
+  Corpus ranks = small_corpus();  // five: 3, 2, 1 and 1 in training, and one of the test split
+  ranks.words.clear();
+  ranks.source_checksum = "one";
+  for (const std::int32_t start : {1, 8, 9, 30}) {
+    Corpus other = ranks;
+    ASSERT_EQ(other.test.ranks.at(1), 5);
+    adopt_vocabulary(other, Vocabulary(small_corpus(), {.start_char = start}), "one");
+    EXPECT_THAT(other.test.ranks, ElementsAre(1, 0, 2)) << start;
+  }
+}
+
 TEST(Vocabulary, HasAnIdForEachWord) {
   const TemporaryFolder folder;
   const auto path = folder.write("vocab.txt", "<pad>\t0\ngood\t2\nbad\t1\ngood\t1\n");
