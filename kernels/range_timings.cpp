@@ -1,21 +1,19 @@
 #include "kernels/range_timings.h"
 
+#include <algorithm>
+
 #include "kernels/check.h"
 
 namespace reel {
 
-std::vector<int>& RangeTimings::children_of(int range) {
-  return range < 0 ? roots_ : nodes_[static_cast<std::size_t>(range)].children;
-}
-
 int RangeTimings::begin(const std::string& name) {
-  for (const int child : children_of(open_)) {
-    if (nodes_[static_cast<std::size_t>(child)].timing.name == name) return open_ = child;
+  const auto found =
+      std::ranges::find_if(nodes_, [&](const Node& node) { return node.parent == open_ && node.timing.name == name; });
+  const auto range = static_cast<int>(found - nodes_.begin());
+  if (found == nodes_.end()) {
+    const int depth = open_ < 0 ? 0 : nodes_[static_cast<std::size_t>(open_)].timing.depth + 1;
+    nodes_.push_back({.timing = {.name = name, .depth = depth}, .parent = open_});
   }
-  const int depth = open_ < 0 ? 0 : nodes_[static_cast<std::size_t>(open_)].timing.depth + 1;
-  const auto range = static_cast<int>(nodes_.size());
-  children_of(open_).push_back(range);
-  nodes_.push_back({.timing = {.name = name, .depth = depth}, .parent = open_, .children = {}});
   return open_ = range;
 }
 
@@ -34,15 +32,15 @@ void RangeTimings::add(int range, double seconds) {
 
 std::vector<RangeTiming> RangeTimings::result() const {
   std::vector<RangeTiming> result;
-  append(roots_, result);
+  append_children(-1, result);
   return result;
 }
 
-void RangeTimings::append(const std::vector<int>& ranges, std::vector<RangeTiming>& result) const {
-  for (const int range : ranges) {
-    const Node& node = nodes_[static_cast<std::size_t>(range)];
-    result.push_back(node.timing);
-    append(node.children, result);
+void RangeTimings::append_children(int parent, std::vector<RangeTiming>& result) const {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].parent != parent) continue;
+    result.push_back(nodes_[i].timing);
+    append_children(static_cast<int>(i), result);
   }
 }
 

@@ -22,15 +22,12 @@ class RangeTimings {
   struct Node {
     RangeTiming timing;
     int parent = -1;
-    std::vector<int> children;
   };
 
-  std::vector<int>& children_of(int range);
-  void append(const std::vector<int>& ranges, std::vector<RangeTiming>& result) const;
+  void append_children(int parent, std::vector<RangeTiming>& result) const;
 
-  std::vector<Node> nodes_;
-  std::vector<int> roots_;
-  int open_ = -1;  // the innermost open range
+  std::vector<Node> nodes_;  // few
+  int open_ = -1;            // the innermost open range
 };
 
 }  // namespace reel

@@ -89,17 +89,22 @@ class CpuBackend final : public Backend<Real> {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void execute(const ClearIndex& op) override { cpu::execute(context_, op); }
-  void execute(const SelectRows& op) override { cpu::execute(context_, op); }
-  void execute(const IndexTokens& op) override { cpu::execute(context_, op); }
-  void execute(const ProjectTokens<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const RecurrenceForward<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const HeadForward<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const HeadBackward<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const RecurrenceBackward<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const ProjectionGradient<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const ClipGradient<Real>& op) override { cpu::execute(context_, op); }
-  void execute(const OptimizerStep<Real>& op) override { cpu::execute(context_, op); }
+  template <class Op>
+  void start(const Op& op) {
+    context_.arena.reset();
+    cpu::execute(context_, op);
+  }
+  void execute(const ClearIndex& op) override { start(op); }
+  void execute(const SelectRows& op) override { start(op); }
+  void execute(const IndexTokens& op) override { start(op); }
+  void execute(const ProjectTokens<Real>& op) override { start(op); }
+  void execute(const RecurrenceForward<Real>& op) override { start(op); }
+  void execute(const HeadForward<Real>& op) override { start(op); }
+  void execute(const HeadBackward<Real>& op) override { start(op); }
+  void execute(const RecurrenceBackward<Real>& op) override { start(op); }
+  void execute(const ProjectionGradient<Real>& op) override { start(op); }
+  void execute(const ClipGradient<Real>& op) override { start(op); }
+  void execute(const OptimizerStep<Real>& op) override { start(op); }
 
   CpuContext context_;
   bool timed_;

@@ -37,7 +37,6 @@ void execute(CpuContext& context, const ClipGradient<Real>& op) {
   const auto touched = static_cast<std::size_t>(op.gradient.index.count[0] * op.gradient.embedding);
   const std::span<Real> parts[2] = {op.gradient.rows.first(touched), op.gradient.dense};
   const std::size_t chunks[2] = {(parts[0].size() + kChunk - 1) / kChunk, (parts[1].size() + kChunk - 1) / kChunk};
-  context.arena.reset();
   const std::span<double> sums = context.arena.take<double>(chunks[0] + chunks[1]);
   context.pool.run(sums.size(), [&](std::size_t task) {
     const bool dense = task >= chunks[0];

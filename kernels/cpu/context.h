@@ -20,7 +20,7 @@ namespace reel {
 /// Scratch memory of one operation at a time. It grows until it has seen the largest need and allocates nothing after.
 class Arena {
  public:
-  /// Forgets everything taken before; called by each operation first.
+  /// Forgets everything taken before; called before each operation.
   void reset() {
     if (blocks_.size() > 1) {  // the last operation outgrew the block: one block that holds it all
       std::size_t total = 0;

@@ -75,7 +75,6 @@ void execute(CpuContext& context, const HeadBackward<Real>& op) {
   op.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
   if (op.d_state.empty()) return;
 
-  context.arena.reset();
   const std::span<Real> d_logits = context.arena.take<Real>(B);
   for_each_row(context, B, [&](std::size_t b) {
     const Real probability = Real{1} / (Real{1} + std::exp(-op.logits[b]));

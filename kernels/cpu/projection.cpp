@@ -147,23 +147,12 @@ HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
 
 namespace cpu {
-void execute(CpuContext& context, const ProjectTokens<float>& op) {
-  context.arena.reset();
-  HWY_DYNAMIC_DISPATCH(project_f32)(context, op);
-}
-
-void execute(CpuContext& context, const ProjectTokens<double>& op) {
-  context.arena.reset();
-  HWY_DYNAMIC_DISPATCH(project_f64)(context, op);
-}
-
+void execute(CpuContext& context, const ProjectTokens<float>& op) { HWY_DYNAMIC_DISPATCH(project_f32)(context, op); }
+void execute(CpuContext& context, const ProjectTokens<double>& op) { HWY_DYNAMIC_DISPATCH(project_f64)(context, op); }
 void execute(CpuContext& context, const ProjectionGradient<float>& op) {
-  context.arena.reset();
   HWY_DYNAMIC_DISPATCH(gradient_f32)(context, op);
 }
-
 void execute(CpuContext& context, const ProjectionGradient<double>& op) {
-  context.arena.reset();
   HWY_DYNAMIC_DISPATCH(gradient_f64)(context, op);
 }
 

@@ -172,13 +172,11 @@ HWY_EXPORT(backward_bf16);
 
 namespace cpu {
 void execute(CpuContext& context, const RecurrenceBackward<float>& op) {
-  context.arena.reset();
   if (cpu::takes_bf16(context, op.cell)) return HWY_DYNAMIC_DISPATCH(backward_bf16)(context, op);
   HWY_DYNAMIC_DISPATCH(backward_f32)(context, op);
 }
 
 void execute(CpuContext& context, const RecurrenceBackward<double>& op) {
-  context.arena.reset();
   HWY_DYNAMIC_DISPATCH(backward_f64)(context, op);
 }
 

@@ -119,16 +119,13 @@ HWY_EXPORT(target_has_bf16);
 
 namespace cpu {
 void execute(CpuContext& context, const RecurrenceForward<float>& op) {
-  context.arena.reset();
   if (cpu::takes_bf16(context, op.cell)) return HWY_DYNAMIC_DISPATCH(forward_bf16)(context, op);
   HWY_DYNAMIC_DISPATCH(forward_f32)(context, op);
 }
 
 void execute(CpuContext& context, const RecurrenceForward<double>& op) {
-  context.arena.reset();
   HWY_DYNAMIC_DISPATCH(forward_f64)(context, op);
 }
-
 const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
 
 bool has_bf16() {
