@@ -56,7 +56,6 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   d_embedding_ = b.allocate<float>(U * E);
   d_w_ih_ = b.allocate<float>(H * E);
   d_bias_ = b.allocate<float>(H);
-  b.run(ClearIndex{index_});
   b.run(IndexTokens{shape_.rows(), ids_.span(), lengths_.span(), index_});
   project();
   recurrence_forward();
@@ -68,7 +67,6 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
 void Operations::project() {
   backend_.run(ProjectTokens<float>{.count = index_.count,
                                     .tokens = index_.tokens,
-                                    .vocabulary = shape_.vocabulary,
                                     .embedding = embedding_.span(),
                                     .w_ih = w_ih_.span(),
                                     .bias = bias_.span(),

@@ -74,23 +74,23 @@ class Trainer:
     def capture(self):
         """Warms up on a side stream, records one step, and takes weights and optimizer back to where they were."""
         weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        place = [part.clone() for part in self.batches[0]]
+        static_batch = [part.clone() for part in self.batches[0]]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                self.eager(*place)
+                self.eager(*static_batch)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            loss = self.eager(*place)
+            loss = self.eager(*static_batch)
         self.model.load_state_dict(weights)
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()
 
         def replay(*batch):
-            for to, part in zip(place, batch):
+            for to, part in zip(static_batch, batch):
                 to.copy_(part)
             graph.replay()
             return loss

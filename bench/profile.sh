@@ -38,10 +38,10 @@ path, wanted = sys.argv[1], sys.argv[2:]
 with open(path, newline="") as file:
     lines = [line for line in file if line.count(",") >= 2]
 rows = list(csv.reader(lines))
-places = [next(i for i, name in enumerate(rows[0]) if name.startswith(want)) for want in wanted]
+columns = [next(i for i, name in enumerate(rows[0]) if name.startswith(want)) for want in wanted]
 for row in rows[1:]:
     if len(row) == len(rows[0]):
-        print("\t".join(row[place] for place in places))
+        print("\t".join(row[index] for index in columns))
 PYTHON
 }
 
@@ -49,7 +49,7 @@ PYTHON
 nsys_table() {
   printf '| range | calls | us a call | share of the step |\n| --- | --- | --- | --- |\n'
   columns "$1" Range "Range Instances" "Total Proj Time" | awk -F'\t' '
-    { sub(/^:/, "", $1); sub(/^.*:/, "", $1); calls[$1] += $2; time[$1] += $3; if (!($1 in place)) { place[$1] = ++n; name[n] = $1 } }
+    { sub(/^:/, "", $1); sub(/^.*:/, "", $1); calls[$1] += $2; time[$1] += $3; if (!($1 in seen)) { seen[$1] = ++n; name[n] = $1 } }
     END { for (i = 1; i <= n; ++i) { r = name[i]; printf "| %s | %d | %.1f | %.1f %% |\n", r, calls[r], time[r] / calls[r] / 1000, (time["step"] > 0 ? 100 * time[r] / time["step"] : 0) } }'
 }
 kernel_table() {

@@ -24,7 +24,7 @@ class Run:
     """One run's metrics: a writer for each split, how far the file has been read, and the line before that."""
 
     def __init__(self, metrics, events):
-        self.metrics, self.events, self.place, self.last, self.writers = metrics, events, 0, b"", {}
+        self.metrics, self.events, self.offset, self.last, self.writers = metrics, events, 0, b"", {}
 
     def follow(self):
         if not self.metrics.is_file():  # a pipe would be waited for
@@ -32,14 +32,14 @@ class Run:
         try:
             with open(self.metrics, "rb") as file:
                 # A resumed run writes the file anew, with fewer lines at first: other ones follow then.
-                file.seek(self.place - len(self.last))
+                file.seek(self.offset - len(self.last))
                 if file.read(len(self.last)) != self.last:
-                    self.place, self.last = 0, b""
+                    self.offset, self.last = 0, b""
                     file.seek(0)
                 while line := file.readline(LONGEST_LINE):
                     if not line.endswith(b"\n"):
                         break  # still being written
-                    self.place, self.last = self.place + len(line), line
+                    self.offset, self.last = self.offset + len(line), line
                     self.add(line)
         except OSError as error:
             print(f"tensorboard.py: {error}", file=sys.stderr, flush=True)

@@ -39,7 +39,6 @@ class Backend : public Device {
   virtual std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows) const = 0;
 
  private:
-  virtual void execute(const ClearIndex& op) = 0;
   virtual void execute(const SelectRows& op) = 0;
   virtual void execute(const IndexTokens& op) = 0;
   virtual void execute(const ProjectTokens<Real>& op) = 0;

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <span>
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
@@ -42,26 +40,29 @@ class Printer {
     if (predictor_.is_full() || bytes_ > kMaxLine) flush();
   }
 
+  /// Lines that come before an error are not lost.
   void flush() {
     bytes_ = 0;
-    const std::vector<float> logits = predictor_.run();
-    const auto bad = std::ranges::find_if(logits, [](float logit) { return !std::isfinite(logit); });
     std::string lines;
-    for (const float logit : std::span(logits.begin(), bad)) {
-      lines += to_json({{"logit", double{logit}},
-                        {"probability", 1 / (1 + std::exp(-static_cast<double>(logit)))},
-                        {"label", logit > 0 ? 1 : 0}}) +
-               '\n';
+    try {
+      for (const float logit : predictor_.run()) {
+        const Prediction p = predictor_.prediction(logit);
+        lines += to_json({{"logit", p.logit}, {"probability", p.probability}, {"label", p.label}}) + '\n';
+      }
+    } catch (const Error&) {
+      write(lines);
+      throw;
     }
-    if (std::fwrite(lines.data(), 1, lines.size(), stdout) < lines.size() || std::fflush(stdout) != 0) {
-      fail("standard output: {}", std::strerror(errno));
-    }
-    if (bad != logits.end()) {
-      fail("{}: the model gives {}, which is no number", predictor_.trained().file.string(), *bad);
-    }
+    write(lines);
   }
 
  private:
+  static void write(const std::string& lines) {
+    if (std::fwrite(lines.data(), 1, lines.size(), stdout) < lines.size() || std::fflush(stdout) != 0) {
+      fail("standard output: {}", std::strerror(errno));
+    }
+  }
+
   Predictor& predictor_;
   bool ids_;
   std::int64_t inputs_ = 0;

@@ -28,34 +28,33 @@ class Embedding {
                                         {&position_, positions}}) {
       *buffer = store.backend().template allocate<std::int32_t>(count);
     }
-    store.backend().run(ClearIndex{{.count = count_.span(), .slot = slot_.span()}});
   }
 
   /// Indexes the batch's tokens.
   void forward() {
+    const std::int64_t rows = max_distinct(batch_.shape(), store_.config().vocabulary);
+    index_ = {.count = count_.span(),
+              .tokens = tokens_.first(rows),
+              .slot = slot_.span(),
+              .row_of = row_of_.first(batch_.positions()),
+              .segment = segment_.first(rows + 1),
+              .position = position_.first(batch_.positions())};
     store_.backend().run(
-        IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index()});
+        IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index_});
   }
 
+  /// The most distinct words of a batch.
+  std::int64_t rows() const { return static_cast<std::int64_t>(tokens_.size()); }
   /// The whole table.
   std::span<const Real> table() const { return store_.value(store_.layout().embedding); }
   /// The batch of the last forward().
-  LayerInput<Real> output() { return {.table = table(), .index = index()}; }
+  LayerInput<Real> output() const { return {.table = table(), .index = index_}; }
 
  private:
-  TokenIndex index() {
-    const std::int64_t rows = max_distinct(batch_.shape(), store_.config().vocabulary);
-    return {.count = count_.span(),
-            .tokens = tokens_.first(rows),
-            .slot = slot_.span(),
-            .row_of = row_of_.first(batch_.positions()),
-            .segment = segment_.first(rows + 1),
-            .position = position_.first(batch_.positions())};
-  }
-
   const ParameterStore<Real>& store_;
   const Batch& batch_;
   Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_;
+  TokenIndex index_;
 };
 
 }  // namespace reel

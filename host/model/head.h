@@ -34,12 +34,8 @@ class Head {
   }
   std::span<const Real> logits() const { return logits_.first(batch_.shape().batch); }  // [B]
 
-  /// Loss and accuracy of the batch, after forward().
-  void measure(std::span<BatchStats> stats) {
-    store_.backend().run(HeadBackward<Real>{
-        .shape = batch_.sequences(hidden_), .labels = batch_.labels(), .logits = logits(), .stats = stats});
-  }
-  /// The same, the gradients of the head's parameters, and what flows back into the states.
+  /// Loss and accuracy of the batch, after forward(), the gradients of the head's parameters, and what flows back into
+  /// the states.
   OutputGradient<Real> backward(std::span<BatchStats> stats) {
     const std::int64_t size = batch_.shape().batch * hidden_;
     store_.backend().run(HeadBackward<Real>{.shape = batch_.sequences(hidden_),

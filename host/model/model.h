@@ -15,7 +15,8 @@
 namespace reel {
 
 /// Owns parameters, gradients and activations for batches of up to `max_batch` x `max_steps`; nothing is allocated
-/// after construction.
+/// after construction, but by project_vocabulary(). What is asked of a forward pass is asked before the next batch is
+/// taken.
 template <class Real>
 class Model {
  public:
@@ -26,7 +27,9 @@ class Model {
         store_(backend, config, batch_.largest()),
         embedding_(store_, batch_),
         head_(store_, batch_) {
-    for (const ParameterLayout::Layer& ids : store_.layout().layers) layers_.emplace_back(store_, batch_, ids);
+    for (const ParameterLayout::Layer& ids : store_.layout().layers) {
+      layers_.emplace_back(store_, batch_, ids, embedding_.rows());
+    }
     if (!parameters.empty()) backend.upload(parameters, store_.values());
   }
   Model(const Model&) = delete;  // its parts refer to each other
@@ -61,9 +64,7 @@ class Model {
   }
   std::span<const Real> logits() const { return head_.logits(); }  // [B]
 
-  /// Loss and accuracy of the current batch, after forward().
-  void measure(std::span<BatchStats> stats) { head_.measure(stats); }
-  /// The same and all gradients.
+  /// Loss and accuracy of the batch of the last forward(), and all gradients.
   void backward(std::span<BatchStats> stats) {
     layer().backward(embedding_.output(), head_.backward(stats), gradient().rows);
   }

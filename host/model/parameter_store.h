@@ -1,5 +1,5 @@
-// A model's parameters and gradients in backend memory, each in one flat buffer: optimizer and files see only those,
-// layers their parts.
+// A model's parameters and gradients in backend memory, each in one buffer: optimizer and files see only those, layers
+// their parts. Of the embedding table's gradients there are the rows of a batch's distinct words alone.
 #pragma once
 
 #include "host/model/parameters.h"
@@ -16,7 +16,7 @@ class ParameterStore {
         config_(config),
         layout_(config),
         table_(layout_.parameters[layout_.embedding].size),
-        rows_(max_distinct(largest, config.vocabulary) * config.embedding),
+        row_elements_(max_distinct(largest, config.vocabulary) * config.embedding),
         values_(backend.template allocate<Real>(layout_.size)),
         gradients_(backend.template allocate<Real>(dense_begin() + layout_.size - table_)) {}
 
@@ -33,23 +33,23 @@ class ParameterStore {
   std::span<Real> dense_gradients() { return gradients_.span().subspan(static_cast<std::size_t>(dense_begin())); }
   /// Of a dense parameter.
   std::span<Real> gradient(ParameterId id) {
-    Parameter dense = layout_.parameters[id];
-    dense.offset -= table_;
-    return part_of(dense_gradients(), dense);
+    const Parameter& dense = layout_.parameters[id];
+    return dense_gradients().subspan(static_cast<std::size_t>(dense.offset - table_),
+                                     static_cast<std::size_t>(dense.size));
   }
 
  private:
   /// Dense gradients begin aligned as if they were a buffer of their own.
   std::int64_t dense_begin() const {
     constexpr std::int64_t kAlignment = 64;  // elements
-    return (rows_ + kAlignment - 1) / kAlignment * kAlignment;
+    return (row_elements_ + kAlignment - 1) / kAlignment * kAlignment;
   }
 
   Backend<Real>& backend_;
   ModelConfig config_;
   ParameterLayout layout_;
-  std::int64_t table_, rows_;        // elements of the embedding table, and of the room for its rows' gradients
-  Buffer<Real> values_, gradients_;  // [V*E + D], [rows*E + D]
+  std::int64_t table_, row_elements_;  // of the embedding table, and of the room for its rows' gradients
+  Buffer<Real> values_, gradients_;    // [V*E + D]; [rows*E], up to dense_begin(), and [D]
 };
 
 }  // namespace reel

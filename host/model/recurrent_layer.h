@@ -8,11 +8,11 @@ namespace reel {
 template <class Real>
 class RecurrentLayer {
  public:
-  /// Of the parameters `ids`. Keeps references to the store and the batch.
-  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Layer& ids)
+  /// Of the parameters `ids` and up to `rows` distinct rows of input in a batch. Keeps references to the store and the
+  /// batch.
+  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Layer& ids, std::int64_t rows)
       : store_(store), batch_(batch), ids_(ids), hidden_(store.config().hidden) {
     const auto& [B, T] = batch.largest();
-    const std::int64_t rows = max_distinct(batch.largest(), store.config().vocabulary);
     const auto reals = [&](std::int64_t count) { return store.backend().template allocate<Real>(count * hidden_); };
     projected_ = reals(rows);
     h_ = reals((T + 1) * B);
@@ -40,7 +40,6 @@ class RecurrentLayer {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * hidden_);
     project(table, {}, {}, all.span());
-    store_.backend().synchronize();
     return all;
   }
 
@@ -80,7 +79,6 @@ class RecurrentLayer {
                std::span<Real> to) const {
     store_.backend().run(ProjectTokens<Real>{.count = count,
                                              .tokens = tokens,
-                                             .vocabulary = store_.config().vocabulary,
                                              .embedding = table,
                                              .w_ih = store_.value(ids_.w_ih),
                                              .bias = store_.value(ids_.bias),

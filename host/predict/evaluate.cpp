@@ -7,7 +7,6 @@
 
 #include "host/files/interrupt.h"
 #include "host/predict/inference.h"
-#include "host/text/corpus_builder.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
@@ -96,6 +95,59 @@ Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const L
     labels.insert(labels.end(), dataset.labels.begin(), dataset.labels.end());
   }
   return score(logits, labels);
+}
+
+namespace {
+
+std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& corpus, Split split, const Evaluation& e,
+                                     double known) {
+  std::vector<std::string> warnings;
+  const std::int64_t reviews = (split == Split::kTest ? corpus.test : corpus.train).size();
+  if (split == Split::kTest && tests_training_rows(corpus.source_checksum, model.trained_on())) {
+    warnings.push_back(fmt::format("{}: the model was trained on these reviews: accuracy on them says little of others",
+                                   corpus.source));
+  }
+  if (known < kFewWords) {
+    warnings.push_back(
+        fmt::format("{}: the model knows {:.1f} % of these words, fewer than {:.0f} %: is it of the same language and "
+                    "tokenized alike?",
+                    corpus.source, 100 * known, 100 * kFewWords));
+  }
+  const std::int64_t positive = e.true_positive + e.false_negative;
+  if (positive == 0 || positive == e.reviews()) {
+    warnings.push_back(fmt::format("{}: all {} reviews have the label {}: accuracy on them says nothing", corpus.source,
+                                   e.reviews(), positive > 0 ? 1 : 0));
+  }
+  if (e.reviews() < reviews) {
+    warnings.push_back(fmt::format("{}: {} reviews left out: as long as the model's --drop-longer, or longer",
+                                   corpus.source, reviews - e.reviews()));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+CorpusEvaluation evaluate_corpus(const TrainedModel& model, Backend<float>& backend, Corpus corpus, Split split,
+                                 std::int64_t batch_size) {
+  const Preprocessing& how = model.preprocessing;
+  adopt_vocabulary(corpus, model.vocabulary, model.trained_on());
+  const Reviews& reviews = split == Split::kTest ? corpus.test : corpus.train;
+  const LoadOptions load = model.vocabulary.options();
+  // A model's maxlen may be a stranger's: masked, no row takes more steps than its review.
+  const std::int64_t steps = how.mask ? std::min(how.maxlen, longest_review(reviews) + 1) : how.maxlen;
+  CorpusEvaluation result;
+  result.known = known_share(reviews, load, how.maxlen, how.truncating, model.vocabulary.counts());
+  if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
+  if (result.known == 0) fail("{}: the model knows none of its words", corpus.source);
+  const std::int64_t rows = rows_at_once(model, batch_size, steps);
+  Model<float> on_device = to_device(backend, model, rows, steps);
+  result.scores = evaluate_reviews(on_device, reviews, load, how, {.steps = steps, .rows = rows});
+  if (result.scores.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
+  if (!std::isfinite(result.scores.loss)) {
+    fail("{}: the model gives a loss of {}, which is no number", model.file.string(), result.scores.loss);
+  }
+  result.warnings = warnings_of(model, corpus, split, result.scores, result.known);
+  return result;
 }
 
 }  // namespace reel

@@ -1,14 +1,16 @@
-// Loss and accuracy of a model on a data set.
+// Loss and accuracy of a model on a data set, and of a trained model on a corpus.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "host/files/limits.h"
 #include "host/model/model.h"
 #include "host/model/preprocessing.h"
-#include "host/text/corpus.h"
+#include "host/predict/trained_model.h"
+#include "host/text/corpus_builder.h"
 
 namespace reel {
 
@@ -48,5 +50,16 @@ struct EvaluationSize {
 /// The same of reviews that are not padded yet, some at a time; those that `load` drops are left out.
 Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const LoadOptions& load,
                             const Preprocessing& how, const EvaluationSize& size);
+
+struct CorpusEvaluation {
+  Evaluation scores;
+  double known = 0;                   // share of the evaluated words that the model knows
+  std::vector<std::string> warnings;  // what a reader of the scores must know of the reviews behind them
+};
+
+/// Scores one split of a corpus, at most `batch_size` reviews at once. Throws Error where its words cannot be matched
+/// with the model's, or the model knows none of them, where no review is left, and where the loss is no number.
+CorpusEvaluation evaluate_corpus(const TrainedModel& model, Backend<float>& backend, Corpus corpus, Split split,
+                                 std::int64_t batch_size);
 
 }  // namespace reel

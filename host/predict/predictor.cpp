@@ -1,9 +1,12 @@
 #include "host/predict/predictor.h"
 
 #include <algorithm>
+#include <cmath>
 #include <future>
 #include <thread>
 #include <utility>
+
+#include "kernels/check.h"
 
 namespace reel {
 namespace {
@@ -39,6 +42,12 @@ std::vector<float> Predictor::run() {
   backend_.download(model_.logits(), std::span(logits));
   batch_.clear();
   return logits;
+}
+
+Prediction Predictor::prediction(float logit) const {
+  if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", trained_.file.string(), logit);
+  const double x = logit;
+  return {.logit = x, .probability = 1 / (1 + std::exp(-x)), .label = x > 0 ? 1 : 0};
 }
 
 /// Each core its share: reading words takes a third as long as classifying them.

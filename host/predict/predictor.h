@@ -11,6 +11,11 @@
 
 namespace reel {
 
+struct Prediction {
+  double logit = 0, probability = 0;  // of label 1
+  int label = 0;
+};
+
 /// Collects inputs, and classifies as many at once as it has room for.
 class Predictor {
  public:
@@ -30,8 +35,10 @@ class Predictor {
   /// No more may be added before run().
   bool is_full() const { return texts_.size() + batch_.size() == room_; }
 
-  /// Of everything that was added since the last run(), in that order; ids before texts.
+  /// The logits of everything that was added since the last run(), in that order; ids before texts.
   std::vector<float> run();
+  /// Throws Error where a logit is no number.
+  Prediction prediction(float logit) const;
 
  private:
   void encode_texts();

@@ -36,8 +36,7 @@ struct SelectRows {
 };
 
 /// The distinct tokens of a batch, and where each occurs; ids that do not occur may be listed too, with an empty
-/// segment. `slot` is kept between calls: ClearIndex fills it once, and IndexTokens first takes back what the last one
-/// wrote.
+/// segment.
 struct TokenIndex {
   std::span<std::int32_t> count;     // [1] U
   std::span<std::int32_t> tokens;    // [min(V, B*T)] the distinct ids, U used
@@ -54,12 +53,6 @@ struct TokenIndex {
 constexpr std::int64_t max_distinct(const BatchShape& shape, std::int64_t vocabulary) {
   return shape.batch * shape.steps < vocabulary ? shape.batch * shape.steps : vocabulary;
 }
-
-/// slot = -1, count = 0.
-struct ClearIndex {
-  static constexpr const char* kName = "clear_index";
-  TokenIndex index;  // out
-};
 
 struct IndexTokens {
   static constexpr const char* kName = "index";
@@ -78,12 +71,13 @@ inline void check_arguments(const SelectRows& op) {
   check_size(op.ids, B * T, "ids");
   check_size(op.lengths, B, "lengths");
   check_size(op.labels, B, "labels");
+  check_share(op.word_dropout, "word_dropout");
+  check_not_negative(op.unknown_id, "unknown_id");
 }
-
-inline void check_arguments(const ClearIndex& op) { check_size(op.index.count, 1, "index.count"); }
 
 inline void check_index(const TokenIndex& index, const BatchShape& shape) {
   check_size(index.count, 1, "index.count");
+  check_positive(index.vocabulary(), "index.slot");
   check_size(index.tokens, max_distinct(shape, index.vocabulary()), "index.tokens");
   check_size(index.row_of, shape.batch * shape.steps, "index.row_of");
   check_size(index.segment, index.capacity() + 1, "index.segment");

@@ -9,6 +9,8 @@ namespace reel {
 
 void check_count(std::int64_t count, std::int64_t expected, const char* name);
 void check_positive(std::int64_t number, const char* name);
+void check_not_negative(double number, const char* name);
+void check_share(double number, const char* name);  // 0 to 1
 
 template <class T>
 void check_size(std::span<T> tensor, std::int64_t expected, const char* name) {

@@ -42,20 +42,20 @@ template <class Real>
 struct HeadBackward {
   static constexpr const char* kName = "head";
   SequenceShape shape;
-  std::span<const std::int32_t> labels;     // [B]
-  std::span<const Real> logits;             // [B]
-  std::span<BatchStats> stats;              // out [1]
-  std::span<const std::int32_t> lengths{};  // [B]; this and what follows: with the gradients alone
-  std::span<const Real> pooled{};           // [B, H]
-  std::span<const Real> fc_weight{};        // [H]
+  std::span<const std::int32_t> labels;   // [B]
+  std::span<const Real> logits;           // [B]
+  std::span<BatchStats> stats;            // out [1]
+  std::span<const std::int32_t> lengths;  // [B]
+  std::span<const Real> pooled;           // [B, H]
+  std::span<const Real> fc_weight;        // [H]
   Pool pool = Pool::kLast;
   float dropout = 0;
   RandomKey dropout_key{.stream = RandomStream::kDropout};
-  std::span<Real> d_fc_weight{};  // out [H]; the three gradients may be empty: then only stats are computed
-  std::span<Real> d_fc_bias{};    // out [1]
+  std::span<Real> d_fc_weight;  // out [H]
+  std::span<Real> d_fc_bias;    // out [1]
   /// out [B, H]: an OutputGradient's `last` (Pool::kLast), or its `every`: the pooled state's gradient divided by the
   /// row's length, 0 for an empty row.
-  std::span<Real> d_state{};
+  std::span<Real> d_state;
 };
 
 /// What HeadBackward wrote to d_state.
@@ -74,6 +74,7 @@ void check_arguments(const HeadForward<Real>& op) {
   check_size(op.fc_bias, 1, "fc_bias");
   check_size(op.pooled, B * H, "pooled");
   check_size(op.logits, B, "logits");
+  check_share(op.dropout, "dropout");
 }
 
 template <class Real>
@@ -82,7 +83,7 @@ void check_arguments(const HeadBackward<Real>& op) {
   check_size(op.labels, B, "labels");
   check_size(op.logits, B, "logits");
   check_size(op.stats, 1, "stats");
-  if (op.d_state.empty()) return;
+  check_share(op.dropout, "dropout");
   check_size(op.lengths, B, "lengths");
   check_size(op.pooled, B * H, "pooled");
   check_size(op.fc_weight, H, "fc_weight");

@@ -73,6 +73,7 @@ struct OptimizerStep {
 template <class Real>
 void check_arguments(const ParameterGradient<Real>& gradient) {
   check_size(gradient.index.count, 1, "index.count");
+  check_positive(gradient.index.vocabulary(), "index.slot");
   check_positive(gradient.embedding, "gradient.embedding");
   check_size(gradient.rows, gradient.index.capacity() * gradient.embedding, "gradient.rows");
 }
@@ -82,11 +83,14 @@ void check_arguments(const ClipGradient<Real>& op) {
   check_arguments(op.gradient);
   check_size(op.scale, 1, "scale");
   check_size(op.stats, 1, "stats");
+  check_not_negative(op.clip_value, "clip_value");
+  check_not_negative(op.clip_norm, "clip_norm");
 }
 
 template <class Real>
 void check_arguments(const OptimizerStep<Real>& op) {
   const auto parameters = static_cast<std::int64_t>(op.parameters.size());
+  check_positive(op.step, "step");
   check_arguments(op.gradient);
   check_size(op.gradient.dense, parameters - op.gradient.table(), "gradient.dense");
   check_size(op.scale, 1, "scale");

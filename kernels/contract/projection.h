@@ -10,20 +10,22 @@
 namespace reel {
 
 /// projected[u] = W_ih . embedding[tokens[u]] + bias, or, where `tokens` is empty, of every word: embedding[u].
+/// `tokens` are those that this device's IndexTokens listed, which may be every word in order where there is room for
+/// all.
 template <class Real>
 struct ProjectTokens {
   static constexpr const char* kName = "project";
   std::span<const std::int32_t> count;   // [1] U; empty with `tokens`
   std::span<const std::int32_t> tokens;  // [room for U] as IndexTokens lists them; empty: the whole vocabulary
-  std::int64_t vocabulary = 0;           // V
   std::span<const Real> embedding;       // [V, E]
   std::span<const Real> w_ih;            // [W, E]
   std::span<const Real> bias;            // [W]
   std::span<Real> projected;             // out [room for U, W], or [V, W]; undefined from U on
 
-  std::int64_t width() const { return static_cast<std::int64_t>(bias.size()); }                              // W
-  std::int64_t embedding_width() const { return static_cast<std::int64_t>(embedding.size()) / vocabulary; }  // E
-  std::int64_t rows() const { return tokens.empty() ? vocabulary : static_cast<std::int64_t>(tokens.size()); }
+  std::int64_t width() const { return static_cast<std::int64_t>(bias.size()); }                                // W
+  std::int64_t embedding_width() const { return static_cast<std::int64_t>(w_ih.size()) / width(); }            // E
+  std::int64_t vocabulary() const { return static_cast<std::int64_t>(embedding.size()) / embedding_width(); }  // V
+  std::int64_t rows() const { return tokens.empty() ? vocabulary() : static_cast<std::int64_t>(tokens.size()); }
 };
 
 /// The gradient of ProjectTokens: d_input is summed by token in the order of the index into d_projected, then
@@ -41,27 +43,31 @@ struct ProjectionGradient {
   std::span<Real> d_w_ih;           // out [W, E]
   std::span<Real> d_bias;           // out [W]
 
-  std::int64_t width() const { return static_cast<std::int64_t>(d_bias.size()); }  // W
-  std::int64_t embedding_width() const { return static_cast<std::int64_t>(embedding.size()) / index.vocabulary(); }
+  std::int64_t width() const { return static_cast<std::int64_t>(d_bias.size()); }                    // W
+  std::int64_t embedding_width() const { return static_cast<std::int64_t>(w_ih.size()) / width(); }  // E
 };
 
 template <class Real>
 void check_arguments(const ProjectTokens<Real>& op) {
-  check_positive(op.vocabulary, "vocabulary");
-  check_size(op.count, op.tokens.empty() ? 0 : 1, "count");
-  check_size(op.embedding, op.vocabulary * op.embedding_width(), "embedding");
+  check_positive(op.width(), "bias");
+  check_positive(op.embedding_width(), "a row of w_ih");
+  check_positive(op.vocabulary(), "embedding");
   check_size(op.w_ih, op.width() * op.embedding_width(), "w_ih");
+  check_size(op.embedding, op.vocabulary() * op.embedding_width(), "embedding");
+  check_size(op.count, op.tokens.empty() ? 0 : 1, "count");
+  check_not_negative(static_cast<double>(op.vocabulary() - op.rows()), "words beyond the tokens");
   check_size(op.projected, op.rows() * op.width(), "projected");
 }
 
 template <class Real>
 void check_arguments(const ProjectionGradient<Real>& op) {
-  check_positive(op.index.vocabulary(), "vocabulary");
   check_index(op.index, op.shape);
+  check_positive(op.width(), "d_bias");
   const std::int64_t W = op.width(), E = op.embedding_width(), U = op.index.capacity();
+  check_positive(E, "a row of w_ih");
   check_size(op.d_input, op.shape.steps * op.shape.batch * W, "d_input");
-  check_size(op.embedding, op.index.vocabulary() * E, "embedding");
   check_size(op.w_ih, W * E, "w_ih");
+  check_size(op.embedding, op.index.vocabulary() * E, "embedding");
   check_size(op.d_projected, U * W, "d_projected");
   check_size(op.d_embedding, U * E, "d_embedding");
   check_size(op.d_w_ih, W * E, "d_w_ih");

@@ -78,6 +78,7 @@ void check_arguments(const RecurrenceForward<Real>& op) {
 template <class Real>
 void check_arguments(const RecurrenceBackward<Real>& op) {
   const auto [B, T, H] = op.shape;
+  check_positive(H, "hidden");
   check_size(op.lengths, B, "lengths");
   check_size(op.h, (T + 1) * B * H, "h");
   check_size(op.w_hh, H * H, "w_hh");

@@ -13,6 +13,7 @@ void select_row(const SelectRows& op, std::size_t b) {
   const auto row = static_cast<std::size_t>(op.rows[b]);
   REEL_CHECK(row < op.data_labels.size(), "row {} of {}", row, op.data_labels.size());
   const auto length = static_cast<std::size_t>(op.data_lengths[row]);
+  REEL_CHECK(length <= T, "row {} has {} tokens, {} steps", row, length, T);
   const auto review = op.data_ids.subspan(row * T, length);
   const std::span<std::int32_t> ids = op.ids.subspan(b * T, T);
   const std::size_t first = op.padding == Padding::kPre ? T - length : 0;
@@ -41,11 +42,6 @@ void execute(CpuContext& context, const SelectRows& op) {
   });
 }
 
-void execute(CpuContext&, const ClearIndex& op) {
-  std::fill(op.index.slot.begin(), op.index.slot.end(), -1);
-  op.index.count[0] = 0;
-}
-
 void execute(CpuContext&, const IndexTokens& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto T = static_cast<std::size_t>(op.shape.steps);
@@ -53,7 +49,7 @@ void execute(CpuContext&, const IndexTokens& op) {
   const std::size_t V = index.slot.size();
   const auto at = [](auto span, auto i) -> auto& { return span[static_cast<std::size_t>(i)]; };
 
-  for (std::int32_t u = 0; u < index.count[0]; ++u) at(index.slot, at(index.tokens, u)) = -1;
+  std::ranges::fill(index.slot, -1);
 
   // Distinct tokens by first appearance; segment[u + 1] counts token u.
   std::int32_t count = 0;

@@ -19,7 +19,8 @@ namespace HWY_NAMESPACE {
 template <class Real>
 HWY_INLINE Vector<Real> next_state(Cell cell, Vector<Real> z) {
   static_assert(kCells.size() == 2, "those below");
-  return cell == Cell::kTanh ? fast_tanh(z) : hn::Max(z, hn::Zero(Tag<Real>()));
+  // In this order NaN stays NaN on x86 too.
+  return cell == Cell::kTanh ? fast_tanh(z) : hn::Max(hn::Zero(Tag<Real>()), z);
 }
 
 /// dz, from the gradient of the state that followed and that state.

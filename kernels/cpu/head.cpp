@@ -73,8 +73,6 @@ void execute(CpuContext& context, const HeadBackward<Real>& op) {
     correct += (x > 0) == (op.labels[b] != 0) ? 1 : 0;
   }
   op.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
-  if (op.d_state.empty()) return;
-
   const std::span<Real> d_logits = context.arena.take<Real>(B);
   for_each_row(context, B, [&](std::size_t b) {
     const Real probability = Real{1} / (Real{1} + std::exp(-op.logits[b]));

@@ -6,7 +6,6 @@
 
 namespace reel::cpu {
 
-void execute(CpuContext& context, const ClearIndex& op);
 void execute(CpuContext& context, const SelectRows& op);
 void execute(CpuContext& context, const IndexTokens& op);
 

@@ -20,7 +20,7 @@ template <class Real>
 void run_project(CpuContext& context, const ProjectTokens<Real>& op) {
   const auto E = static_cast<std::size_t>(op.embedding_width());
   const auto W = static_cast<std::size_t>(op.width());
-  const auto U = static_cast<std::size_t>(op.tokens.empty() ? op.vocabulary : op.count[0]);
+  const auto U = static_cast<std::size_t>(op.tokens.empty() ? op.vocabulary() : op.count[0]);
   const PackedMatrix<Exact<Real>> w =
       pack<Exact<Real>>(op.w_ih.data(), 1, E, E, W, context.arena.take<Real>(packed_size<Exact<Real>>(E, W)));
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {

@@ -82,7 +82,6 @@ class CudaBackend final : public Backend<float> {
   }
 
  private:
-  void execute(const ClearIndex& op) override { cuda::execute(context_, op); }
   void execute(const SelectRows& op) override { cuda::execute(context_, op); }
   void execute(const IndexTokens& op) override { cuda::execute(context_, op); }
   void execute(const ProjectTokens<float>& op) override { cuda::execute(context_, op); }

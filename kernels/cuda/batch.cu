@@ -65,9 +65,9 @@ struct IndexArgs {
   int vocabulary, batch, steps;
 };
 
-__global__ void forget_slots_kernel(IndexArgs args) {
-  const auto u = static_cast<int>(global_thread());
-  if (u < args.count[0]) args.slot[args.tokens[u]] = -1;
+__global__ void clear_slots_kernel(IndexArgs args) {
+  const auto v = static_cast<int>(global_thread());
+  if (v < args.vocabulary) args.slot[v] = -1;
 }
 
 __global__ void list_tokens_kernel(IndexArgs args) {
@@ -135,18 +135,6 @@ __global__ void index_distinct_kernel(IndexArgs args) {
   }
 }
 
-struct ClearArgs {
-  std::int32_t* slot;
-  std::int32_t* count;
-  int vocabulary;
-};
-
-__global__ void clear_index_kernel(ClearArgs args) {
-  const auto v = static_cast<int>(global_thread());
-  if (v < args.vocabulary) args.slot[v] = -1;
-  if (v == 0) args.count[0] = 0;
-}
-
 }  // namespace
 
 void execute(CudaContext& context, const SelectRows& op) {
@@ -154,12 +142,6 @@ void execute(CudaContext& context, const SelectRows& op) {
          {op.data_ids.data(), op.data_lengths.data(), op.data_labels.data(), op.rows.data(), op.ids.data(),
           op.lengths.data(), op.labels.data(), op.word_dropout_key, op.word_dropout, op.unknown_id,
           static_cast<int>(op.shape.steps), op.padding});
-}
-
-void execute(CudaContext& context, const ClearIndex& op) {
-  const TokenIndex& index = op.index;
-  const std::int64_t V = index.vocabulary();
-  launch(clear_index_kernel, over(context, V), {index.slot.data(), index.count.data(), static_cast<int>(V)});
 }
 
 void execute(CudaContext& context, const IndexTokens& op) {
@@ -189,11 +171,11 @@ void execute(CudaContext& context, const IndexTokens& op) {
                                .sorted_values = index.position.data(),
                                .count = positions,
                                .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
-  launch(forget_slots_kernel, over(context, static_cast<std::int64_t>(index.tokens.size())), kernel_args);
-  if (lists_vocabulary(index)) {
+  if (lists_vocabulary(index.capacity(), index.vocabulary())) {
     launch(index_vocabulary_kernel, over(context, std::max(positions, V + 1)), kernel_args);
     return;
   }
+  launch(clear_slots_kernel, over(context, V), kernel_args);
   launch(mark_begins_kernel, over(context, positions), kernel_args);
   context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = positions});
   launch(index_distinct_kernel, over(context, positions), kernel_args);

@@ -114,7 +114,7 @@ __global__ void head_stats_kernel(BackwardArgs args) {
     const int label = args.labels[b];
     loss += (x > 0 ? x : x != x ? x : 0.0) - x * label + log1p(exp(-fabs(x)));
     correct += (x > 0) == (label != 0) ? 1 : 0;
-    if (args.d_logits != nullptr) d_bias += static_cast<double>(args.d_logits[b]);
+    d_bias += static_cast<double>(args.d_logits[b]);
   }
   loss = block_sum(loss, &partial[0]);
   correct = block_sum(correct, &partial[0]);
@@ -123,7 +123,7 @@ __global__ void head_stats_kernel(BackwardArgs args) {
   args.stats->loss_sum = loss;
   args.stats->correct = correct;
   args.stats->grad_norm = 0;
-  if (args.d_logits != nullptr) args.d_fc_bias[0] = static_cast<float>(d_bias);
+  args.d_fc_bias[0] = static_cast<float>(d_bias);
 }
 
 }  // namespace
@@ -137,7 +137,6 @@ void execute(CudaContext& context, const HeadForward<float>& op) {
 
 void execute(CudaContext& context, const HeadBackward<float>& op) {
   const std::int64_t B = op.shape.batch, H = op.shape.hidden;
-  const bool gradients = !op.d_state.empty();
   context.scratch.reserve(Scratch::need<float>(B));
   const BackwardArgs kernel_args{.labels = op.labels.data(),
                                  .lengths = op.lengths.data(),
@@ -148,16 +147,14 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .dropout = op.dropout,
                                  .batch = static_cast<int>(B),
                                  .hidden = static_cast<int>(H),
-                                 .d_logits = gradients ? context.scratch.take<float>(B) : nullptr,
+                                 .d_logits = context.scratch.take<float>(B),
                                  .stats = op.stats.data(),
                                  .d_fc_weight = op.d_fc_weight.data(),
                                  .d_fc_bias = op.d_fc_bias.data(),
                                  .d_state = op.d_state.data(),
                                  .mean = op.pool == Pool::kMean};
-  if (gradients) {
-    launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
-    launch(head_weights_kernel, per_block(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
-  }
+  launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
+  launch(head_weights_kernel, per_block(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
   launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
 }
 

@@ -8,7 +8,6 @@
 
 namespace reel::cuda {
 
-void execute(CudaContext& context, const ClearIndex& op);
 void execute(CudaContext& context, const SelectRows& op);
 void execute(CudaContext& context, const IndexTokens& op);
 void execute(CudaContext& context, const ProjectTokens<float>& op);
@@ -23,9 +22,9 @@ void execute(CudaContext& context, const OptimizerStep<float>& op);
 /// Of Backend, here of the CUDA device.
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows);
 
-/// A batch of at least as many positions as the vocabulary has words lists all of them in order (slot = token), so that
-/// the embedding table itself stands in for the gathered rows; a smaller one lists the distinct tokens that it has.
-inline bool lists_vocabulary(const TokenIndex& index) { return index.capacity() == index.vocabulary(); }
-inline bool lists_vocabulary(const ProjectTokens<float>& op) { return op.rows() == op.vocabulary; }
+/// An index with room for `rows` rows of a vocabulary: one of at least as many positions as there are words lists all
+/// of them in order (slot = token), so that the embedding table itself stands in for the gathered rows; a smaller one
+/// lists the distinct tokens that it has.
+constexpr bool lists_vocabulary(std::int64_t rows, std::int64_t vocabulary) { return rows == vocabulary; }
 
 }  // namespace reel::cuda

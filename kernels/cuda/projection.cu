@@ -156,7 +156,7 @@ void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, flo
 
 void execute(CudaContext& context, const ProjectTokens<float>& op) {
   const std::int64_t U = op.rows(), E = op.embedding_width(), W = op.width();
-  const bool whole = lists_vocabulary(op);
+  const bool whole = lists_vocabulary(op.rows(), op.vocabulary());
   if (!whole) context.scratch.reserve(Scratch::need<float>(U * E));
   const float* const rows = rows_of(context, whole, op.count, op.tokens, op.embedding, E);
   launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
@@ -174,7 +174,7 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const auto [B, T] = op.shape;
   const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width();
   const std::int64_t chunks = (B * T + kChunk - 1) / kChunk;
-  const bool whole = lists_vocabulary(op.index);
+  const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary());
   context.scratch.reserve(Scratch::need<float>(whole ? 0 : U * E) + Scratch::need<float>(chunks * 2 * W) +
                           Scratch::need<float>(kSlices * W));
   const float* const rows = rows_of(context, whole, op.index.count, op.index.tokens, op.embedding, E);

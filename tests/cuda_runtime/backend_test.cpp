@@ -1,4 +1,5 @@
 // The CUDA backend on the stand-in: devices of every kind, memory that runs out, work that is left behind.
+#include "host/model/batch.h"
 #include "kernels/cuda/cub.h"
 #include "kernels/cuda/platform.h"
 #include "kernels/make_backend.h"
@@ -144,19 +145,47 @@ TEST_F(RuntimeBackend, AGraphThatIsNotCollectedToItsEndIsAbandoned) {
   EXPECT_EQ(test::run_problem(*backend, problem).h, expected.h);
 }
 
+/// Takes a row of three tokens.
+class SmallOperation {
+ public:
+  explicit SmallOperation(Backend<float>& backend)
+      : backend_(backend), data_(to_device(backend, {.steps = 3, .ids = {4, 5, 6}, .lengths = {3}, .labels = {1}})) {
+    for (Buffer<std::int32_t>* const buffer : {&row_, &ids_, &length_, &label_}) {
+      *buffer = backend.allocate<std::int32_t>(buffer == &ids_ ? 3 : 1);
+    }
+  }
+  void run() {
+    backend_.run(SelectRows{.shape = {1, 3},
+                            .data_ids = data_.ids.span(),
+                            .data_lengths = data_.lengths.span(),
+                            .data_labels = data_.labels.span(),
+                            .rows = row_.span(),
+                            .ids = ids_.span(),
+                            .lengths = length_.span(),
+                            .labels = label_.span()});
+  }
+  std::vector<std::int32_t> ids() {
+    std::vector<std::int32_t> values(3);
+    backend_.download(std::as_const(ids_).span(), std::span(values));
+    return values;
+  }
+
+ private:
+  Backend<float>& backend_;
+  DeviceDataset data_;
+  Buffer<std::int32_t> row_, ids_, length_, label_;
+};
+
 /// A graph of another topology under the same name, while the one before may be running.
 TEST_F(RuntimeBackend, AGraphMayChange) {
   const auto backend = test::cuda_device().make();
-  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
-  const TokenIndex index{.count = count.span(), .slot = slots.span()};
+  SmallOperation small(*backend);
   for (int run = 0; run < 4; ++run) {
     GraphCapture graph(*backend, "same name");
-    for (int i = 0; i < run; ++i) backend->run(ClearIndex{index});
+    for (int i = 0; i < run; ++i) small.run();
     graph.launch();
   }
-  std::vector<std::int32_t> values(4);
-  backend->download(std::as_const(slots).span(), std::span(values));
-  EXPECT_EQ(values, std::vector<std::int32_t>(4, -1));
+  EXPECT_EQ(small.ids(), (std::vector<std::int32_t>{4, 5, 6}));
 }
 
 /// CUB's memory grows; a graph that has been built keeps what it was given.
@@ -179,10 +208,10 @@ TEST_F(RuntimeBackend, AGraphKeepsScratchMemoryThatWasOutgrown) {
 
 TEST_F(RuntimeBackend, MayGoWhileItsGraphRuns) {
   auto backend = test::cuda_device().make();
-  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
+  SmallOperation small(*backend);
   for (int run = 0; run < 2; ++run) {
-    GraphCapture graph(*backend, "clear");
-    backend->run(ClearIndex{{.count = count.span(), .slot = slots.span()}});
+    GraphCapture graph(*backend, "small");
+    small.run();
     graph.launch();
   }
   const Violations violations;
@@ -192,15 +221,14 @@ TEST_F(RuntimeBackend, MayGoWhileItsGraphRuns) {
 
 TEST_F(RuntimeBackend, ReplaysAGraphAndSaysHowLongItTook) {
   const auto backend = test::cuda_device().make();
-  Buffer<std::int32_t> count = backend->allocate<std::int32_t>(1), slots = backend->allocate<std::int32_t>(4);
-  const TokenIndex index{.count = count.span(), .slot = slots.span()};
-  expect_error([&] { backend->replay_graph("clear", 3); }, {"no graph 'clear'"});
+  SmallOperation small(*backend);
+  expect_error([&] { backend->replay_graph("small", 3); }, {"no graph 'small'"});
   for (int run = 0; run < 2; ++run) {
-    GraphCapture graph(*backend, "clear");
-    backend->run(ClearIndex{index});
+    GraphCapture graph(*backend, "small");
+    small.run();
     graph.launch();
   }
-  EXPECT_GT(backend->replay_graph("clear", 3), 0);
+  EXPECT_GT(backend->replay_graph("small", 3), 0);
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <vector>
 
@@ -22,6 +24,21 @@ TEST(CpuBackend, SaysWhichProcessorItRunsOn) {
   } else {
     EXPECT_THAT(machine.str(), testing::HasSubstr(": " + name + "\n"));
   }
+}
+
+/// As on a GPU: an overflow is not a state of 0.
+TEST(CpuBackend, ReluKeepsWhatIsNoNumber) {
+  const auto backend = make_cpu_backend<float>(1);
+  const std::vector<std::int32_t> row_of(1), lengths{1};
+  const std::vector<float> input(3, std::numeric_limits<float>::quiet_NaN()), w_hh(9);
+  std::vector<float> h(6);
+  backend->run(RecurrenceForward<float>{.cell = Cell::kRelu,
+                                        .shape = {1, 1, 3},
+                                        .lengths = lengths,
+                                        .input = {.values = input, .width = 3, .row_of = row_of},
+                                        .w_hh = w_hh,
+                                        .h = h});
+  EXPECT_TRUE(std::isnan(h[3]) && std::isnan(h[5]));
 }
 
 /// The recurrence may take minutes; a program that is to end within seconds cannot wait for it.

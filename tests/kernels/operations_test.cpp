@@ -167,8 +167,7 @@ const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;
   return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
-                     c.pool == Pool::kMean ? "Mean" : "Last", c.cell == kRelu ? "Relu" : "Tanh",
-                     c.dropout > 0 ? "Dropout" : "");
+                     c.pool == Pool::kMean ? "Mean" : "Last", traits(c.cell).name, c.dropout > 0 ? "Dropout" : "");
 }
 
 /// Whatever the order of threads, warps and blocks. `--deep`: every kernel in ten orders; else a sample by

@@ -25,7 +25,6 @@ class Runner {
               .row_of = row_of_.span(),
               .segment = segment_.span(),
               .position = position_.span()};
-    backend.run(ClearIndex{index_});
   }
 
   Results run() {
@@ -95,7 +94,6 @@ class Runner {
         IndexTokens{.shape = p_.shape.rows(), .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
     backend_.run(ProjectTokens<Real>{.count = index_.count,
                                      .tokens = index_.tokens,
-                                     .vocabulary = V,
                                      .embedding = embedding_.span(),
                                      .w_ih = w_ih_.span(),
                                      .bias = bias.span(),

@@ -166,10 +166,11 @@ INSTANTIATE_TEST_SUITE_P(Devices, DeviceStats, testing::ValuesIn(test::all_devic
                          [](const auto& device) { return device.param.name; });
 
 // Rules that divide by the gradient's size turn rounding into steps: they take small ones, lest differences grow
-// exponentially. A vocabulary above and one below the cells of a batch: the token index takes either way.
+// exponentially. Vocabularies above, below and between the positions of the batches: the token index takes either way.
 const Case kCases[] = {
     {"Adam", {.vocabulary = 60, .embedding = 12, .hidden = 20}},
     {"SgdGathered", {.vocabulary = 500, .embedding = 9, .hidden = 33, .pool = Pool::kMean}, OptimizerKind::kSgd},
+    {"AdamBetween", {.vocabulary = 300, .embedding = 8, .hidden = 20}},  // whole, but for the smaller batches
     {"RmspropPadded", {.vocabulary = 40, .embedding = 8, .hidden = 65}, OptimizerKind::kRmsprop, Padding::kPre, 1e-4},
     {"AdagradWide", {.vocabulary = 30, .embedding = 8, .hidden = 260}, OptimizerKind::kAdagrad, Padding::kNone, 1e-3},
 };

@@ -1,6 +1,7 @@
 // The whole model against PyTorch and Keras in float64; tests/golden/make_golden.py wrote the values.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -15,6 +16,10 @@ namespace reel {
 namespace {
 
 constexpr double kTolerance = 1e-13;  // absolute; all values are of order one, sums are of a few dozen terms
+
+Cell cell_named(const std::string& name) {
+  return std::ranges::find_if(kCells, [&](const CellTraits& traits) { return traits.name == name; })->cell;
+}
 
 class Golden : public testing::Test {
  protected:
@@ -75,8 +80,8 @@ TEST_F(Golden, ForwardAndGradients) {
   ASSERT_EQ(golden_["models"].size(), 8u);
   for (const auto& expected : golden_["models"]) {
     SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
-    Model<double> model = make_model(expected["nonlinearity"] == "tanh" ? Cell::kTanh : Cell::kRelu,
-                                     expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
+    Model<double> model =
+        make_model(cell_named(expected["nonlinearity"]), expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
     const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
     EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
     expect_near(model.logits(), expected["logits"], "logits");

@@ -140,8 +140,8 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
   PtxKernels kernels;
   for (const TestDevice& device : {kFloat32Device, kMixedDevice, kCudnnDevice}) {
     const Pool pool = device.recurrence == Recurrence::kReel ? Pool::kMean : Pool::kLast;
-    for (const Cell cell : {Cell::kTanh, Cell::kRelu}) {
-      for (const Problem& problem : problems(cell, pool)) {
+    for (const CellTraits& traits : kCells) {
+      for (const Problem& problem : problems(traits.cell, pool)) {
         const Results expected = run(device, problem);
         for (const std::uint64_t seed : {0u, 7u}) {
           SCOPED_TRACE(device.name + " H " + std::to_string(problem.shape.hidden) + " seed " + std::to_string(seed));

@@ -153,7 +153,7 @@ TEST(Csv, ErrorsNameTheLine) {
   expect("text,label\n", {"a.csv: no reviews"});
   expect("text,label\ngood,1\n", {"a.csv: one review, expected more: a fifth of them test"});
   expect("text,label" + std::string(1000, ',') + "\n", {"a.csv:1: more than 1000 fields"});
-  expect("text,label\n,1\n...,0\n", {"a.csv: no word in its training reviews"});
+  expect("text,label\n,1\n...,0\n", {"a.csv: no word in its reviews"});
   folder.write("d/train.csv", "text,label\ngood,1\nbad,0\n");
   folder.write("d/test.csv", "text,label\n...,1\n,0\n");
   expect_error([&] { read_corpus(folder / "d"); }, {"no word in its test reviews"});

@@ -1,0 +1,212 @@
+// Every argument of every operation is checked: one that is too small, or out of range, is named.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/error.h"
+
+namespace reel {
+namespace {
+
+constexpr std::int64_t B = 2, T = 3, V = 9, E = 4, H = 5, N = 3, D = 7, U = 6;  // U: as many as positions
+
+class Contract : public testing::Test {
+ protected:
+  /// Room for everything, and of the size that is asked for.
+  template <class T>
+  std::span<T> room(std::int64_t size) {
+    static std::vector<T> all(1000);
+    return std::span(all).first(static_cast<std::size_t>(size));
+  }
+  std::span<std::int32_t> ints(std::int64_t size) { return room<std::int32_t>(size); }
+  std::span<double> reals(std::int64_t size) { return room<double>(size); }
+
+  TokenIndex index() {
+    return {.count = ints(1),
+            .tokens = ints(U),
+            .slot = ints(V),
+            .row_of = ints(B * T),
+            .segment = ints(U + 1),
+            .position = ints(B * T)};
+  }
+  ParameterGradient<double> gradient() {
+    return {.index = index(), .embedding = E, .rows = reals(U * E), .dense = reals(D)};
+  }
+
+  template <class Op>
+  void expect_refused(Op op, const char* name, const std::function<void(Op&)>& change) {
+    EXPECT_NO_THROW(check_arguments(op)) << Op::kName;
+    change(op);
+    try {
+      check_arguments(op);
+      ADD_FAILURE() << Op::kName << ": " << name;
+    } catch (const ContractError& error) {
+      EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    }
+  }
+};
+
+/// Changes a member to one that is an element short.
+#define REEL_SHORT(op, member) \
+  expect_refused<std::remove_const_t<decltype(op)>>(op, #member, [](auto& o) { o.member = o.member.subspan(1); })
+#define REEL_WRONG(op, member, value) \
+  expect_refused<std::remove_const_t<decltype(op)>>(op, #member, [](auto& o) { o.member = value; })
+
+TEST_F(Contract, OfBatches) {
+  const SelectRows select{.shape = {B, T},
+                          .data_ids = ints(N * T),
+                          .data_lengths = ints(N),
+                          .data_labels = ints(N),
+                          .rows = ints(B),
+                          .ids = ints(B * T),
+                          .lengths = ints(B),
+                          .labels = ints(B)};
+  REEL_SHORT(select, data_ids);
+  REEL_SHORT(select, data_lengths);
+  REEL_SHORT(select, rows);
+  REEL_SHORT(select, ids);
+  REEL_SHORT(select, lengths);
+  REEL_SHORT(select, labels);
+  REEL_WRONG(select, word_dropout, 1.5f);
+  REEL_WRONG(select, unknown_id, -1);
+  const IndexTokens indexing{.shape = {B, T}, .ids = ints(B * T), .lengths = ints(B), .index = index()};
+  REEL_SHORT(indexing, ids);
+  REEL_SHORT(indexing, lengths);
+  REEL_SHORT(indexing, index.count);
+  REEL_SHORT(indexing, index.tokens);
+  REEL_SHORT(indexing, index.row_of);
+  REEL_SHORT(indexing, index.segment);
+  REEL_SHORT(indexing, index.position);
+  REEL_WRONG(indexing, index.slot, {});
+}
+
+TEST_F(Contract, OfProjections) {
+  const ProjectTokens<double> project{.count = ints(1),
+                                      .tokens = ints(U),
+                                      .embedding = reals(V * E),
+                                      .w_ih = reals(H * E),
+                                      .bias = reals(H),
+                                      .projected = reals(U * H)};
+  REEL_SHORT(project, count);
+  REEL_SHORT(project, embedding);
+  REEL_SHORT(project, w_ih);
+  REEL_SHORT(project, projected);
+  REEL_WRONG(project, bias, {});
+  REEL_WRONG(project, embedding, {});
+  expect_refused<ProjectTokens<double>>(project, "tokens", [this](auto& op) { op.tokens = ints(V + 1); });
+  const ProjectionGradient<double> back{.shape = {B, T},
+                                        .index = index(),
+                                        .d_input = reals(T * B * H),
+                                        .embedding = reals(V * E),
+                                        .w_ih = reals(H * E),
+                                        .d_projected = reals(U * H),
+                                        .d_embedding = reals(U * E),
+                                        .d_w_ih = reals(H * E),
+                                        .d_bias = reals(H)};
+  REEL_SHORT(back, index.position);
+  REEL_SHORT(back, d_input);
+  REEL_SHORT(back, embedding);
+  REEL_SHORT(back, w_ih);
+  REEL_SHORT(back, d_projected);
+  REEL_SHORT(back, d_embedding);
+  REEL_SHORT(back, d_w_ih);
+  REEL_WRONG(back, d_bias, {});
+}
+
+TEST_F(Contract, OfRecurrences) {
+  const RecurrenceForward<double> forward{.shape = {B, T, H},
+                                          .lengths = ints(B),
+                                          .input = {.values = reals(U * H), .width = H, .row_of = ints(B * T)},
+                                          .w_hh = reals(H * H),
+                                          .h = reals((T + 1) * B * H)};
+  REEL_SHORT(forward, lengths);
+  REEL_SHORT(forward, input.values);
+  REEL_SHORT(forward, input.row_of);
+  REEL_SHORT(forward, w_hh);
+  REEL_SHORT(forward, h);
+  expect_refused<RecurrenceForward<double>>(forward, "a row of the input", [](auto& op) { op.input.width = H + 1; });
+  expect_refused<RecurrenceForward<double>>(forward, "hidden", [](auto& op) { op.shape.hidden = 0; });
+  const RecurrenceBackward<double> back{.shape = {B, T, H},
+                                        .lengths = ints(B),
+                                        .h = reals((T + 1) * B * H),
+                                        .w_hh = reals(H * H),
+                                        .d_output = {.last = reals(B * H), .every = reals(B * H)},
+                                        .dz = reals(T * B * H),
+                                        .d_w_hh = reals(H * H),
+                                        .d_h0 = reals(B * H)};
+  REEL_SHORT(back, lengths);
+  REEL_SHORT(back, h);
+  REEL_SHORT(back, w_hh);
+  REEL_SHORT(back, d_output.last);
+  REEL_SHORT(back, d_output.every);
+  REEL_SHORT(back, dz);
+  REEL_SHORT(back, d_w_hh);
+  REEL_SHORT(back, d_h0);
+  expect_refused<RecurrenceBackward<double>>(back, "hidden", [](auto& op) { op.shape.hidden = 0; });
+}
+
+TEST_F(Contract, OfHeads) {
+  const HeadForward<double> forward{.shape = {B, T, H},
+                                    .lengths = ints(B),
+                                    .h = reals((T + 1) * B * H),
+                                    .fc_weight = reals(H),
+                                    .fc_bias = reals(1),
+                                    .pooled = reals(B * H),
+                                    .logits = reals(B)};
+  REEL_SHORT(forward, lengths);
+  REEL_SHORT(forward, h);
+  REEL_SHORT(forward, fc_weight);
+  REEL_SHORT(forward, fc_bias);
+  REEL_SHORT(forward, pooled);
+  REEL_SHORT(forward, logits);
+  REEL_WRONG(forward, dropout, -0.5f);
+  const HeadBackward<double> back{.shape = {B, T, H},
+                                  .labels = ints(B),
+                                  .logits = reals(B),
+                                  .stats = room<BatchStats>(1),
+                                  .lengths = ints(B),
+                                  .pooled = reals(B * H),
+                                  .fc_weight = reals(H),
+                                  .d_fc_weight = reals(H),
+                                  .d_fc_bias = reals(1),
+                                  .d_state = reals(B * H)};
+  REEL_SHORT(back, labels);
+  REEL_SHORT(back, logits);
+  REEL_SHORT(back, stats);
+  REEL_SHORT(back, lengths);
+  REEL_SHORT(back, pooled);
+  REEL_SHORT(back, fc_weight);
+  REEL_SHORT(back, d_fc_weight);
+  REEL_SHORT(back, d_fc_bias);
+  REEL_SHORT(back, d_state);
+  REEL_WRONG(back, dropout, 2);
+}
+
+TEST_F(Contract, OfOptimizers) {
+  const ClipGradient<double> clip{.gradient = gradient(), .scale = reals(1), .stats = room<BatchStats>(1)};
+  REEL_SHORT(clip, gradient.rows);
+  REEL_SHORT(clip, scale);
+  REEL_SHORT(clip, stats);
+  REEL_WRONG(clip, gradient.embedding, 0);
+  expect_refused<ClipGradient<double>>(clip, "index.slot", [](auto& op) { op.gradient.index.slot = {}; });
+  REEL_WRONG(clip, clip_value, -1);
+  REEL_WRONG(clip, clip_norm, -1);
+  const OptimizerStep<double> step{.gradient = gradient(),
+                                   .scale = reals(1),
+                                   .parameters = reals(V * E + D),
+                                   .state1 = reals(V * E + D),
+                                   .state2 = reals(V * E + D)};
+  REEL_SHORT(step, gradient.rows);
+  REEL_SHORT(step, gradient.dense);
+  REEL_SHORT(step, scale);
+  REEL_SHORT(step, state1);
+  REEL_SHORT(step, state2);
+  expect_refused<OptimizerStep<double>>(step, "step", [](auto& op) { op.step = 0; });
+}
+
+}  // namespace
+}  // namespace reel
