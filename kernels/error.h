@@ -11,10 +11,9 @@ namespace reel {
 
 /// Text of a stranger as a terminal can show it: control characters (ASCII's and, in UTF-8, U+0080 to U+009F), which
 /// could part a line or drive the terminal, become question marks, and so do bytes of U+0080 to U+009F that are no
-/// UTF-8; what is beyond 1000 bytes becomes "...".
-inline std::string printable(std::string text) {
-  constexpr std::size_t kMost = 1000;
-  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
+/// UTF-8; what is beyond `most` bytes becomes "...".
+inline std::string printable(std::string text, std::size_t most = 1000) {
+  if (text.size() > most) text = text.substr(0, most) + "...";
   int left = 0;  // bytes of a character that are still to come
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);

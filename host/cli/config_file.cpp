@@ -20,11 +20,12 @@ bool reads_bare(const std::string& value) {
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 
 /// A flag's value as a boolean; older versions wrote what the command line was given. "" if it is none.
-std::string boolean(const std::string& value) {
-  for (const char* const word : {"true", "on", "yes", "enable"}) {
+std::string boolean(std::string value) {
+  value = CLI::detail::to_lower(value);
+  for (const char* const word : {"true", "on", "yes", "enable", "t", "y", "+", "1"}) {
     if (value == word) return "true";
   }
-  for (const char* const word : {"false", "off", "no", "disable"}) {
+  for (const char* const word : {"false", "off", "no", "disable", "f", "n", "-", "0"}) {
     if (value == word) return "false";
   }
   return "";

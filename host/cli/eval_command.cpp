@@ -39,7 +39,7 @@ int evaluate_model(const EvalOptions& options) {
   const CorpusEvaluation result =
       evaluate_corpus(model, *backend, std::move(corpus), options.split, options.batch_size);
   for (const std::string& warning : result.warnings) {
-    put(stderr, fmt::format("reel: warning: {}\n", printable(warning)));
+    put(stderr, fmt::format("reel: warning: {}\n", printable(warning, SIZE_MAX)));
   }
   print(result.scores, result.known);
   return kSuccess;

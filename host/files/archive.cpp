@@ -185,7 +185,7 @@ void read_to_end(TarBytes& tar, archive* source, const std::string& name, std::s
 }
 
 /// A zip archive ends in its directory's end record and a comment, whose length stands last in the record. (libarchive
-/// looks for the last such record too, and no further than 16 KB from the end.)
+/// looks for the last such record too, and less than 16 KB from the end.)
 void check_zip_end(std::string_view file, const std::string& name) {
   constexpr std::size_t kRecord = 22, kFarthest = 1 << 14;
   const std::size_t at = file.rfind("PK\x05\x06");
@@ -194,7 +194,7 @@ void check_zip_end(std::string_view file, const std::string& name) {
   if (at + kRecord + byte(20) + 256 * byte(21) != file.size()) {
     fail("{}: cut off, something else after its end, or a comment that holds an end", name);
   }
-  if (file.size() - at > kFarthest) fail("{}: expected a comment of at most {} bytes", name, kFarthest - kRecord);
+  if (file.size() - at >= kFarthest) fail("{}: expected a comment of less than {} bytes", name, kFarthest - kRecord);
 }
 
 }  // namespace

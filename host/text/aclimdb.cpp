@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string_view>
 
 #include "host/files/archive.h"
 #include "host/files/checksum.h"
@@ -19,19 +20,32 @@ struct SplitAndLabel {
   std::int32_t label;
 };
 
-/// Where a file belongs; nothing for the unlabelled reviews, url lists and the like. Throws Error for what lies among
-/// the reviews and is none.
-std::optional<SplitAndLabel> split_and_label(const fs::path& source, const fs::path& file) {
-  if (file.filename().string().starts_with('.')) return {};  // "._0_9.txt": macOS's notes
-  for (fs::path folder = file.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
-    const std::string label = folder.filename(), split = folder.parent_path().filename();
-    if ((label != "pos" && label != "neg") || (split != "train" && split != "test")) continue;
-    if (folder != file.parent_path() || file.extension() != ".txt") {
-      fail("{}: {}: among the reviews, expected ID_RATING.txt alone", source.string(), file.string());
+/// Where a file belongs; nothing for the unlabelled reviews, url lists, macOS's notes ("._0_9.txt") and the like.
+/// Throws Error for what lies among the reviews and is none. The name may be a stranger's, of a million folders.
+std::optional<SplitAndLabel> split_and_label(const fs::path& source, std::string_view name) {
+  std::string_view split, label, before;
+  int below = 0;  // parts of the name behind the label
+  bool hidden = false;
+  for (std::string_view rest = name; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('/'), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if ((part == "pos" || part == "neg") && (before == "train" || before == "test") && !rest.empty()) {
+      split = before;
+      label = part;
+      below = 0;
+      hidden = false;
+    } else {
+      ++below;
+      hidden = hidden || part.starts_with('.');
     }
-    return SplitAndLabel{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
+    before = part;
   }
-  return {};
+  if (label.empty() || hidden) return {};
+  if (below != 1 || !name.ends_with(".txt")) {
+    fail("{}: {}: among the reviews, expected ID_RATING.txt alone", source.string(), name);
+  }
+  return SplitAndLabel{.split = split == "train" ? Split::kTrain : Split::kTest, .label = label == "pos" ? 1 : 0};
 }
 
 /// Reviews by path: the order in which the archive was packed, and the same for every kind of source.

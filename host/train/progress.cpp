@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "host/files/interrupt.h"
 #include "kernels/error.h"
@@ -72,7 +73,7 @@ void Progress::show(const StepReport& report) {
 
 void Progress::line(const std::string& text) {
   clear();
-  put(stdout, printable(text) + '\n');
+  put(stdout, printable(text, SIZE_MAX) + '\n');
 }
 
 void Progress::note(const std::string& text) {

@@ -19,8 +19,8 @@ namespace HWY_NAMESPACE {
 template <class Real>
 HWY_INLINE Vector<Real> next_state(Cell cell, Vector<Real> z) {
   static_assert(kCells.size() == 2, "those below");
-  // In this order NaN stays NaN on x86 too.
-  return cell == Cell::kTanh ? fast_tanh(z) : hn::Max(hn::Zero(Tag<Real>()), z);
+  if (cell == Cell::kTanh) return fast_tanh(z);
+  return hn::IfThenZeroElse(hn::Lt(z, hn::Zero(Tag<Real>())), z);  // keeps NaN
 }
 
 /// dz, from the gradient of the state that followed and that state.

@@ -20,8 +20,9 @@ struct Selected {
 };
 
 // Three reviews of up to four tokens; the middle one is empty.
-Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t step = 0) {
-  const Ids data_ids = {11, 12, 13, 0, 0, 0, 0, 0, 31, 32, 33, 34}, data_lengths = {3, 0, 4}, data_labels = {1, 0, 1};
+Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t step = 0, std::int32_t length = 3) {
+  const Ids data_ids = {11, 12, 13, 0, 0, 0, 0, 0, 31, 32, 33, 34}, data_labels = {1, 0, 1};
+  const Ids data_lengths = {length, 0, 4};
   const auto backend = make_cpu_backend<float>(2);
   Selected out{Ids(rows.size() * 4, -7), Ids(rows.size()), Ids(rows.size())};
   backend->run(SelectRows{.shape = {.batch = static_cast<std::int64_t>(rows.size()), .steps = 4},
@@ -62,6 +63,8 @@ TEST(SelectRows, WordDropoutFollowsItsKeyAndSparesPadding) {
   EXPECT_EQ(select({0}, Padding::kPost, 0.5f, 5).ids, expected);
   EXPECT_THAT(select({0}, Padding::kPre, 1.0f).ids, ElementsAre(0, 2, 2, 2));
 }
+
+TEST(SelectRows, ARowLongerThanTheStepsIsRefused) { EXPECT_THROW(select({0}, Padding::kNone, 0, 0, 5), ContractError); }
 
 TEST(SelectRows, RowOutsideTheDataSetIsRefused) { EXPECT_THROW(select({3}, Padding::kNone), ContractError); }
 

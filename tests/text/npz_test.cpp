@@ -50,10 +50,18 @@ TEST(NpzErrors, AZipEndsInItsRecord) {
   commented[whole.size() - 2] = static_cast<char>(comment.size());
   folder.write("imdb.npz", commented);
   EXPECT_EQ(read_corpus(folder / "imdb.npz").train.size(), 3);
-  std::string wordy = whole + std::string(1 << 14, 'x');
-  wordy[whole.size() - 1] = 1 << 6;
-  folder.write("imdb.npz", wordy);
-  expect_error([&] { read_corpus(folder / "imdb.npz"); }, {"imdb.npz: expected a comment of at most 16362 bytes"});
+  for (const std::size_t length : {16361u, 16362u}) {
+    std::string wordy = whole + std::string(length, 'x');
+    wordy[whole.size() - 2] = static_cast<char>(length % 256);
+    wordy[whole.size() - 1] = static_cast<char>(length / 256);
+    folder.write("imdb.npz", wordy);
+    if (length < 16362) {
+      EXPECT_EQ(read_corpus(folder / "imdb.npz").train.size(), 3);
+    } else {
+      expect_error([&] { read_corpus(folder / "imdb.npz"); },
+                   {"imdb.npz: expected a comment of less than 16362 bytes"});
+    }
+  }
   std::string damaged = whole;
   damaged[damaged.rfind("PK\x01\x02")] = 'Q';  // of the directory's last entry
   folder.write("imdb.npz", damaged);

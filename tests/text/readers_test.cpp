@@ -63,6 +63,18 @@ TEST(AclImdb, ArchiveAndFolderGiveTheSameCorpus) {
   expect_error([&] { read_corpus(folder.path()); }, {"test/neg: cannot be read"});
 }
 
+/// Taken apart anew for each of its folders, such a name would take hours.
+TEST(AclImdb, ANameOfManyFoldersIsReadOnce) {
+  if (std::system("command -v python3 >/dev/null") != 0) GTEST_SKIP() << "needs python3";
+  const TemporaryFolder folder;
+  ASSERT_EQ(std::system(("cd " + folder.path().string() +
+                         " && python3 -c \"import tarfile; t = tarfile.open('deep.tar.gz', 'w:gz', "
+                         "format=tarfile.GNU_FORMAT); t.addfile(tarfile.TarInfo('a/' * 490000 + 'x')); t.close()\"")
+                            .c_str()),
+            0);
+  expect_error([&] { read_corpus(folder / "deep.tar.gz"); }, {"deep.tar.gz: no reviews"});
+}
+
 TEST(AclImdb, IsOneDataSetOfFilesWithoutNotes) {
   const TemporaryFolder folder;
   const auto pack = [&](const std::string& more) {
@@ -73,6 +85,9 @@ TEST(AclImdb, IsOneDataSetOfFilesWithoutNotes) {
     return folder / "all.tar.gz";
   };
   EXPECT_EQ(read_corpus(pack("echo notes >aclImdb/train/pos/._0_9.txt")).train.size(), 6);
+  EXPECT_EQ(
+      read_corpus(pack("mkdir aclImdb/train/pos/.notes && echo x >aclImdb/train/pos/.notes/0_9.TXT")).train.size(), 6)
+      << "as of the folder";
   for (const std::string other : {"0_9.TXT", "notes/0_9.txt"}) {
     expect_error([&] { read_corpus(pack("mkdir -p aclImdb/train/pos/notes && echo x >aclImdb/train/pos/" + other)); },
                  {"all.tar.gz: aclImdb/train/pos/" + other + ": among the reviews, expected ID_RATING.txt alone"});
