@@ -77,8 +77,9 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
     if (value.empty() && takes_path(*option)) continue;
     if (value.find('\0') != value.npos) fail("{}: key '{}': a zero byte in '{}'", path.string(), key, value);
     if (is_flag(*option)) {
-      if (boolean(value).empty()) fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
-      value = boolean(value);
+      const std::string read = boolean(value);
+      if (read.empty()) fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
+      value = read;
     }
     flags.push_back(value.empty() ? flag : flag + "=" + value);
     if (value.empty()) flags.emplace_back();  // CLI11 takes "--flag=" for "--flag" and the next argument

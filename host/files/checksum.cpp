@@ -26,8 +26,8 @@ void check(int result) {
 }
 
 const EVP_MD* digest(Checksum::Algorithm algorithm) {
-  static const EVP_MD *const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr), *const kMd5 = EVP_MD_fetch(
-                                                                                     nullptr, "MD5", nullptr);
+  static const EVP_MD* const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  static const EVP_MD* const kMd5 = EVP_MD_fetch(nullptr, "MD5", nullptr);
   return algorithm == Checksum::Algorithm::kSha256 ? kSha256 : kMd5;
 }
 

@@ -5,7 +5,7 @@
 namespace reel {
 
 DeviceDataset to_device(Device& device, const Dataset& dataset) {
-  DeviceDataset copied{.reviews = dataset.size(), .steps = dataset.steps};
+  DeviceDataset copied{.steps = dataset.steps};
   const auto copy = [&](const std::vector<std::int32_t>& from, Buffer<std::int32_t>& to) {
     to = device.allocate<std::int32_t>(static_cast<std::int64_t>(from.size()));
     device.upload(std::span<const std::int32_t>(from), to.span());

@@ -11,7 +11,6 @@ namespace reel {
 
 /// A data set in the backend's memory.
 struct DeviceDataset {
-  std::int64_t reviews = 0;      // N
   std::int64_t steps = 0;        // T
   Buffer<std::int32_t> ids;      // [N, T]
   Buffer<std::int32_t> lengths;  // [N]

@@ -51,7 +51,6 @@ class Optimizer {
                                      .state2 = state2_.span()});
   }
 
-  std::int64_t steps_taken() const { return steps_; }
   /// For checkpoints: state buffers (state2 may be empty) and the step count.
   std::span<Real> state1() { return state1_.span(); }
   std::span<Real> state2() { return state2_.span(); }

@@ -97,6 +97,13 @@ Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const L
   return score(logits, labels);
 }
 
+std::string one_label_warning(const std::string& source, std::int64_t reviews, std::int64_t positive,
+                              std::string_view kind) {
+  if (reviews == 0 || (positive > 0 && positive < reviews)) return "";
+  return fmt::format("{}: all {} {}reviews have the label {}: accuracy on them says nothing", source, reviews, kind,
+                     positive > 0 ? 1 : 0);
+}
+
 namespace {
 
 std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& corpus, Split split, const Evaluation& e,
@@ -113,11 +120,8 @@ std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& co
                     "tokenized alike?",
                     corpus.source, 100 * known, 100 * kFewWords));
   }
-  const std::int64_t positive = e.true_positive + e.false_negative;
-  if (positive == 0 || positive == e.reviews()) {
-    warnings.push_back(fmt::format("{}: all {} reviews have the label {}: accuracy on them says nothing", corpus.source,
-                                   e.reviews(), positive > 0 ? 1 : 0));
-  }
+  const std::string one_label = one_label_warning(corpus.source, e.reviews(), e.true_positive + e.false_negative);
+  if (!one_label.empty()) warnings.push_back(one_label);
   if (e.reviews() < reviews) {
     warnings.push_back(fmt::format("{}: {} reviews left out: as long as the model's --drop-longer, or longer",
                                    corpus.source, reviews - e.reviews()));

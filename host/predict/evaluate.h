@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/files/limits.h"
@@ -50,6 +51,11 @@ struct EvaluationSize {
 /// The same of reviews that are not padded yet, some at a time; those that `load` drops are left out.
 Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const LoadOptions& load,
                             const Preprocessing& how, const EvaluationSize& size);
+
+/// What a reader must know where all `reviews` of a kind ("test ", or "" where there is one kind) have one label; else
+/// "".
+std::string one_label_warning(const std::string& source, std::int64_t reviews, std::int64_t positive,
+                              std::string_view kind = "");
 
 struct CorpusEvaluation {
   Evaluation scores;

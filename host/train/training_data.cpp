@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "host/predict/evaluate.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -52,12 +53,10 @@ std::vector<std::string> check_reviews(const TrainingData& data) {
                     data.source, 100 * data.known_tests, 100 * kFewWords));
   }
   const std::pair<const char*, const Dataset*> splits[] = {
-      {"training", &data.train}, {"validation", &data.validation}, {"test", &data.test}};
-  for (const auto& [name, split] : splits) {
-    const auto positive = std::ranges::count(split->labels, 1);
-    if (split->size() == 0 || (positive > 0 && positive < split->size())) continue;
-    lines.push_back(fmt::format("{}: all {} {} reviews have the label {}: accuracy on them says nothing", data.source,
-                                split->size(), name, positive > 0 ? 1 : 0));
+      {"training ", &data.train}, {"validation ", &data.validation}, {"test ", &data.test}};
+  for (const auto& [kind, split] : splits) {
+    const std::string line = one_label_warning(data.source, split->size(), std::ranges::count(split->labels, 1), kind);
+    if (!line.empty()) lines.push_back(line);
   }
   return lines;
 }
