@@ -4,12 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "host/files/checksum.h"
 #include "host/files/interrupt.h"
-#include "host/text/shuffle.h"
 #include "host/train/resume_check.h"
 #include "host/train/summary.h"
 #include "kernels/check.h"
@@ -28,14 +26,13 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       data_(data),
       folder_(folder),
       events_(std::move(events)),
+      task_(backend, config_, data),
       model_(backend, config.model, config.batch_size, config.preprocessing.maxlen),
       optimizer_(backend, config.optimizer.settings(), parameter_count(config.model)),
       schedule_{.kind = config.schedule,
                 .peak = config.optimizer.peak_rate(),
                 .warmup = config.warmup,
-                .total = config.epochs * steps_per_epoch()},
-      device_data_(to_device(backend, data.train)),
-      device_order_(backend.allocate<std::int32_t>(data.train.size())),
+                .total = config.epochs * task_.steps_per_epoch()},
       measured_(backend, config.log_every),
       writer_(folder_.state()),
       saved_at_(now()),
@@ -53,10 +50,6 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
     }
   }
   backend.upload(std::span<const float>(weights), model_.parameters());
-}
-
-std::int64_t Trainer::steps_per_epoch() const {
-  return (data_.train.size() + config_.batch_size - 1) / config_.batch_size;
 }
 
 Outcome Trainer::run() {
@@ -80,7 +73,7 @@ Outcome Trainer::run() {
   writer_.finish();
   if (stop == Stop::kDiverged) return Outcome::kDiverged;
   if (stop == Stop::kMaxSteps) save_state();
-  const bool within_epoch = at_.step > at_.epochs_done * steps_per_epoch();
+  const bool within_epoch = at_.step > at_.epochs_done * task_.steps_per_epoch();
   if (within_epoch && (data_.validation.size() == 0 || at_.best_epoch == 0)) {  // the last weights are the best guess
     at_.best_epoch = at_.epochs_done + 1;
     at_.best_test.reset();
@@ -103,7 +96,7 @@ Outcome Trainer::run() {
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const ProfileRange range(backend_, "epoch");
-  shuffle();
+  task_.begin_epoch(backend_, at_.epochs_done);
   last_report_ = now() - std::exchange(at_.measured_seconds, 0);
   while (at_.step < epoch_end()) {
     if (config_.max_steps > 0 && at_.step >= config_.max_steps) {
@@ -120,19 +113,6 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
     if (!report(measured_.take(false))) return Stop::kDiverged;
   }
   return flush_and_check_weights() ? Stop::kEndOfEpoch : Stop::kDiverged;
-}
-
-void Trainer::shuffle() {
-  const auto reviews = data_.train.size();
-  if (config_.shuffle) {
-    order_ = random_order(
-        {.seed = config_.seed, .stream = RandomStream::kShuffle, .step = static_cast<std::uint64_t>(at_.epochs_done)},
-        reviews);
-  } else {
-    order_.resize(static_cast<std::size_t>(reviews));
-    std::iota(order_.begin(), order_.end(), 0);
-  }
-  backend_.upload(std::span<const std::int32_t>(order_), device_order_.span());
 }
 
 std::int64_t Trainer::steps_until_mark() const {
@@ -153,7 +133,7 @@ std::int64_t Trainer::steps_until_report() const {
 /// A profile is marked between graphs: what is within one runs later.
 void Trainer::steps(std::int64_t count) {
   mark_profile();
-  const bool whole = (at_.step + count) % steps_per_epoch() != 0;  // the epoch's last batch may be smaller
+  const bool whole = (at_.step + count) % task_.steps_per_epoch() != 0;  // the epoch's last batch may be smaller
   GraphCapture graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
   for (std::int64_t i = 0; i < count; ++i) step();
   graph.launch();
@@ -167,31 +147,15 @@ void Trainer::mark_profile() {
 
 void Trainer::step() {
   if (at_.epoch_seconds.size() == static_cast<std::size_t>(at_.epochs_done)) at_.epoch_seconds.push_back(0);
-  const std::int64_t first = (at_.step - at_.epochs_done * steps_per_epoch()) * config_.batch_size;
-  const auto offset = static_cast<std::size_t>(first);
-  const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));
   const std::span<BatchStats> stats = measured_.next();
   const ProfileRange range(backend_, "step");
-  model_.select(device_data_, device_order_.span(offset, size),
-                {.padding = config_.preprocessing.batch_padding(),
-                 .word_dropout = config_.word_dropout,
-                 .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
-                 .dropout = config_.dropout,
-                 .seed = config_.seed,
-                 .step = static_cast<std::uint64_t>(at_.step)});
+  const ClassificationTask::BatchSize batch = task_.select(model_, at_.step);
   model_.forward();
   model_.backward(stats);
   optimizer_.step(model_, schedule_.at(at_.step), config_.clipping, stats);
   ++at_.step;
   ++steps_here_;
-  std::int64_t tokens = static_cast<std::int64_t>(size) * data_.train.steps;
-  if (config_.preprocessing.mask) {
-    tokens = 0;
-    for (const std::int32_t row : std::span(order_).subspan(offset, size)) {
-      tokens += data_.train.lengths[static_cast<std::size_t>(row)];
-    }
-  }
-  measured_.add(static_cast<std::int64_t>(size), tokens);
+  measured_.add(batch.reviews, batch.tokens);
 }
 
 bool Trainer::flush() {
@@ -250,12 +214,12 @@ bool Trainer::flush_and_check_weights() {
 }
 
 Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch) {
-  const Evaluation result = evaluate(model_, dataset, config_.preprocessing.batch_padding(), config_.batch_size);
+  const Evaluation result = task_.evaluate(model_, dataset);
   if (!std::isfinite(result.loss)) {  // of finite weights too: no logit that is no number is right or wrong
     events_.line(fmt::format("step {}: {} loss {}: training stopped", at_.step, split, std::abs(result.loss)));
     throw Diverged();
   }
-  folder_.append({.step = std::min(epoch * steps_per_epoch(), at_.step),
+  folder_.append({.step = std::min(epoch * task_.steps_per_epoch(), at_.step),
                   .epoch = epoch,
                   .split = split,
                   .loss = result.loss,
@@ -295,7 +259,7 @@ void Trainer::resume() {
   if (!folder_.has_checkpoint()) return folder_.keep_metrics([](std::int64_t, const std::string&) { return false; });
   TrainingState state = load_training_state(folder_.state());
   Cursor cursor = cursor_of(state.values, folder_.state().string());
-  check_resumable(state, cursor, folder_, config_, data_, steps_per_epoch());
+  check_resumable(state, cursor, folder_, config_, data_, task_.steps_per_epoch());
   const auto restore = [&](const std::vector<float>& saved, std::span<float> to, const char* what) {
     if (saved.size() != to.size()) {
       fail("{}: {} has {} elements, expected {}", folder_.state().string(), what, saved.size(), to.size());
@@ -312,8 +276,8 @@ void Trainer::resume() {
   folder_.keep_metrics([this](std::int64_t step, const std::string& split) {
     if (split == "train") return step <= at_.step;
     // Evaluations of epochs that are done; others are made anew, and so are tests of an end that this run goes beyond.
-    const bool of_an_epoch = step % steps_per_epoch() == 0 && (split != "test" || config_.test_each_epoch);
-    return of_an_epoch && step <= at_.epochs_done * steps_per_epoch();
+    const bool of_an_epoch = step % task_.steps_per_epoch() == 0 && (split != "test" || config_.test_each_epoch);
+    return of_an_epoch && step <= at_.epochs_done * task_.steps_per_epoch();
   });
   const StepWindow window{.last_step = at_.step,
                           .reviews = at_.measured_reviews,

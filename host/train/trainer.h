@@ -5,16 +5,15 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "host/model/model.h"
 #include "host/model/optimizer.h"
-#include "host/predict/evaluate.h"
 #include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
 #include "host/train/measured_steps.h"
 #include "host/train/progress.h"
 #include "host/train/run_folder.h"
+#include "host/train/task.h"
 #include "host/train/training_data.h"
 #include "host/train/training_state.h"
 
@@ -55,11 +54,9 @@ class Trainer {
   struct Diverged {};  // thrown
 
   static double now();  // in seconds
-  std::int64_t steps_per_epoch() const;
-  std::int64_t epoch_end() const { return (at_.epochs_done + 1) * steps_per_epoch(); }
+  std::int64_t epoch_end() const { return (at_.epochs_done + 1) * task_.steps_per_epoch(); }
 
   Stop train_to_end_of_epoch();
-  void shuffle();
   void step();
   void mark_profile();
   std::int64_t steps_until_mark() const;
@@ -90,12 +87,10 @@ class Trainer {
   const RunFolder& folder_;
   TrainEvents events_;
 
+  ClassificationTask task_;
   Model<float> model_;
   Optimizer<float> optimizer_;
   Schedule schedule_;
-  DeviceDataset device_data_;
-  std::vector<std::int32_t> order_;  // of the reviews in this epoch
-  Buffer<std::int32_t> device_order_;
 
   MeasuredSteps measured_;
   double last_report_ = 0;  // when

@@ -39,8 +39,8 @@ struct RecurrenceForward {
   bool last_only = false;
 };
 
-/// What flows back into a layer's states: `last` at each row's last step (of an empty row that is h[0]), `every` at
-/// every step of it. What is absent is empty.
+/// What flows back into a layer's states: `last` at each row's last step, `every` at every step of it. What is absent
+/// is empty.
 template <class Real>
 struct OutputGradient {
   std::span<const Real> last;   // [B, H]
@@ -48,7 +48,7 @@ struct OutputGradient {
 };
 
 /// Back-propagation through time. With z the argument of the nonlinearity, dz[t, b] for t < lengths[b] (others are
-/// undefined), d_w_hh = sum over t, b of dz[t, b] h[t, b]^T, and d_h0[b] = W_hh^T dz[0, b], of an empty row last[b].
+/// undefined) and d_w_hh = sum over t, b of dz[t, b] h[t, b]^T.
 template <class Real>
 struct RecurrenceBackward {
   static constexpr const char* kName = "rnn_backward";
@@ -60,7 +60,6 @@ struct RecurrenceBackward {
   OutputGradient<Real> d_output;
   std::span<Real> dz;      // out [T, B, H]
   std::span<Real> d_w_hh;  // out [H, H]
-  std::span<Real> d_h0{};  // out [B, H], or empty
 };
 
 template <class Real>
@@ -86,7 +85,6 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
   check_optional(op.d_output.every, B * H, "d_output.every");
   check_size(op.dz, T * B * H, "dz");
   check_size(op.d_w_hh, H * H, "d_w_hh");
-  check_optional(op.d_h0, B * H, "d_h0");
 }
 
 }  // namespace reel

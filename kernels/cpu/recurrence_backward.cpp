@@ -95,28 +95,6 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   });
 }
 
-template <class Real>
-void run_initial_gradient(CpuContext& context, const RecurrenceBackward<Real>& op) {
-  const auto B = static_cast<std::size_t>(op.shape.batch);
-  const auto H = static_cast<std::size_t>(op.shape.hidden);
-  const auto w = pack_transposed<Exact<Real>>(context, op.w_hh, H);
-  const auto rows = context.arena.take<const Real*>(B);
-  const auto batch_row = context.arena.take<std::size_t>(B);
-  std::size_t running = 0;
-  for (std::size_t b = 0; b < B; ++b) {
-    if (op.lengths[b] > 0) {
-      rows[running] = op.dz.data() + b * H;
-      batch_row[running++] = b;
-    } else {
-      const std::span<const Real> last = op.d_output.last;
-      for (std::size_t j = 0; j < H; ++j) op.d_h0[b * H + j] = last.empty() ? Real{0} : last[b * H + j];
-    }
-  }
-  multiply_rows<Exact<Real>>(rows.first(running), w,
-                             [=, to = op.d_h0.data()](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
-                                 HWY_ATTR { store_part(sum, to + batch_row[i] * H + column, part); });
-}
-
 /// d_w_hh = sum of dz[t, b] h[t, b]^T, t ascending, b ascending.
 template <class Operand, class Real = typename Operand::Real>
 void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op) {
@@ -144,7 +122,6 @@ void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op
 template <class Operand, class Real = typename Operand::Real>
 void run_backward(CpuContext& context, const RecurrenceBackward<Real>& op) {
   run_time_loop<Operand>(context, op);
-  if (!op.d_h0.empty()) run_initial_gradient(context, op);
   run_weight_gradient<Operand>(context, op);
 }
 

@@ -32,8 +32,8 @@ class Cudnn {
 
   /// x [T, B, H], w_hh [H, H], h [T+1, B, H] of which h[0] is given. Keeps what backward() needs.
   void forward(Cell cell, const SequenceShape& shape, const float* x, const float* w_hh, float* h);
-  /// Of the forward() before it: d_y [T, B, H] is the gradient of the loss by h[1..T]; dx [T, B, H] and d_h0 [B, H] are
-  /// written. d_W_hh is left to the caller.
+  /// Of the forward() before it: d_y [T, B, H] is the gradient of the loss by h[1..T]; dx [T, B, H] is written, and
+  /// `d_h0` [B, H], which cuDNN wants room for. d_W_hh is left to the caller.
   void backward(Cell cell, const SequenceShape& shape, const float* w_hh, const float* h, const float* d_y, float* dx,
                 float* d_h0);
 

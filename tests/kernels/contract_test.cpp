@@ -136,8 +136,7 @@ TEST_F(Contract, OfRecurrences) {
                                         .w_hh = reals(H * H),
                                         .d_output = {.last = reals(B * H), .every = reals(B * H)},
                                         .dz = reals(T * B * H),
-                                        .d_w_hh = reals(H * H),
-                                        .d_h0 = reals(B * H)};
+                                        .d_w_hh = reals(H * H)};
   REEL_SHORT(back, lengths);
   REEL_SHORT(back, h);
   REEL_SHORT(back, w_hh);
@@ -145,7 +144,6 @@ TEST_F(Contract, OfRecurrences) {
   REEL_SHORT(back, d_output.every);
   REEL_SHORT(back, dz);
   REEL_SHORT(back, d_w_hh);
-  REEL_SHORT(back, d_h0);
   expect_refused<RecurrenceBackward<double>>(back, "hidden", [](auto& op) { op.shape.hidden = 0; });
 }
 

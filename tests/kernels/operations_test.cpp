@@ -40,7 +40,6 @@ void expect_equal_results(const Results& actual, const Results& expected, const 
   expect_near(actual.d_state, expected.d_state, gradient, "d_state");
   expect_near(actual.dz, expected.dz, gradient, "dz");
   expect_near(actual.d_w_hh, expected.d_w_hh, gradient, "d_w_hh");
-  expect_near(actual.d_h0, expected.d_h0, gradient, "d_h0");
   expect_near(actual.d_embedding, expected.d_embedding, gradient, "d_embedding");
   expect_near(actual.d_w_ih, expected.d_w_ih, gradient, "d_w_ih");
   expect_near(actual.d_bias, expected.d_bias, gradient, "d_bias");
@@ -53,7 +52,6 @@ void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.d_fc_weight, expected.d_fc_weight);
   EXPECT_EQ(actual.dz, expected.dz);
   EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
-  EXPECT_EQ(actual.d_h0, expected.d_h0);
   EXPECT_EQ(actual.d_embedding, expected.d_embedding);
   EXPECT_EQ(actual.d_w_ih, expected.d_w_ih);
   EXPECT_EQ(actual.d_bias, expected.d_bias);

@@ -35,7 +35,7 @@ struct Problem {
 struct Results {
   std::vector<double> h, pooled, logits;  // h [T+1, B, H], zero where it is not defined
   double loss_sum = 0, correct = 0;
-  std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_h0, d_embedding, d_w_ih, d_bias;
+  std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_embedding, d_w_ih, d_bias;
 };
 
 /// Values are multiples of 2^-12, exact in float, so that both precisions start from the same numbers. Row lengths are

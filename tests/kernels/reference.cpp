@@ -73,7 +73,6 @@ void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r)
     }
     dh = before;
   }
-  std::copy(dh.begin(), dh.end(), r.d_h0.begin() + static_cast<std::ptrdiff_t>(b * n.H));
 }
 
 }  // namespace
@@ -86,7 +85,7 @@ Results reference(const Problem& p) {
   Results r;
   r.h.resize((n.T + 1) * n.B * n.H);
   r.dz.resize(n.T * n.B * n.H);
-  for (auto* v : {&r.pooled, &r.d_state, &r.d_h0}) v->resize(n.B * n.H);
+  for (auto* v : {&r.pooled, &r.d_state}) v->resize(n.B * n.H);
   r.logits.resize(n.B);
   r.d_fc_weight.resize(n.H);
   r.d_fc_bias.resize(1);

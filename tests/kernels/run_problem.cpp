@@ -45,7 +45,6 @@ class Runner {
     r.dz = to_host(dz_);
     clear_undefined(r.dz);
     r.d_w_hh = to_host(d_w_hh_);
-    r.d_h0 = to_host(d_h0_);
     r.d_w_ih = to_host(d_w_ih_);
     r.d_bias = to_host(d_bias_);
     r.d_embedding = dense_embedding();
@@ -126,7 +125,6 @@ class Runner {
     d_state_ = zeros(B * H);
     dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * H), 7.0));  // nobody has to clear it
     d_w_hh_ = zeros(H * H);
-    d_h0_ = zeros(B * H);
     d_projected_ = zeros(U * H);
     d_embedding_ = zeros(U * E);
     d_w_ih_ = zeros(H * E);
@@ -151,8 +149,7 @@ class Runner {
                                           .w_hh = w_hh_.span(),
                                           .d_output = output_gradient<Real>(p_.pool, d_state_.span()),
                                           .dz = dz_.span(),
-                                          .d_w_hh = d_w_hh_.span(),
-                                          .d_h0 = d_h0_.span()});
+                                          .d_w_hh = d_w_hh_.span()});
     backend_.run(ProjectionGradient<Real>{.shape = p_.shape.rows(),
                                           .index = index_,
                                           .d_input = dz_.span(),
@@ -193,7 +190,7 @@ class Runner {
   TokenIndex index_;
   Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_;
   Buffer<Real> embedding_, w_ih_, w_hh_, fc_weight_, projected_, h_, pooled_, logits_;
-  Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_w_hh_, d_h0_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
+  Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_w_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
   Buffer<BatchStats> stats_;
 };
 

@@ -99,7 +99,6 @@ std::vector<Problem> problems(Cell cell, Pool pool = Pool::kMean) {
 void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.h, expected.h);
   EXPECT_EQ(actual.dz, expected.dz);
-  EXPECT_EQ(actual.d_h0, expected.d_h0);
   EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
   EXPECT_EQ(actual.d_embedding, expected.d_embedding);
   EXPECT_EQ(actual.d_w_ih, expected.d_w_ih);

@@ -43,8 +43,7 @@ struct RnnBackwardArgs {
   const float* h;               // [T+1, B, H]
   const float* w_hh;            // [H, H]
   OutputGradientArgs d_output;
-  float* dz;    // [T, B, H]
-  float* d_h0;  // [B, H] or null
+  float* dz;  // [T, B, H]
   int batch, steps, hidden;
 
   explicit RnnBackwardArgs(const RecurrenceBackward<float>& op)
@@ -53,7 +52,6 @@ struct RnnBackwardArgs {
         w_hh(op.w_hh.data()),
         d_output(op.d_output),
         dz(op.dz.data()),
-        d_h0(op.d_h0.data()),
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}

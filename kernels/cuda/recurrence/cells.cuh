@@ -2,6 +2,8 @@
 // to the bit.
 #pragma once
 
+#include <cuda_ptx.h>
+
 #include "kernels/contract/cells.h"
 #include "kernels/cuda/device.h"
 
@@ -31,6 +33,13 @@ __device__ inline float next_state(float z) {
   static_assert(kCell == Cell::kTanh || kCell == Cell::kRelu);
   if constexpr (kCell == Cell::kTanh) return tanh_rational(z);
   return z < 0 ? 0.0f : z;  // keeps NaN
+}
+
+/// The same within what fp16 can tell, of a bounded cell.
+template <Cell kCell>
+__device__ inline float next_state_approx(float z) {
+  static_assert(kCell == Cell::kTanh);
+  return tanh_approx(z);
 }
 
 /// dz, from the gradient of the state that followed and that state.

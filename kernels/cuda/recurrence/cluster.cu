@@ -23,6 +23,7 @@
 namespace reel::cuda {
 namespace {
 
+constexpr Widths<384, 512> kWidths;
 constexpr int kAhead = 4;      // steps between fetching a value and using it
 constexpr int kMaxGroups = 4;  // of a tile
 constexpr int kBlocks = ClusterMatrix<512>::kBlocks, kRows = ClusterMatrix<512>::kRows;
@@ -175,11 +176,6 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       fetch(t - kAhead);
       cluster_wait();
     }
-    for (int g = 0; g < tile.groups && args.d_h0 != nullptr; ++g) {
-      const float d_h = w_hh.times(memory->vectors[0][g * kRows]);
-      if (valid(g)) args.d_h0[index(g)] = runs(0, g) ? d_h : memory->last[g][me];
-    }
-    __syncthreads();  // the next tile begins with zeros where this one was just read
   }
 }
 
@@ -217,7 +213,7 @@ int ask_capacity(const CudaContext& context) {
 
 int cluster_capacity(const CudaContext& context, std::int64_t hidden) {
   if (!context.platform.limits().clusters) return 0;
-  return with_width<384, 512>(hidden, [&](auto width) {
+  return with_width(kWidths, hidden, [&](auto width) {
     std::optional<int>& known = context.cluster_capacities[width() > 384 ? 1 : 0];
     if (!known) known = ask_capacity<width()>(context);
     return *known;
@@ -230,18 +226,14 @@ std::int64_t cluster_tiles(int capacity, std::int64_t batch) {
 }
 
 void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_tuned_cell(op.cell, [&](auto cell) {
-    with_width<384, 512>(op.shape.hidden, [&](auto width) {
-      run<width()>(context, rnn_forward_cluster_kernel<width(), cell()>, RnnForwardArgs(op));
-    });
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_forward_cluster_kernel<width(), cell()>, RnnForwardArgs(op));
   });
 }
 
 void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_tuned_cell(op.cell, [&](auto cell) {
-    with_width<384, 512>(op.shape.hidden, [&](auto width) {
-      run<width()>(context, rnn_backward_cluster_kernel<width(), cell()>, RnnBackwardArgs(op));
-    });
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_backward_cluster_kernel<width(), cell()>, RnnBackwardArgs(op));
   });
 }
 

@@ -50,23 +50,6 @@ __global__ void spread_gradient_kernel(SpreadGradientArgs args) {
   }
 }
 
-struct EmptyRowsArgs {
-  const std::int32_t* lengths;  // [B]
-  OutputGradientArgs d_output;
-  float* d_h0;  // [B, H]
-  int hidden;
-};
-
-/// The last state of an empty row is h[0] itself.
-__global__ void empty_rows_kernel(EmptyRowsArgs args) {
-  const int b = static_cast<int>(blockIdx.x), H = args.hidden;
-  if (args.lengths[b] > 0) return;
-  for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * H + j;
-    args.d_h0[i] = args.d_output.last_at(i);
-  }
-}
-
 }  // namespace
 
 void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op) {
@@ -83,15 +66,12 @@ void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op)
 
 void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& op) {
   const auto [B, T, H] = op.shape;
-  const OutputGradientArgs d_output(op.d_output);
   context.scratch.reserve(Scratch::need<float>(T * B * H) + Scratch::need<float>(B * H));
   float* const d_y = context.scratch.take<float>(T * B * H);
-  float* const d_h0 = op.d_h0.empty() ? context.scratch.take<float>(B * H) : op.d_h0.data();
+  float* const d_h0 = context.scratch.take<float>(B * H);  // cuDNN's to write, nobody's to read
   launch(spread_gradient_kernel, per_block(context, T * B, kThreads),
-         {op.lengths.data(), d_output, d_y, static_cast<int>(B), static_cast<int>(H)});
+         {op.lengths.data(), OutputGradientArgs(op.d_output), d_y, static_cast<int>(B), static_cast<int>(H)});
   context.cudnn->backward(op.cell, op.shape, op.w_hh.data(), op.h.data(), d_y, op.dz.data(), d_h0);
-  if (op.d_h0.empty()) return;
-  launch(empty_rows_kernel, per_block(context, B, kThreads), {op.lengths.data(), d_output, d_h0, static_cast<int>(H)});
 }
 
 }  // namespace reel::cuda

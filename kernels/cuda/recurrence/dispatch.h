@@ -31,13 +31,24 @@ void with_tuned_cell(Cell cell, const F& f) {
   });
 }
 
-/// f(std::integral_constant<int, width>()) with the first of the ascending widths that holds `hidden`, else the last.
+/// What widths a strategy's kernels have, ascending.
+template <int... kWidths>
+struct Widths {};
+
+/// f(std::integral_constant<int, width>()) with the first of the widths that holds `hidden`, else the last.
 template <int kWidth, int... kWider, class F>
-auto with_width(std::int64_t hidden, const F& f) {
+auto with_width(Widths<kWidth, kWider...>, std::int64_t hidden, const F& f) {
   if constexpr (sizeof...(kWider) > 0) {
-    if (hidden > kWidth) return with_width<kWider...>(hidden, f);
+    if (hidden > kWidth) return with_width(Widths<kWider...>(), hidden, f);
   }
   return f(std::integral_constant<int, kWidth>());
+}
+
+/// f(width, cell) with those of a recurrence's operation.
+template <class AllWidths, class Op, class F>
+void with_width_and_cell(AllWidths widths, const Op& op, const F& f) {
+  with_tuned_cell(op.cell,
+                  [&](auto cell) { with_width(widths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
 }
 
 }  // namespace reel::cuda

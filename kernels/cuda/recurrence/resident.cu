@@ -21,6 +21,7 @@
 namespace reel::cuda {
 namespace {
 
+constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
 /// The inputs of one batch row, fetched ahead.
@@ -114,7 +115,7 @@ __global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(RnnBackwardAr
       cp_async_commit();
     };
     for (int t = length - 1; t > length - 1 - kAhead; --t) fetch(t);
-    const float every = column < H && length > 0 ? args.d_output.every_at(i) : 0.0f;
+    const float every = column < H ? args.d_output.every_at(i) : 0.0f;
     float d_h = column < H ? args.d_output.last_at(i) + every : 0.0f;
     for (int t = length; t < args.steps; ++t) {
       if (owner) args.dz[t * step_size + i] = 0;
@@ -128,10 +129,9 @@ __global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(RnnBackwardAr
       }
       fetch(t - kAhead);
       __syncthreads();
-      d_h = w_hh.times(gradients[buffer]) + (t > 0 ? every : 0.0f);
+      d_h = w_hh.times(gradients[buffer]) + every;
       buffer ^= 1;
     }
-    if (owner && args.d_h0 != nullptr) args.d_h0[i] = d_h;
   }
 }
 
@@ -153,18 +153,14 @@ std::size_t resident_shared_bytes(std::int64_t hidden) {
 }
 
 void rnn_forward_resident(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_tuned_cell(op.cell, [&](auto cell) {
-    with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
-      run<width()>(context, rnn_forward_kernel<width(), cell()>, RnnForwardArgs(op));
-    });
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_forward_kernel<width(), cell()>, RnnForwardArgs(op));
   });
 }
 
 void rnn_backward_resident(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_tuned_cell(op.cell, [&](auto cell) {
-    with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
-      run<width()>(context, rnn_backward_kernel<width(), cell()>, RnnBackwardArgs(op));
-    });
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_backward_kernel<width(), cell()>, RnnBackwardArgs(op));
   });
 }
 

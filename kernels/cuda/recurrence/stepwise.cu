@@ -54,15 +54,6 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
   }
 }
 
-/// d_h0, a block for each batch row; d_h is W_hh^T dz[0].
-__global__ void initial_gradient_kernel(StepBackwardArgs args) {
-  const int b = static_cast<int>(blockIdx.x), H = args.all.hidden, length = args.all.lengths[b];
-  for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * H + j;
-    args.all.d_h0[i] = length > 0 ? args.d_h[i] : args.all.d_output.last_at(i);
-  }
-}
-
 }  // namespace
 
 void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& op) {
@@ -86,10 +77,9 @@ void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>
   with_cell(op.cell, [&](auto cell) { kernel = step_backward_kernel<cell()>; });
   for (std::int64_t t = T - 1; t >= 0; --t) {
     launch(kernel, per_block(context, B, kThreads), {RnnBackwardArgs(op), d_h, static_cast<int>(t)});
+    if (t == 0) break;
     context.platform.product({.m = B, .n = H, .k = H, .a = op.dz.data() + t * B * H, .b = op.w_hh.data(), .c = d_h});
   }
-  if (op.d_h0.empty()) return;
-  launch(initial_gradient_kernel, per_block(context, B, kThreads), {RnnBackwardArgs(op), d_h, 0});
 }
 
 }  // namespace reel::cuda

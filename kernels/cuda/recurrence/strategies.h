@@ -13,7 +13,7 @@ std::size_t resident_shared_bytes(std::int64_t hidden);
 void rnn_forward_resident(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_resident(CudaContext& context, const RecurrenceBackward<float>& op);
 
-/// tensor_core.cu: the same on tensor cores, with fp16 states and bfloat16 gradients; tanh only.
+/// tensor_core.cu: the same on tensor cores, with fp16 states and bfloat16 gradients; of bounded cells.
 void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op);
 

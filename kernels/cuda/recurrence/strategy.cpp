@@ -40,7 +40,7 @@ const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShap
   const DeviceLimits& limits = context.platform.limits();
   if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
-  if (context.precision == Precision::kMixed && cell == Cell::kTanh) return kTensorCores;
+  if (context.precision == Precision::kMixed && traits(cell).bounded) return kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? kResident : kStepwise;
 }
 

@@ -15,6 +15,7 @@
 namespace reel::cuda {
 namespace {
 
+constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
 /// One thread's values of kAhead steps, on their way from global memory.
@@ -44,7 +45,7 @@ struct TileRows {
   }
 };
 
-template <int kHidden>
+template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
     rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
         const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
         __half state = states[t % 2][w_hh.row(e)][unit];  // carried over unless the row goes on
         if (t < rows.length[e % 2] && unit < H) {
-          state = __float2half_rn(tanh_approx(sums[m][e] + inputs.get(t, m, e)));
+          state = __float2half_rn(next_state_approx<kCell>(sums[m][e] + inputs.get(t, m, e)));
           args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] =
               __half2float(state);
         }
@@ -109,7 +110,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
   }
 }
 
-template <int kHidden>
+template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads)
     rnn_backward_tensor_core_kernel(RnnBackwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
@@ -124,9 +125,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 
   for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
     const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
-    const auto index = [&](int m, int e) {
-      return static_cast<std::size_t>(rows.row[e % 2]) * H + static_cast<std::size_t>(w_hh.unit(m, e));
-    };
+    const auto index = [&](int m, int e) { return static_cast<unsigned>(rows.row[e % 2] * H + w_hh.unit(m, e)); };
     const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
     const auto fetch = [&](int t) {  // h[t+1]
 #pragma unroll
@@ -157,7 +156,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         const int m = i / 4, e = i % 4, length = rows.length[e % 2];
         float d_z = 0;
         if (t < length && w_hh.unit(m, e) < H) {
-          d_z = input_gradient<Cell::kTanh>(sums[m][e] + d_output[m][e], states.get(t, m, e));
+          d_z = input_gradient<kCell>(sums[m][e] + d_output[m][e], states.get(t, m, e));
           if (t == length - 1) d_output[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
         }
         if (valid(m, e)) args.dz[t * step_size + index(m, e)] = d_z;
@@ -167,13 +166,6 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       __syncthreads();
       w_hh.times(gradients[buffer], sums);
       buffer ^= 1;
-    }
-    if (args.d_h0 == nullptr) continue;
-#pragma unroll
-    for (int i = 0; i < Matrix::kResults; ++i) {
-      const int m = i / 4, e = i % 4;
-      if (valid(m, e))
-        args.d_h0[index(m, e)] = rows.length[e % 2] > 0 ? sums[m][e] : args.d_output.last_at(index(m, e));
     }
   }
 }
@@ -191,14 +183,18 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
 }  // namespace
 
 void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
-    run<width()>(context, rnn_forward_tensor_core_kernel<width()>, RnnForwardArgs(op));
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    if constexpr (traits(cell()).bounded) {
+      run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell()>, RnnForwardArgs(op));
+    }
   });
 }
 
 void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_width<64, 128, 256>(op.shape.hidden, [&](auto width) {
-    run<width()>(context, rnn_backward_tensor_core_kernel<width()>, RnnBackwardArgs(op));
+  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
+    if constexpr (traits(cell()).bounded) {
+      run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell()>, RnnBackwardArgs(op));
+    }
   });
 }
 

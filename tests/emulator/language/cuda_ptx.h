@@ -55,7 +55,6 @@ constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 namespace reel::cuda {
 
 inline void cp_async_4(void* shared, const void* global) { emulator::start_copy(shared, global, 4); }
-inline void cp_async_16(void* shared, const void* global) { emulator::start_copy(shared, global, 16); }
 inline void cp_async_commit() { ++emulator::current->group; }
 template <int kPending>
 void cp_async_wait() {

@@ -1,0 +1,40 @@
+// What a run trains a model for: batches of the data, and scores of its splits.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "host/model/model.h"
+#include "host/predict/evaluate.h"
+#include "host/train/config.h"
+#include "host/train/training_data.h"
+
+namespace reel {
+
+/// The classification of reviews.
+class ClassificationTask {
+ public:
+  /// Keeps references to the configuration and the data.
+  ClassificationTask(Backend<float>& backend, const TrainConfig& config, const TrainingData& data);
+
+  std::int64_t steps_per_epoch() const;
+  /// Orders the reviews; called before the first batch of an epoch (counted from 0), or of what is left of one.
+  void begin_epoch(Backend<float>& backend, std::int64_t epoch);
+
+  struct BatchSize {
+    std::int64_t reviews = 0, tokens = 0;
+  };
+  /// Makes the batch of a step (counted from 0, over all epochs) the model's current one.
+  BatchSize select(Model<float>& model, std::int64_t step) const;
+
+  Evaluation evaluate(Model<float>& model, const Dataset& split) const;
+
+ private:
+  const TrainConfig& config_;
+  const TrainingData& data_;
+  DeviceDataset device_data_;
+  std::vector<std::int32_t> order_;  // of the reviews in this epoch
+  Buffer<std::int32_t> device_order_;
+};
+
+}  // namespace reel
