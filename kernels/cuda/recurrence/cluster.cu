@@ -85,6 +85,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
     const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
     // The inputs of step t, whose rows were fetched kAhead steps ago, and the rows of kAhead steps on.
     const auto fetch = [&](int t) {
+#pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
         if (runs(t, g)) cp_async_4(&value(t, g), args.input + input_row(t, g) * H + unit);
         if (runs(t + kAhead, g)) cp_async_4(&input_row(t, g), args.row_of + row(g) * T + t + kAhead);
@@ -97,6 +98,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
       memory->vectors[1][r][c] = 0;  // from H on for good
     }
     cluster_arrive();
+#pragma unroll 1
     for (int g = 0; g < tile.groups; ++g) {
       memory->lengths[g][me] = row(g) < args.batch && unit < H ? args.lengths[row(g)] : 0;
       for (int t = 0; t < kAhead && runs(t, g); ++t) input_row(t, g) = args.row_of[row(g) * T + t];
@@ -114,6 +116,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
         write_to_all_blocks(memory->vectors[(t + 1) % 2][g * kRows + w_hh.row][unit], value(t, g));
       }
       cluster_arrive();
+#pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
         if (runs(t, g)) args.h[(t + 1) * step_size + row(g) * H + unit] = value(t, g);
       }
@@ -139,6 +142,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
     const auto index = [&](int g) { return row(g) * H + unit; };
     const auto valid = [&](int g) { return row(g) < args.batch && unit < H; };
     const auto fetch = [&](int t) {  // h[t+1]
+#pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
         if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + index(g));
       }
@@ -148,6 +152,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       for (auto& vectors : memory->vectors) vectors[i / kHidden][i % kHidden] = 0;  // dz from a row's end on
     }
     cluster_arrive();
+#pragma unroll 1
     for (int g = 0; g < tile.groups; ++g) {
       const int length = valid(g) ? args.lengths[row(g)] : 0;
       memory->lengths[g][me] = length;
@@ -170,6 +175,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
         write_to_all_blocks(memory->vectors[t % 2][g * kRows + w_hh.row][unit], value(t, g));
       }
       cluster_arrive();
+#pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
         if (runs(t, g)) args.dz[t * step_size + index(g)] = value(t, g);
       }
