@@ -51,9 +51,8 @@ Command add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "Measure a trained model: loss, accuracy, F1, confusion matrix");
   command->add_option("model", options->model, "A run folder or its model.safetensors")->check(some_path())->required();
-  command->add_option("--data", options->data, "What reel train --data takes; one CSV or JSON lines file is all test")
-      ->type_name("PATH")
-      ->check(some_path());
+  add_path(*command, "--data", options->data, "PATH",
+           "What reel train --data takes; one CSV or JSON lines file is all test");
   add_choice<Split>(*command, "--split", options->split, {{"test", Split::kTest}, {"train", Split::kTrain}},
                     "Which reviews");
   command->add_option("--batch-size", options->batch_size, "Reviews at once; fewer where they are very long")

@@ -11,6 +11,11 @@ CLI::Validator some_path() {
   return CLI::Validator(check, "");
 }
 
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::path& target, const std::string& type,
+                      const std::string& help) {
+  return app.add_option(name, target, help)->type_name(type)->check(some_path());
+}
+
 std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments) {
   std::vector<std::string> all;
   bool flags = true;

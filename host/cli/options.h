@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <concepts>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,10 @@ CLI::Validator within(T least, T most) {
 
 /// Refuses "", which is what a variable that nobody set gives.
 CLI::Validator some_path();
+
+/// A flag that takes some path; `type` is what --help calls it.
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::path& target, const std::string& type,
+                      const std::string& help);
 
 /// CLI11 takes "--flag=" for "--flag" and the next argument, whatever that is: here they are two.
 std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments);

@@ -9,9 +9,8 @@
 #include "host/cli/options.h"
 #include "host/files/json.h"
 #include "host/files/limits.h"
-#include "host/files/line_reader.h"
+#include "host/files/lines.h"
 #include "host/predict/predictor.h"
-#include "host/text/ids.h"
 #include "kernels/check.h"
 
 namespace reel {

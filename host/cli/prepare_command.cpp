@@ -25,18 +25,11 @@ Command add_prepare_command(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("prepare", "Read a data set once and write it as a folder that loads at once");
-  command->add_option("--data", options->data, "What reel train --data takes")
-      ->type_name("PATH")
-      ->check(some_path())
-      ->required();
-  command
-      ->add_option("--test-data", options->test_data,
-                   "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone")
-      ->type_name("PATH")
-      ->check(some_path());
-  command->add_option("--out", options->out, "Where to write: tokens.safetensors, vocabulary.txt, prepared.json, lock")
-      ->type_name("DIR")
-      ->check(some_path())
+  add_path(*command, "--data", options->data, "PATH", "What reel train --data takes")->required();
+  add_path(*command, "--test-data", options->test_data, "PATH",
+           "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone");
+  add_path(*command, "--out", options->out, "DIR",
+           "Where to write: tokens.safetensors, vocabulary.txt, prepared.json, lock")
       ->required();
   return [options] {
     expect_elsewhere(options->data, options->out);

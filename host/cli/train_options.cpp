@@ -52,15 +52,13 @@ CLI::Option* add(CLI::App& app, const char* name, T& target, const char* help) {
 
 void add_data_flags(CLI::App& app, TrainConfig& c) {
   Preprocessing& p = c.preprocessing;
-  app.add_option("--data", c.data,
-                 "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV, JSON lines or a prepared folder; default: "
-                 "$REEL_DATA, the cache, a download, generated reviews")
-      ->type_name("PATH")
+  add_path(app, "--data", c.data, "PATH",
+           "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV, JSON lines or a prepared folder; default: $REEL_DATA, "
+           "the cache, a download, generated reviews")
       ->transform(absolute_path());
-  app.add_option("--test-data", c.test_data,
-                 "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone; default: a "
-                 "fifth of it, drawn at random")
-      ->type_name("PATH")
+  add_path(app, "--test-data", c.test_data, "PATH",
+           "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone; default: a fifth "
+           "of it, drawn at random")
       ->transform(absolute_path());
   add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")
       ->transform(positive());
@@ -92,8 +90,7 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
                    "Whose initialisation to use");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
-  app.add_option("--init-from", c.init_from, "Start from the weights in this file (PyTorch's names)")
-      ->type_name("FILE.safetensors")
+  add_path(app, "--init-from", c.init_from, "FILE.safetensors", "Start from the weights in this file (PyTorch's names)")
       ->transform(absolute_path());
   add(app, "--dropout", c.dropout, "Before the output layer")->transform(within(0.0, 0.99));
   add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->transform(share());
@@ -180,17 +177,9 @@ void TrainOptions::add_to(CLI::App& app) {
   app.option_defaults()->group("Run");
   add_choice(app, "--preset", config.preset, kPresets,
              "Defaults of every other flag: what reaches 86 % on IMDB, or the well-known tutorial to the letter");
-  app.add_option("--out", out, "The run's folder; default: runs/DATE-TIME")
-      ->type_name("DIR")
-      ->check(some_path())
-      ->configurable(false);
-  app.add_option("--resume", resume, "Continue the run in this folder")
-      ->type_name("DIR")
-      ->check(some_path())
-      ->configurable(false);
-  app.add_option("--config", config_file, "Flags from a TOML file; those of the command line win")
-      ->type_name("FILE")
-      ->check(some_path())
+  add_path(app, "--out", out, "DIR", "The run's folder; default: runs/DATE-TIME")->configurable(false);
+  add_path(app, "--resume", resume, "DIR", "Continue the run in this folder")->configurable(false);
+  add_path(app, "--config", config_file, "FILE", "Flags from a TOML file; those of the command line win")
       ->configurable(false);
   app.add_flag("--dump-config", dump, "Print every flag as TOML and stop")->configurable(false);
   app.add_flag("--quiet", quiet, "Print the result only")->configurable(false);

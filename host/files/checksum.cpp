@@ -10,14 +10,6 @@
 
 namespace reel {
 
-struct Checksum::Context {
-  EVP_MD_CTX* digest = EVP_MD_CTX_new();
-  Context() {
-    if (digest == nullptr) throw std::bad_alloc();
-  }
-  ~Context() { EVP_MD_CTX_free(digest); }
-};
-
 namespace {
 
 /// All that OpenSSL needs for an algorithm that it has is memory.
@@ -31,31 +23,6 @@ const EVP_MD* digest(Checksum::Algorithm algorithm) {
   return algorithm == Checksum::Algorithm::kSha256 ? kSha256 : kMd5;
 }
 
-}  // namespace
-
-Checksum::Checksum(Algorithm algorithm) : context_(std::make_unique<Context>()) {
-  const EVP_MD* const type = digest(algorithm);
-  if (type == nullptr) fail("OpenSSL lacks {}", algorithm == Algorithm::kSha256 ? "SHA-256" : "MD5");
-  check(EVP_DigestInit_ex(context_->digest, type, nullptr));
-}
-
-Checksum::~Checksum() = default;
-
-void Checksum::add(std::string_view bytes) { check(EVP_DigestUpdate(context_->digest, bytes.data(), bytes.size())); }
-
-std::string Checksum::hex() {
-  unsigned char value[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  check(EVP_DigestFinal_ex(context_->digest, value, &size));
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
-  return text;
-}
-
-void Checksum::start() { digest(Algorithm::kSha256); }
-
-namespace {
-
 std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm algorithm) {
   Checksum checksum(algorithm);
   read_blocks(path, [&](std::string_view block) { checksum.add(block); });
@@ -63,6 +30,28 @@ std::string file_checksum(const std::filesystem::path& path, Checksum::Algorithm
 }
 
 }  // namespace
+
+void Checksum::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
+
+Checksum::Checksum(Algorithm algorithm) : context_(EVP_MD_CTX_new()) {
+  if (!context_) throw std::bad_alloc();
+  const EVP_MD* const type = digest(algorithm);
+  if (type == nullptr) fail("OpenSSL lacks {}", algorithm == Algorithm::kSha256 ? "SHA-256" : "MD5");
+  check(EVP_DigestInit_ex(context_.get(), type, nullptr));
+}
+
+void Checksum::add(std::string_view bytes) { check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
+
+std::string Checksum::hex() {
+  unsigned char value[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  check(EVP_DigestFinal_ex(context_.get(), value, &size));
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
+  return text;
+}
+
+void Checksum::start() { digest(Algorithm::kSha256); }
 
 std::string text_crc32(std::string_view text) {
   return fmt::format("crc32:{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+struct evp_md_ctx_st;
+
 namespace reel {
 
 /// Accumulates a message digest.
@@ -15,17 +17,16 @@ class Checksum {
   explicit Checksum(Algorithm algorithm = Algorithm::kSha256);
   /// Starts OpenSSL, which crashes where it lacks the memory for that: before there is much in it.
   static void start();
-  ~Checksum();
-  Checksum(const Checksum&) = delete;
-  Checksum& operator=(const Checksum&) = delete;
 
   void add(std::string_view bytes);
   /// Lower-case hexadecimal; the object cannot be added to afterwards.
   std::string hex();
 
  private:
-  struct Context;
-  std::unique_ptr<Context> context_;
+  struct Free {
+    void operator()(evp_md_ctx_st* context) const;
+  };
+  std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
 /// "sha256:..." of a text, and of a file.

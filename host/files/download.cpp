@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 
-#include <cstdint>
 #include <exception>
 #include <memory>
 

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <random>
 #include <set>
 #include <utility>
@@ -154,13 +153,6 @@ std::string read_file(const fs::path& path, std::size_t most) {
 void read_blocks(const fs::path& path, const std::function<void(std::string_view)>& visit) {
   expect_regular(path);
   read_on(Descriptor(path), path, kWhole, visit);
-}
-
-std::string read_start(const fs::path& path, std::size_t count) {
-  expect_regular(path);
-  std::string start;
-  read_on(Descriptor(path), path, count, [&](std::string_view block) { start += block; });
-  return start;
 }
 
 std::vector<std::string> names_in(const fs::path& folder) {

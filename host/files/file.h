@@ -13,6 +13,7 @@
 namespace reel {
 
 inline constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
+inline constexpr std::size_t kStart = 512;  // bytes that are enough to tell what kind of file it is
 
 /// Whether there is something of this name. Throws Error with path and reason where that cannot be seen.
 bool is_there(const std::filesystem::path& path);
@@ -22,10 +23,6 @@ bool is_there(const std::filesystem::path& path);
 std::string read_file(const std::filesystem::path& path, std::size_t most = kWhole);
 /// The same of anything that can be read, for what the user named: a pipe too.
 std::string read_all(const std::filesystem::path& path, std::size_t most = kWhole);
-
-/// At most the first `count` bytes of a regular file: enough to tell what kind it is. Throws Error with path and
-/// reason.
-std::string read_start(const std::filesystem::path& path, std::size_t count = 512);
 
 /// Hands a regular file over in blocks, which are valid only within the call. Throws Error with path and reason.
 void read_blocks(const std::filesystem::path& path, const std::function<void(std::string_view)>& visit);

@@ -1,7 +1,6 @@
 #include "host/model/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "host/files/limits.h"

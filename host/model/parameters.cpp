@@ -12,33 +12,23 @@
 namespace reel {
 namespace {
 
-/// Numbers of one tensor, by position; its id in the layout is the step of the key.
-class Draws {
- public:
-  Draws(std::uint64_t seed, std::size_t tensor)
-      : key_{.seed = seed, .stream = RandomStream::kInitialisation, .step = tensor} {}
-
-  /// U(-limit, limit)
-  double uniform(std::uint64_t position, double limit) const {
-    return (2.0 * random_uniform(key_, position) - 1.0) * limit;
-  }
-  /// N(0, 1) by Box and Muller, from positions 2i and 2i + 1.
-  double normal(std::uint64_t i) const {
-    const double u = 1.0 - random_uniform(key_, 2 * i);  // in (0, 1]
-    const double angle = 2 * std::numbers::pi * random_uniform(key_, 2 * i + 1);
-    return std::sqrt(-2 * std::log(u)) * std::cos(angle);
-  }
-
- private:
-  RandomKey key_;
-};
+/// U(-limit, limit)
+double uniform(const RandomKey& key, std::uint64_t position, double limit) {
+  return (2.0 * random_uniform(key, position) - 1.0) * limit;
+}
+/// N(0, 1) by Box and Muller, from positions 2i and 2i + 1.
+double normal(const RandomKey& key, std::uint64_t i) {
+  const double u = 1.0 - random_uniform(key, 2 * i);  // in (0, 1]
+  const double angle = 2 * std::numbers::pi * random_uniform(key, 2 * i + 1);
+  return std::sqrt(-2 * std::log(u)) * std::cos(angle);
+}
 
 /// Q . sign(diag R) of a normal matrix: modified Gram-Schmidt on its columns, twice for orthogonality to rounding. A
 /// positive length in the normalisation is the positive diagonal that the sign asks for.
 template <class Real>
-void orthogonal(const Draws& draws, std::size_t n, std::span<Real> matrix) {
+void orthogonal(const RandomKey& key, std::size_t n, std::span<Real> matrix) {
   std::vector<double> q(n * n);  // row j is column j of Q
-  for (std::size_t i = 0; i < n * n; ++i) q[(i % n) * n + i / n] = draws.normal(i);
+  for (std::size_t i = 0; i < n * n; ++i) q[(i % n) * n + i / n] = normal(key, i);
   for (std::size_t j = 0; j < n; ++j) {
     double* column = &q[j * n];
     for (int pass = 0; pass < 2; ++pass) {
@@ -88,22 +78,22 @@ void initialise(const ModelConfig& config, const Initialisation& how, std::span<
   const ParameterLayout layout(config);
   for (ParameterId id = 0; id < layout.parameters.size(); ++id) {
     const Parameter& p = layout.parameters[id];
-    const Draws draws(how.seed, id);
+    const RandomKey key{.seed = how.seed, .stream = RandomStream::kInitialisation, .step = id};
     const std::span<Real> values = part_of(parameters, p);
     const auto fill = [&](auto value) {
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(value(i));
     };
     const bool bias = p.initializer == Initializer::kBias || p.initializer == Initializer::kRecurrentBias;
     if (p.initializer == Initializer::kRecurrentMatrix && how.orthogonal) {
-      orthogonal(draws, static_cast<std::size_t>(config.hidden), values);
+      orthogonal(key, static_cast<std::size_t>(config.hidden), values);
     } else if (p.initializer == Initializer::kEmbedding) {
-      fill([&](std::size_t i) { return keras ? draws.uniform(i, 0.05) : draws.normal(i); });
+      fill([&](std::size_t i) { return keras ? uniform(key, i, 0.05) : normal(key, i); });
     } else if (keras) {
-      fill([&](std::size_t i) { return bias ? 0.0 : draws.uniform(i, glorot(p)); });
+      fill([&](std::size_t i) { return bias ? 0.0 : uniform(key, i, glorot(p)); });
     } else if (p.initializer == Initializer::kRecurrentBias) {
-      fill([&](std::size_t i) { return draws.uniform(2 * i, torch_limit) + draws.uniform(2 * i + 1, torch_limit); });
+      fill([&](std::size_t i) { return uniform(key, 2 * i, torch_limit) + uniform(key, 2 * i + 1, torch_limit); });
     } else {
-      fill([&](std::size_t i) { return draws.uniform(i, torch_limit); });
+      fill([&](std::size_t i) { return uniform(key, i, torch_limit); });
     }
   }
 }

@@ -6,42 +6,6 @@
 #include "kernels/check.h"
 
 namespace reel {
-namespace {
-
-/// Reads the entries of one metadata map.
-class Reader {
- public:
-  Reader(const Metadata& metadata, const std::string& where) : metadata_(metadata), where_(where) {}
-
-  template <class Integer>
-  void number(const char* key, Integer& value, std::int64_t least, std::int64_t most = kMaxTensorLength) const {
-    const std::string& text = entry(key);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
-      fail("{}: metadata '{}' is '{}', expected a whole number from {} to {}", where_, key, text, least, most);
-    }
-  }
-  /// Whether the entry is the first of two words.
-  bool first(const char* key, const char* first, const char* second) const {
-    const std::string& text = entry(key);
-    if (text != first && text != second) {
-      fail("{}: metadata '{}' is '{}', expected {} or {}", where_, key, text, first, second);
-    }
-    return text == first;
-  }
-
- private:
-  const std::string& entry(const char* key) const {
-    const auto found = metadata_.find(key);
-    if (found == metadata_.end()) fail("{}: no metadata '{}'", where_, key);
-    return found->second;
-  }
-
-  const Metadata& metadata_;
-  const std::string& where_;
-};
-
-}  // namespace
 
 Metadata to_metadata(const Preprocessing& p) {
   return {{"num_words", std::to_string(p.load.num_words)},
@@ -57,19 +21,37 @@ Metadata to_metadata(const Preprocessing& p) {
 }
 
 Preprocessing preprocessing_of(const Metadata& metadata, const std::string& where) {
-  const Reader reader(metadata, where);
+  const auto entry = [&](const char* key) -> const std::string& {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) fail("{}: no metadata '{}'", where, key);
+    return found->second;
+  };
+  const auto number = [&](const char* key, auto& value, std::int64_t least, std::int64_t most = kMaxTensorLength) {
+    const std::string& text = entry(key);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
+      fail("{}: metadata '{}' is '{}', expected a whole number from {} to {}", where, key, text, least, most);
+    }
+  };
+  const auto is_first = [&](const char* key, const char* first, const char* second) {
+    const std::string& text = entry(key);
+    if (text != first && text != second) {
+      fail("{}: metadata '{}' is '{}', expected {} or {}", where, key, text, first, second);
+    }
+    return text == first;
+  };
   Preprocessing p;
-  reader.number("num_words", p.load.num_words, -1);
+  number("num_words", p.load.num_words, -1);
   if (p.load.num_words == 0) fail("{}: metadata 'num_words' is 0, expected -1 for all words, or 1 or more", where);
-  reader.number("skip_top", p.load.skip_top, 0);
-  reader.number("drop_longer", p.load.maxlen, -1);
-  reader.number("start_char", p.load.start_char, -1);
-  reader.number("oov_char", p.load.oov_char, -1);
-  reader.number("index_from", p.load.index_from, 0);
-  reader.number("maxlen", p.maxlen, 1, kMaxRowSteps);
-  p.padding = reader.first("padding", "pre", "post") ? Padding::kPre : Padding::kPost;
-  p.truncating = reader.first("truncating", "pre", "post") ? Truncating::kPre : Truncating::kPost;
-  p.mask = reader.first("mask", "on", "off");
+  number("skip_top", p.load.skip_top, 0);
+  number("drop_longer", p.load.maxlen, -1);
+  number("start_char", p.load.start_char, -1);
+  number("oov_char", p.load.oov_char, -1);
+  number("index_from", p.load.index_from, 0);
+  number("maxlen", p.maxlen, 1, kMaxRowSteps);
+  p.padding = is_first("padding", "pre", "post") ? Padding::kPre : Padding::kPost;
+  p.truncating = is_first("truncating", "pre", "post") ? Truncating::kPre : Truncating::kPost;
+  p.mask = is_first("mask", "on", "off");
   return p;
 }
 

@@ -144,7 +144,7 @@ CorpusEvaluation evaluate_corpus(const TrainedModel& model, Backend<float>& back
   if (reviews.ranks.empty()) fail("{}: no word in its reviews", corpus.source);
   if (result.known == 0) fail("{}: the model knows none of its words", corpus.source);
   const std::int64_t rows = rows_at_once(model, batch_size, steps);
-  Model<float> on_device = to_device(backend, model, rows, steps);
+  Model<float> on_device(backend, model.saved.config, rows, steps, model.saved.parameters);
   result.scores = evaluate_reviews(on_device, reviews, load, how, {.steps = steps, .rows = rows});
   if (result.scores.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
   if (!std::isfinite(result.scores.loss)) {

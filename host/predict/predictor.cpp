@@ -20,17 +20,16 @@ Predictor::Predictor(TrainedModel trained, Backend<float>& backend, std::size_t 
       backend_(backend),
       room_(static_cast<std::size_t>(rows_at_once(trained_, static_cast<std::int64_t>(std::min(most, kMostInputs)),
                                                   trained_.preprocessing.maxlen))),
-      model_(to_device(backend, trained_, static_cast<std::int64_t>(room_), trained_.preprocessing.maxlen)) {}
-
-Padding Predictor::row_padding() const {
-  return trained_.preprocessing.mask ? Padding::kPost : trained_.preprocessing.padding;
-}
+      model_(backend, trained_.saved.config, static_cast<std::int64_t>(room_), trained_.preprocessing.maxlen,
+             trained_.saved.parameters) {}
 
 std::vector<float> Predictor::run() {
   if (!texts_.empty()) encode_texts();
   if (batch_.empty()) return {};
   const Preprocessing& how = trained_.preprocessing;
-  const std::vector<std::int32_t> ids = pad_sequences(batch_, how.maxlen, row_padding(), how.truncating);
+  // The model takes rows left-aligned; unmasked padding is part of the row.
+  const Padding padding = how.mask ? Padding::kPost : how.padding;
+  const std::vector<std::int32_t> ids = pad_sequences(batch_, how.maxlen, padding, how.truncating);
   std::vector<std::int32_t> lengths;
   for (const auto& review : batch_) {
     const auto length = std::min(static_cast<std::int64_t>(review.size()), how.maxlen);

@@ -24,9 +24,6 @@ class Predictor {
   /// Takes at most `most` inputs at once, or fewer where the model's states of them take much memory.
   Predictor(TrainedModel trained, Backend<float>& backend, std::size_t most = kMostInputs);
 
-  Predictor(const Predictor&) = delete;
-  Predictor& operator=(const Predictor&) = delete;
-
   const TrainedModel& trained() const { return trained_; }
 
   /// Either texts, or ids of the model's vocabulary, which are taken as they are.
@@ -42,8 +39,6 @@ class Predictor {
 
  private:
   void encode_texts();
-  /// The model takes rows left-aligned; unmasked padding is part of the row.
-  Padding row_padding() const;
 
   TrainedModel trained_;
   Backend<float>& backend_;

@@ -45,9 +45,4 @@ std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int
   return std::clamp<std::int64_t>(kMaxBatchStates / (steps * model.saved.config.hidden), 1, most);
 }
 
-Model<float> to_device(Backend<float>& backend, const TrainedModel& trained, std::int64_t max_batch,
-                       std::int64_t max_steps) {
-  return Model<float>(backend, trained.saved.config, max_batch, max_steps, trained.saved.parameters);
-}
-
 }  // namespace reel

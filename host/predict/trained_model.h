@@ -3,7 +3,6 @@
 
 #include <filesystem>
 
-#include "host/model/model.h"
 #include "host/model/preprocessing.h"
 #include "host/text/vocabulary.h"
 
@@ -28,9 +27,5 @@ TrainedModel load_trained_model(const std::filesystem::path& path);
 /// How many rows of so many steps to take at once: `most`, or fewer where the model's states of them take much memory
 /// (limits.h).
 std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps);
-
-/// The model in a backend's memory, for batches of up to `max_batch` rows of `max_steps`.
-Model<float> to_device(Backend<float>& backend, const TrainedModel& trained, std::int64_t max_batch,
-                       std::int64_t max_steps);
 
 }  // namespace reel

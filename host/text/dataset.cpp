@@ -19,36 +19,17 @@ std::span<const std::int32_t> truncate(std::span<const std::int32_t> ids, std::i
   return truncating == Truncating::kPre ? ids.last(limit) : ids.first(limit);
 }
 
-/// numpy.random.RandomState: MT19937 seeded by one integer, with the legacy bounded draw by masked rejection.
-class LegacyRandom {
- public:
-  explicit LegacyRandom(std::uint32_t seed) : bits_(seed) {}
-
-  std::uint32_t up_to(std::uint32_t last) {
-    std::uint32_t mask = last;
-    for (const int shift : {1, 2, 4, 8, 16}) mask |= mask >> shift;
-    for (;;) {
-      const auto drawn = static_cast<std::uint32_t>(bits_()) & mask;
-      if (drawn <= last) return drawn;
-    }
+/// 0 to `last`, as numpy.random.RandomState draws it: by masked rejection.
+std::uint32_t draw_up_to(std::uint32_t last, std::mt19937& bits) {
+  std::uint32_t mask = last;
+  for (const int shift : {1, 2, 4, 8, 16}) mask |= mask >> shift;
+  for (;;) {
+    const auto drawn = static_cast<std::uint32_t>(bits()) & mask;
+    if (drawn <= last) return drawn;
   }
-
- private:
-  std::mt19937 bits_;
-};
+}
 
 }  // namespace
-
-EncodedReviews load_data(const Reviews& reviews, const LoadOptions& options) {
-  EncodedReviews encoded;
-  std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i < reviews.size(); ++i) {
-    if (!encode_ranks(reviews.review(i), options, ids)) continue;
-    encoded.ids.push_back(ids);
-    encoded.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
-  }
-  return encoded;
-}
 
 std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t>> sequences, std::int64_t maxlen,
                                         Padding padding, Truncating truncating, std::int32_t value) {
@@ -124,12 +105,12 @@ Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {
 
 void keras_shuffle(Corpus& corpus, std::uint32_t seed) {
   // load_data makes one RandomState and shuffles an index array for each split.
-  LegacyRandom random(seed);
+  std::mt19937 bits(seed);
   for (Reviews* reviews : {&corpus.train, &corpus.test}) {
     std::vector<std::int32_t> order(static_cast<std::size_t>(reviews->size()));
     std::iota(order.begin(), order.end(), 0);
     for (std::size_t i = order.size(); i-- > 1;)
-      std::swap(order[i], order[random.up_to(static_cast<std::uint32_t>(i))]);
+      std::swap(order[i], order[draw_up_to(static_cast<std::uint32_t>(i), bits)]);
     *reviews = permute(*reviews, order);
   }
 }

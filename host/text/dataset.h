@@ -23,13 +23,6 @@ struct Dataset {
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
-/// Reviews as load_data returns them, one vector each, with the labels of those that were kept.
-struct EncodedReviews {
-  std::vector<std::vector<std::int32_t>> ids;
-  std::vector<std::int32_t> labels;
-};
-EncodedReviews load_data(const Reviews& reviews, const LoadOptions& options);
-
 /// keras.utils.pad_sequences: [N, maxlen]; maxlen -1 is the longest sequence.
 std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t>> sequences, std::int64_t maxlen = -1,
                                         Padding padding = Padding::kPre, Truncating truncating = Truncating::kPre,
@@ -38,8 +31,8 @@ std::vector<std::int32_t> pad_sequences(std::span<const std::vector<std::int32_t
 /// Words of the longest one; 0 when there are none.
 std::int64_t longest_review(const Reviews& reviews);
 
-/// load_data and truncation in one pass over the reviews. Throws Error where all rows together, which are held with
-/// their padding, take more than limits.h allows.
+/// What load_data keeps of the reviews, and truncation, in one pass. Throws Error where all rows together, which are
+/// held with their padding, take more than limits.h allows.
 Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::int64_t steps, Truncating truncating);
 
 /// Of the words that make_dataset keeps, the share that has an id of its own and, where `counts` by id are given, was

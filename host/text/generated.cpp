@@ -2,7 +2,6 @@
 //   - the clause after "but" outweighs the one before it, so the order of two adjectives decides;
 //   - "not" turns the adjective that follows;
 //   - an opening such as "do not believe what they say" turns everything after it, up to a hundred words later.
-#include <algorithm>
 #include <array>
 #include <string_view>
 

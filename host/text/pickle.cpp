@@ -1,5 +1,4 @@
-#include "host/text/pickle.h"
-
+// A pickle reader that can build one thing: NumPy object arrays of lists of integers, as in Keras' imdb.npz.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -7,6 +6,7 @@
 #include <utility>
 
 #include "host/files/limits.h"
+#include "host/text/readers.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -29,8 +29,7 @@ class Unpickler {
   Unpickler(std::string_view bytes, const std::string& where) : bytes_(bytes), where_(where) {}
 
   std::vector<std::vector<std::int64_t>> run() {
-    while (step(take(1)[0])) {
-    }
+    for (char opcode = take(1)[0]; opcode != '.'; opcode = take(1)[0]) step(opcode);
     return result(pop());
   }
 
@@ -94,6 +93,11 @@ class Unpickler {
     stack_.erase(mark.base() - 1, stack_.end());
     return items;
   }
+  void append(const std::vector<Value>& items) {
+    if (stack_.empty()) damaged();
+    std::vector<Value>& list = sequence(stack_.back());
+    list.insert(list.end(), items.begin(), items.end());
+  }
   void push_tuple(std::size_t size) {
     std::vector<Value> items(size);
     for (std::size_t i = size; i-- > 0;) items[i] = pop();
@@ -137,10 +141,7 @@ class Unpickler {
     return static_cast<std::int64_t>(value);
   }
 
-  bool step(char opcode);
-  bool step_value(char opcode);
-  bool step_container(char opcode);
-  bool step_memo(char opcode);
+  void step(char opcode);
   std::vector<std::vector<std::int64_t>> result(const Value& value);
 
   std::string_view bytes_;
@@ -154,102 +155,77 @@ class Unpickler {
   std::size_t values_ = 0;  // pushed so far
 };
 
-/// Returns whether the pickle goes on.
-bool Unpickler::step(char opcode) {
-  if (opcode == '.') return false;             // STOP
-  if (opcode == '\x80') return take(1), true;  // PROTO
-  if (opcode == '\x95') return take(8), true;  // FRAME
-  if (step_value(opcode) || step_container(opcode) || step_memo(opcode)) return true;
-  fail("{}: pickle opcode 0x{:02x} at byte {}, which no imdb.npz needs", where_, static_cast<unsigned char>(opcode),
-       offset_ - 1);
-}
-
-bool Unpickler::step_value(char opcode) {
+void Unpickler::step(char opcode) {
   switch (opcode) {
+    case '\x80':  // PROTO
+      take(1);
+      return;
+    case '\x95':  // FRAME
+      take(8);
+      return;
     case 'N':     // NONE
     case '\x88':  // NEWTRUE
     case '\x89':  // NEWFALSE
-      return push(Kind::kPlain), true;
+      return push(Kind::kPlain);
     case 'K':  // BININT1
-      return push(Kind::kInteger, number<std::uint8_t>()), true;
+      return push(Kind::kInteger, number<std::uint8_t>());
     case 'M':  // BININT2
-      return push(Kind::kInteger, number<std::uint16_t>()), true;
+      return push(Kind::kInteger, number<std::uint16_t>());
     case 'J':  // BININT
-      return push(Kind::kInteger, static_cast<std::int32_t>(number<std::uint32_t>())), true;
+      return push(Kind::kInteger, static_cast<std::int32_t>(number<std::uint32_t>()));
     case '\x8a':  // LONG1
-      return push(Kind::kInteger, long_integer(take(number<std::uint8_t>()))), true;
+      return push(Kind::kInteger, long_integer(take(number<std::uint8_t>())));
     case 'C':     // SHORT_BINBYTES
     case 'U':     // SHORT_BINSTRING
     case '\x8c':  // SHORT_BINUNICODE
-      return push_text(take(number<std::uint8_t>())), true;
+      return push_text(take(number<std::uint8_t>()));
     case 'B':  // BINBYTES
     case 'T':  // BINSTRING
     case 'X':  // BINUNICODE
-      return push_text(take(number<std::uint32_t>())), true;
+      return push_text(take(number<std::uint32_t>()));
     case 'c': {  // GLOBAL
       const std::string module(line()), name(line());
-      return push_global(module + "." + name), true;
+      return push_global(module + "." + name);
     }
     case '\x93': {  // STACK_GLOBAL
       const Value name = pop(), module = pop();
       if (name.kind != Kind::kText || module.kind != Kind::kText) damaged();
-      push_global(std::string(texts_[static_cast<std::size_t>(module.number)]) + "." +
-                  std::string(texts_[static_cast<std::size_t>(name.number)]));
-      return true;
+      return push_global(std::string(texts_[static_cast<std::size_t>(module.number)]) + "." +
+                         std::string(texts_[static_cast<std::size_t>(name.number)]));
     }
-    default:
-      return false;
-  }
-}
-
-bool Unpickler::step_container(char opcode) {
-  switch (opcode) {
     case '(':  // MARK
-      return push(Kind::kMark), true;
+      return push(Kind::kMark);
     case ']':  // EMPTY_LIST
     case ')':  // EMPTY_TUPLE
-      return push_sequence({}), true;
+      return push_sequence({});
     case 't':  // TUPLE
     case 'l':  // LIST
-      return push_sequence(pop_to_mark()), true;
+      return push_sequence(pop_to_mark());
     case '\x85':  // TUPLE1, TUPLE2, TUPLE3
     case '\x86':
     case '\x87':
-      return push_tuple(static_cast<std::size_t>(static_cast<unsigned char>(opcode) - 0x84)), true;
-    case 'a': {  // APPEND
-      const Value item = pop();
-      if (stack_.empty()) damaged();
-      return sequence(stack_.back()).push_back(item), true;
-    }
-    case 'e': {  // APPENDS
-      const std::vector<Value> items = pop_to_mark();
-      if (stack_.empty()) damaged();
-      std::vector<Value>& list = sequence(stack_.back());
-      return list.insert(list.end(), items.begin(), items.end()), true;
-    }
+      return push_tuple(static_cast<std::size_t>(static_cast<unsigned char>(opcode) - 0x84));
+    case 'a':  // APPEND
+      return append({pop()});
+    case 'e':  // APPENDS
+      return append(pop_to_mark());
     case 'R':
-      return reduce(), true;
+      return reduce();
     case 'b':
-      return build(), true;
-    default:
-      return false;
-  }
-}
-
-bool Unpickler::step_memo(char opcode) {
-  switch (opcode) {
+      return build();
     case '\x94':  // MEMOIZE
-      return memoize(memo_.size()), true;
+      return memoize(memo_.size());
     case 'q':  // BINPUT
-      return memoize(number<std::uint8_t>()), true;
+      return memoize(number<std::uint8_t>());
     case 'r':  // LONG_BINPUT
-      return memoize(number<std::uint32_t>()), true;
+      return memoize(number<std::uint32_t>());
     case 'h':  // BINGET
-      return recall(number<std::uint8_t>()), true;
+      return recall(number<std::uint8_t>());
     case 'j':  // LONG_BINGET
-      return recall(number<std::uint32_t>()), true;
+      return recall(number<std::uint32_t>());
     default:
-      return false;
+      fail("{}: pickle opcode 0x{:02x} at byte {}, which no imdb.npz needs", where_, static_cast<unsigned char>(opcode),
+           offset_ - 1);
   }
 }
 

@@ -10,7 +10,7 @@
 #include "host/files/json.h"
 #include "host/files/safetensors.h"
 #include "host/text/readers.h"
-#include "host/text/word_counts.h"
+#include "host/text/vocabulary.h"
 #include "kernels/check.h"
 
 namespace reel {

@@ -1,12 +1,14 @@
 #include "host/text/vocabulary.h"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <utility>
 
 #include "host/files/file.h"
+#include "host/files/json.h"
+#include "host/files/lines.h"
 #include "host/text/tokenizer.h"
-#include "host/text/word_counts.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -40,6 +42,29 @@ bool has_id(std::int32_t id, const LoadOptions& options) {
 }
 
 }  // namespace
+
+WordCounts parse_word_counts(std::string_view text, const std::string& where) {
+  WordCounts list;
+  for_each_line(text, [&](std::string_view line) {
+    const std::size_t tab = line.find('\t');
+    std::int64_t count = -1;
+    const char* const end = line.data() + line.size();
+    const bool whole = tab != std::string_view::npos && std::from_chars(line.data() + tab + 1, end, count).ptr == end;
+    if (!whole || count < 0) fail("{}:{}: expected word<TAB>count", where, list.words.size() + 1);
+    list.words.emplace_back(line.substr(0, tab));
+    list.counts.push_back(count);
+  });
+  return list;
+}
+
+std::string word_counts_text(const std::vector<std::string>& words, const std::vector<std::int64_t>& counts) {
+  std::string text;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (!words.empty()) text += words[i];
+    text += '\t' + std::to_string(counts[i]) + '\n';
+  }
+  return text;
+}
 
 bool is_word(std::string_view text) {
   const bool numbered = text.starts_with("<reserved-") || text.starts_with("<rank-");
@@ -92,7 +117,7 @@ Vocabulary::Vocabulary(const Corpus& corpus, const LoadOptions& options) : optio
 Vocabulary Vocabulary::read(const std::filesystem::path& path, const LoadOptions& options) {
   Vocabulary vocabulary;
   vocabulary.options_ = options;
-  WordCounts list = read_word_counts(path);
+  WordCounts list = parse_word_counts(read_file(path), path.string());
   vocabulary.words_ = std::move(list.words);
   vocabulary.counts_ = std::move(list.counts);
   vocabulary.index_words(path.string());
@@ -162,6 +187,21 @@ std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
   LoadOptions options = this->options();
   options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about
   encode_ranks(ranks, options, ids);
+  return ids;
+}
+
+std::vector<std::int32_t> parse_ids(std::string_view line, std::int64_t vocabulary, const std::string& where) {
+  const JsonValue json = parse_json(line, where);
+  const auto* const array = json.find_if<JsonValue::Array>("ids");
+  if (array == nullptr) fail("{}: expected {{\"ids\": [1, 14, 22, ...]}}", where);
+  std::vector<std::int32_t> ids;
+  for (const JsonValue& id : *array) {
+    const auto* const number = id.get_if<std::int64_t>();
+    if (number == nullptr || *number < 0 || *number >= vocabulary) {
+      fail("{}: id {}, expected 0 to {}", where, excerpt(id), vocabulary - 1);
+    }
+    ids.push_back(static_cast<std::int32_t>(*number));
+  }
   return ids;
 }
 

@@ -36,6 +36,16 @@ bool encode_ranks(std::span<const std::int32_t> ranks, const LoadOptions& option
 /// How many ids there are: num_words, or fewer where the corpus has no more words; at least the reserved ids.
 std::int64_t vocabulary_size(const Corpus& corpus, const LoadOptions& options);
 
+/// Lines `word<TAB>count`: vocab.txt, and a prepared folder's words.
+struct WordCounts {
+  std::vector<std::string> words;  // a word may be empty: a rank without a known word
+  std::vector<std::int64_t> counts;
+};
+/// What such a text says; `where` is its path. Throws Error with path and line number where a line is something else.
+WordCounts parse_word_counts(std::string_view text, const std::string& where);
+/// What the text shall say. `words` may be empty: then every word is.
+std::string word_counts_text(const std::vector<std::string>& words, const std::vector<std::int64_t>& counts);
+
 /// Whether a line of vocab.txt is a word, not one of the names that ids without words have.
 bool is_word(std::string_view text);
 
@@ -80,5 +90,9 @@ class Vocabulary {
 /// reviews as often as they did, and the corpus is the one that the vocabulary is of (`trained_on`, a checksum), or no
 /// two of them occur equally often: what is first of those is another in another source. Throws Error if not.
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on);
+
+/// Word ids as JSON: {"ids": [1, 14, 22]}. Throws Error, which begins with `where`, on anything else, and where an id
+/// is not one of 0 to `vocabulary` - 1.
+std::vector<std::int32_t> parse_ids(std::string_view line, std::int64_t vocabulary, const std::string& where);
 
 }  // namespace reel

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 #include "host/files/interrupt.h"
 #include "kernels/error.h"

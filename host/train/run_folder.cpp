@@ -3,7 +3,6 @@
 #include <ctime>
 #include <new>
 
-#include "host/files/file.h"
 #include "host/files/json.h"
 #include "host/files/limits.h"
 #include "host/files/lines.h"

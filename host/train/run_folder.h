@@ -8,7 +8,6 @@
 #include <string>
 
 #include "host/files/file.h"
-#include "host/predict/evaluate.h"
 
 namespace reel {
 

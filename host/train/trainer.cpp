@@ -8,12 +8,24 @@
 
 #include "host/files/checksum.h"
 #include "host/files/interrupt.h"
-#include "host/train/resume_check.h"
 #include "host/train/summary.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
 
 namespace reel {
+namespace {
+
+std::vector<float> on_host(Backend<float>& backend, std::span<const float> values) {
+  std::vector<float> copy(values.size());
+  backend.download(values, std::span(copy));
+  return copy;
+}
+
+bool all_finite(const std::vector<float>& weights) {
+  return std::ranges::all_of(weights, [](float w) { return std::isfinite(w); });
+}
+
+}  // namespace
 
 double Trainer::now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -158,12 +170,6 @@ void Trainer::step() {
   measured_.add(batch.reviews, batch.tokens);
 }
 
-bool Trainer::flush() {
-  if (!report(measured_.take(true))) return false;
-  measured_.read(at_.step);
-  return report(measured_.take(true));
-}
-
 bool Trainer::report(const std::optional<StepWindow>& window) {
   if (!window) return true;
   const std::vector<BatchStats>& stats = window->stats;
@@ -205,10 +211,10 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
 }
 
 bool Trainer::flush_and_check_weights() {
-  if (!flush()) return false;
-  std::vector<float> weights(model_.parameters().size());
-  backend_.download(std::as_const(model_).parameters(), std::span(weights));
-  if (std::ranges::all_of(weights, [](float w) { return std::isfinite(w); })) return true;
+  if (!report(measured_.take(true))) return false;
+  measured_.read(at_.step);
+  if (!report(measured_.take(true))) return false;
+  if (all_finite(on_host(backend_, model_.parameters()))) return true;
   events_.line(fmt::format("step {}: the weights are no longer finite: training stopped", at_.step));
   return false;
 }
@@ -289,12 +295,10 @@ void Trainer::resume() {
 }
 
 void Trainer::save_best() const {
-  std::vector<float> weights(model_.parameters().size());
-  backend_.download(model_.parameters(), std::span(weights));
   Metadata metadata = to_metadata(config_.preprocessing);
   metadata[kTrainedOn] = data_.checksum;
   metadata[kWordsOf] = text_crc32(data_.vocabulary.text());
-  save_model(folder_.model(), config_.model, weights, metadata);
+  save_model(folder_.model(), config_.model, on_host(backend_, model_.parameters()), metadata);
 }
 
 bool Trainer::checkpoint_is_due() const {
@@ -307,8 +311,7 @@ bool Trainer::checkpoint_is_due() const {
 bool Trainer::save_checkpoint() {
   if (!report(measured_.take(true))) return false;  // the window before this one
   TrainingState saved = state();
-  const bool finite = std::ranges::all_of(saved.parameters, [](float weight) { return std::isfinite(weight); }) &&
-                      std::ranges::all_of(saved.measured, [](const BatchStats& s) {
+  const bool finite = all_finite(saved.parameters) && std::ranges::all_of(saved.measured, [](const BatchStats& s) {
                         return std::isfinite(s.loss_sum) && std::isfinite(s.grad_norm);
                       });
   if (!finite) return flush_and_check_weights();  // says so
@@ -322,13 +325,9 @@ bool Trainer::save_checkpoint() {
 /// Where the run stands, the unfinished window included.
 TrainingState Trainer::state() {
   TrainingState state;
-  const auto download = [&](std::span<const float> from, std::vector<float>& to) {
-    to.resize(from.size());
-    backend_.download(from, std::span(to));
-  };
-  download(model_.parameters(), state.parameters);
-  download(optimizer_.state1(), state.state1);
-  download(optimizer_.state2(), state.state2);
+  state.parameters = on_host(backend_, model_.parameters());
+  state.state1 = on_host(backend_, optimizer_.state1());
+  state.state2 = on_host(backend_, optimizer_.state2());
   const StepWindow window = measured_.unfinished();
   state.measured = window.stats;
   Cursor saved = at_;

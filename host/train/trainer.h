@@ -8,7 +8,6 @@
 
 #include "host/model/model.h"
 #include "host/model/optimizer.h"
-#include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
 #include "host/train/measured_steps.h"
 #include "host/train/progress.h"
@@ -65,9 +64,7 @@ class Trainer {
   std::int64_t steps_until_report() const;
   /// Reports a window of steps, if there is one; false when some of what they measured is no number.
   bool report(const std::optional<StepWindow>& window);
-  /// Reports all steps so far.
-  bool flush();
-  /// flush(), and whether the weights are numbers too: only then may they be saved.
+  /// Reports all steps so far, and says whether the weights are numbers too: only then may they be saved.
   bool flush_and_check_weights();
   /// Evaluates, keeps the best weights, saves. Throws Interrupted or Diverged, with nothing changed.
   void finish_epoch();

@@ -35,11 +35,7 @@ void select_row(const SelectRows& op, std::size_t b) {
 }  // namespace
 
 void execute(CpuContext& context, const SelectRows& op) {
-  constexpr std::size_t kRows = 8;
-  const auto B = static_cast<std::size_t>(op.shape.batch);
-  context.pool.run((B + kRows - 1) / kRows, [&](std::size_t task) {
-    for (std::size_t b = task * kRows; b < std::min(B, (task + 1) * kRows); ++b) select_row(op, b);
-  });
+  for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) { select_row(op, b); });
 }
 
 void execute(CpuContext&, const IndexTokens& op) {
@@ -53,10 +49,11 @@ void execute(CpuContext&, const IndexTokens& op) {
 
   // Distinct tokens by first appearance; segment[u + 1] counts token u.
   std::int32_t count = 0;
-  std::size_t longest = 0;
+  std::size_t longest = 0, total = 0;
   for (std::size_t b = 0; b < B; ++b) {
     const auto length = static_cast<std::size_t>(op.lengths[b]);
     longest = std::max(longest, length);
+    total += length;
     for (std::size_t t = 0; t < length; ++t) {
       const std::int32_t id = op.ids[b * T + t];
       REEL_CHECK(static_cast<std::size_t>(id) < V, "token {} in row {}, vocabulary of {}", id, b, V);
@@ -82,13 +79,8 @@ void execute(CpuContext&, const IndexTokens& op) {
       at(index.position, --begin[index.row_of[b * T + t]]) = static_cast<std::int32_t>(t * B + b);
     }
   }
-  const std::int32_t total = count > 0 ? [&] {
-    std::int64_t tokens = 0;
-    for (std::size_t b = 0; b < B; ++b) tokens += op.lengths[b];
-    return static_cast<std::int32_t>(tokens);
-  }() : 0;
   std::copy(begin, begin + count, index.segment.begin());
-  at(index.segment, count) = total;
+  at(index.segment, count) = static_cast<std::int32_t>(total);
 }
 
 }  // namespace reel::cpu

@@ -1,9 +1,9 @@
 // What every CPU operation gets besides its arguments: threads and scratch memory.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <new>
 #include <span>
@@ -84,6 +84,15 @@ namespace cpu {
 /// Whether a recurrence of such cells multiplies bfloat16.
 inline bool takes_bf16(const CpuContext& context, Cell cell) {
   return context.precision == Precision::kMixed && traits(cell).bounded;
+}
+
+/// Calls f(b) for each of the batch's rows, a few of them a task.
+template <class F>
+void for_each_row(CpuContext& context, std::size_t batch, const F& f) {
+  constexpr std::size_t kRows = 8;
+  context.pool.run((batch + kRows - 1) / kRows, [&](std::size_t task) {
+    for (std::size_t b = task * kRows; b < std::min(batch, (task + 1) * kRows); ++b) f(b);
+  });
 }
 
 }  // namespace cpu

@@ -8,15 +8,6 @@
 namespace reel::cpu {
 namespace {
 
-constexpr std::size_t kRows = 8;  // batch rows a task handles
-
-template <class F>
-void for_each_row(CpuContext& context, std::size_t batch, const F& f) {
-  context.pool.run((batch + kRows - 1) / kRows, [&](std::size_t task) {
-    for (std::size_t b = task * kRows; b < std::min(batch, (task + 1) * kRows); ++b) f(b);
-  });
-}
-
 /// Multiplies by 0 or 1 / (1 - dropout).
 template <class Real>
 void apply_dropout(float dropout, const RandomKey& key, std::size_t b, std::span<Real> row) {

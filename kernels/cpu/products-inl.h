@@ -59,11 +59,13 @@ std::size_t packed_size(std::size_t depth, std::size_t columns) {
 
 /// Element (k, n) of the packed matrix is from[k * depth_stride + n * column_stride].
 template <class Operand>
-PackedMatrix<Operand> pack(const typename Operand::Real* from, std::size_t depth_stride, std::size_t column_stride,
-                           std::size_t depth, std::size_t columns, std::span<typename Operand::Word> to) {
+PackedMatrix<Operand> pack(CpuContext& context, const typename Operand::Real* from, std::size_t depth_stride,
+                           std::size_t column_stride, std::size_t depth, std::size_t columns) {
   using Real = typename Operand::Real;
+  using Word = typename Operand::Word;
   constexpr std::size_t kColumns = kPanelColumns<Operand>;
-  typename Operand::Word* out = to.data();
+  Word* const to = context.arena.take<Word>(packed_size<Operand>(depth, columns)).data();
+  Word* out = to;
   for (std::size_t first = 0; first < columns; first += kColumns) {
     const std::size_t width = std::min(kColumns, columns - first);
     for (std::size_t k = 0; k < depth; k += Operand::kPerWord, out += kColumns) {
@@ -73,10 +75,10 @@ PackedMatrix<Operand> pack(const typename Operand::Real* from, std::size_t depth
         const Real* const element = row + n * column_stride;
         out[n] = Operand::word(element[0], Operand::kPerWord == 1 || last ? Real{0} : element[depth_stride]);
       }
-      std::fill(out + width, out + kColumns, typename Operand::Word{0});
+      std::fill(out + width, out + kColumns, Word{0});
     }
   }
-  return {to.data(), words_for<Operand>(depth), columns};
+  return {to, words_for<Operand>(depth), columns};
 }
 
 // Columns remaining from `first`; Whole if the panel is full.

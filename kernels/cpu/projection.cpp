@@ -21,8 +21,7 @@ void run_project(CpuContext& context, const ProjectTokens<Real>& op) {
   const auto E = static_cast<std::size_t>(op.embedding_width());
   const auto W = static_cast<std::size_t>(op.width());
   const auto U = static_cast<std::size_t>(op.tokens.empty() ? op.vocabulary() : op.count[0]);
-  const PackedMatrix<Exact<Real>> w =
-      pack<Exact<Real>>(op.w_ih.data(), 1, E, E, W, context.arena.take<Real>(packed_size<Exact<Real>>(E, W)));
+  const PackedMatrix<Exact<Real>> w = pack<Exact<Real>>(context, op.w_ih.data(), 1, E, E, W);
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     context.check_interrupted();
     const std::size_t first = task * kTokenBlock;
@@ -70,8 +69,7 @@ void run_token_gradients(CpuContext& context, const ProjectionGradient<Real>& op
   const auto E = static_cast<std::size_t>(op.embedding_width());
   const auto W = static_cast<std::size_t>(op.width());
   const auto U = static_cast<std::size_t>(op.index.count[0]);
-  const PackedMatrix<Exact<Real>> w =
-      pack<Exact<Real>>(op.w_ih.data(), E, 1, W, E, context.arena.take<Real>(packed_size<Exact<Real>>(W, E)));
+  const PackedMatrix<Exact<Real>> w = pack<Exact<Real>>(context, op.w_ih.data(), E, 1, W, E);
   context.pool.run((U + kTokenBlock - 1) / kTokenBlock, [&](std::size_t task) HWY_ATTR {
     context.check_interrupted();
     const std::size_t first = task * kTokenBlock;

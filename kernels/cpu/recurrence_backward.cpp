@@ -17,13 +17,6 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// W_hh^T, packed: its rows multiply dz.
-template <class Operand>
-PackedMatrix<Operand> pack_transposed(CpuContext& context, std::span<const typename Operand::Real> w_hh,
-                                      std::size_t H) {
-  return pack<Operand>(w_hh.data(), H, 1, H, H, context.arena.take<typename Operand::Word>(packed_size<Operand>(H, H)));
-}
-
 /// What one step of a row reads and writes; `every` and `last` are null where nothing flows back into this state.
 template <class Real>
 struct RowStepBack {
@@ -58,7 +51,7 @@ template <class Operand, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
-  const PackedMatrix<Operand> w = pack_transposed<Operand>(context, op.w_hh, H);
+  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), H, 1, H, H);  // W_hh^T: its rows multiply dz
   const cpu::RowPlan plan = cpu::plan_rows(op.lengths.first(B), context);
   const auto gradients = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStepBack<Real>>(B);

@@ -53,8 +53,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto T = static_cast<std::size_t>(op.shape.steps);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
   const std::size_t inputs = op.input.values.size() / H;
-  const auto packed = context.arena.take<typename Operand::Word>(packed_size<Operand>(H, H));
-  const PackedMatrix<Operand> w = pack<Operand>(op.w_hh.data(), 1, H, H, H, packed);
+  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), 1, H, H, H);
   const cpu::RowPlan plan = cpu::plan_rows(op.lengths.first(B), context);
   const auto states = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStep<Real>>(B);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "kernels/cpu/context.h"
 
@@ -29,8 +30,7 @@ inline RowPlan plan_rows(std::span<const std::int32_t> lengths, CpuContext& cont
   const std::size_t rounds = std::max<std::size_t>(1, (batch + threads * kBlockRows - 1) / (threads * kBlockRows));
   const std::span<std::size_t> sorted = context.arena.take<std::size_t>(batch);
   for (std::size_t b = 0; b < batch; ++b) sorted[b] = b;
-  std::sort(sorted.begin(), sorted.end(),
-            [&](std::size_t a, std::size_t b) { return lengths[a] != lengths[b] ? lengths[a] > lengths[b] : a < b; });
+  std::ranges::sort(sorted, {}, [&](std::size_t b) { return std::pair(-lengths[b], b); });
 
   RowPlan plan{context.arena.take<std::size_t>(batch), context.arena.take<std::size_t>(rounds * threads + 1)};
   std::size_t filled = 0;

@@ -19,8 +19,6 @@ class ThreadPool {
   /// `threads` includes the calling thread; 0 means available_cores(). Throws Error where so many cannot be started.
   explicit ThreadPool(int threads);
   ~ThreadPool();
-  ThreadPool(const ThreadPool&) = delete;
-  ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 

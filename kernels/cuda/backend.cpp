@@ -1,6 +1,4 @@
 // The CUDA backend; its operations stand in files of their own beside it.
-#include "kernels/make_backend.h"
-
 #include <exception>
 #include <set>
 #include <utility>

@@ -7,7 +7,12 @@ namespace {
 class Config {
  public:
   Config(const void* kernel, const Launch& launch) {
-    allow_shared_memory(kernel, launch.shared);
+    constexpr std::size_t kWithoutAsking = 48 * 1024;  // bytes of shared memory; a kernel with more has to ask
+    if (launch.shared > kWithoutAsking) {
+      check_cuda(
+          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(launch.shared)),
+          "cudaFuncSetAttribute");
+    }
     config_.gridDim = launch.grid;
     config_.blockDim = launch.block;
     config_.dynamicSmemBytes = launch.shared;
@@ -25,14 +30,6 @@ class Config {
   const cudaLaunchConfig_t* get() const { return &config_; }
 
  private:
-  /// Beyond 48 KiB a kernel has to ask.
-  static void allow_shared_memory(const void* kernel, std::size_t bytes) {
-    constexpr std::size_t kWithoutAsking = 48 * 1024;
-    if (bytes <= kWithoutAsking) return;
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-               "cudaFuncSetAttribute");
-  }
-
   cudaLaunchConfig_t config_{};
   cudaLaunchAttribute attribute_{};
 };

@@ -143,21 +143,6 @@ bool update(cudaGraphExec_t executable, cudaGraph_t graph) {
   return true;
 }
 
-void* try_to_allocate(std::size_t size) {
-  void* memory = nullptr;
-  const cudaError_t status = cudaMalloc(&memory, size);
-  if (status == cudaErrorMemoryAllocation) {
-    static_cast<void>(cudaGetLastError());
-    std::size_t free = 0, total = 0;
-    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw Error("CUDA: out of memory: " + std::to_string((size + (1 << 20) - 1) >> 20) + " MiB asked for, " +
-                std::to_string(free >> 20) + " of " + std::to_string(total >> 20) +
-                " MiB free; try a smaller --batch-size");
-  }
-  check_cuda(status, "cudaMalloc");
-  return memory;
-}
-
 }  // namespace
 
 struct Platform::Parts {
@@ -190,7 +175,21 @@ const DeviceLimits& Platform::limits() const { return parts_->limits; }
 cudaStream_t Platform::stream() const { return parts_->stream.get(); }
 void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
-void* Platform::allocate_uninitialised(std::size_t bytes) { return try_to_allocate(bytes > 0 ? bytes : 1); }
+void* Platform::allocate_uninitialised(std::size_t bytes) {
+  const std::size_t size = bytes > 0 ? bytes : 1;
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, size);
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    throw Error("CUDA: out of memory: " + std::to_string((size + (1 << 20) - 1) >> 20) + " MiB asked for, " +
+                std::to_string(free >> 20) + " of " + std::to_string(total >> 20) +
+                " MiB free; try a smaller --batch-size");
+  }
+  check_cuda(status, "cudaMalloc");
+  return memory;
+}
 
 void* Platform::allocate(std::size_t bytes) {
   DeviceMemory memory(bytes);

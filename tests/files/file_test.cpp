@@ -24,7 +24,7 @@ TEST(File, ReadsWhatWasWritten) {
   text += '\0';
   write_file(folder / "a", text);
   EXPECT_EQ(read_file(folder / "a"), text);
-  EXPECT_EQ(read_start(folder / "a", 3), "one");
+  EXPECT_EQ(read_file(folder / "a", 3), "one");
   std::string blocks;
   read_blocks(folder / "a", [&](std::string_view block) { blocks += block; });
   EXPECT_EQ(blocks, text);
@@ -46,7 +46,7 @@ TEST(File, PipesAndDevicesAreRefused) {
   std::filesystem::create_symlink("/dev/zero", folder / "zero");
   for (const char* name : {"pipe", "zero"}) {
     const std::string expected = std::string(name) + ": is no regular file, expected one";
-    expect_error([&] { read_start(folder / name); }, {expected.c_str()});
+    expect_error([&] { read_file(folder / name, kStart); }, {expected.c_str()});
     expect_error([&] { read_file(folder / name); }, {expected.c_str()});
     expect_error([&] { read_blocks(folder / name, [](std::string_view) {}); }, {expected.c_str()});
   }

@@ -4,7 +4,6 @@
 
 #include "host/files/archive.h"
 #include "host/files/limits.h"
-#include "host/text/pickle.h"
 #include "tests/support/support.h"
 
 namespace reel {

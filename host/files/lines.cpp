@@ -1,4 +1,4 @@
-#include "host/files/line_reader.h"
+#include "host/files/lines.h"
 
 #include <poll.h>
 #include <unistd.h>
