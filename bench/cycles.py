@@ -6,8 +6,8 @@
 
 Each kernel's time-step loop (sass.py) is issued on the four schedulers of a multiprocessor, by all warps of its blocks: an
 instruction waits for its warp's stall, its scoreboards, its pipe and its turn. How long what is counted on a scoreboard takes
-is LATENCIES, each as (low, middle, high). What a step waited for, from its end back to its begin, is its critical path. Its
-floor is how long its multiply-adds alone keep their pipe busy.
+is LATENCIES, each as (low, middle, high). What a step waited for, from its end back to its begin, is its critical path; its
+floor, how long the busiest pipe is busy. Not modelled: the instruction cache, bank conflicts, register banks.
 """
 import argparse
 import json
@@ -30,19 +30,35 @@ README = CUDA / "README.md"
 RESULT = measure.RESULTS / "cycles.json"
 TOLERANCE = 1.03
 
-# Of each source: how a multiprocessor runs its kernels, as (batch rows at a time, blocks, products of a step), and opcodes of
-# what a step does once a row. A cluster's rows are those of its eight multiprocessors together.
+# Of each source: how a multiprocessor runs its kernels, as (batch rows at a time, blocks, groups of rows one after another), and
+# opcodes of what a step does once a row. A cluster's rows are those of its eight multiprocessors together.
 STRATEGIES = {
     "resident": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core": ([(8, 1, 1), (16, 2, 1)], {"rnn_backward": ("LDG",)}),
     "cluster": ([(4, 1, 1), (16, 1, 4)], {}),
 }
 
-# Cycles from an instruction's issue until its result is there. Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU
-# Architecture", arXiv:2402.13499 (H800): shared memory 29, L1 41, L2 262, another block's shared memory 180. Abdelkhalik et
-# al., "Demystifying the Nvidia Ampere Architecture through Microbenchmarking", arXiv:2208.11174 (A100): shared memory 23,
-# L1 33, L2 200. Jia et al., arXiv:1804.06826 (V100): shared memory 19, shuffles and special functions 22 to 24. The others
-# are estimates from the same studies' neighbours, wide where nothing was measured.
+
+class Shape:
+    """What a kernel's source says of its step; `width` is its first template argument."""
+
+    def __init__(self, strategy, width, threads, groups):
+        self.trips, self.wide_load = groups, 1
+        if strategy == "tensor_core":
+            self.products = ("HMMA", width * width // (16 * 16 * threads // 32))
+        elif strategy == "cluster":  # each lane four columns of its own
+            self.products, self.wide_load = ("FFMA", width * groups), 4
+        else:
+            self.products = ("FFMA", width // 2)
+            if width == 256:  # half of W_hh in shared memory, in four turns: 16 loads of 4 wavefronts, 8 of one
+                self.trips, self.wide_load = 4, 3
+
+
+# Cycles from an instruction's issue until its result is there. Measured by others are those of shared memory (LDS) and of the L1
+# and L2 cache (LDG, LDGDEPBAR): Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture", arXiv:2402.13499,
+# 29, 41 and 262 on an H800; Abdelkhalik et al., "Demystifying the Nvidia Ampere Architecture through Microbenchmarking",
+# arXiv:2208.11174, 23, 33 and 200 on an A100; and another block's shared memory, 180 (Luo et al.), below which no cluster
+# barrier is. All others, and all below, are estimates, wide where there is little to go by.
 LATENCIES = {
     "LDS": (23, 29, 33), "LDSM": (29, 33, 37), "SHFL": (22, 24, 27), "MUFU": (18, 22, 30), "FCHK": (18, 22, 30),
     "LDC": (25, 30, 40), "S2R": (20, 28, 50), "S2UR": (20, 28, 50), "LDG": (33, 200, 262), "LDGDEPBAR": (33, 200, 262),
@@ -54,18 +70,24 @@ BARRIER = (15, 22, 30)          # from the last warp's arrival
 CLUSTER_BARRIER = (180, 220, 300)
 TAKEN_BRANCH = (2, 6, 10)       # beside its stall
 RECONVERGENCE = (0, 4, 8)
-WIDE_LOAD = (1, 2, 4)           # turns of shared memory that LDS.128 takes; its addresses repeat, which may save some
 FENCE = (50, 300, 700)          # MEMBAR
 
 # Pipes of a scheduler, and for how many cycles an instruction of a warp has one: the programming guide's operations a cycle and
-# multiprocessor ("Arithmetic Instructions": 128 float32, 64 integer, 16 special functions). Tensor: a 16x8x16 product of
-# 2048 multiply-adds at the 512 a cycle that mma.sync reaches (Luo et al.).
+# multiprocessor ("Arithmetic Instructions": 128 float32, 64 integer, 16 special functions). Tensor, an estimate: a 16x8x16 product
+# is 2048 multiply-adds, of which a scheduler's tensor core does 512 a cycle at its peak and mma.sync some two thirds of that.
 FLOAT = "FFMA FADD FMUL HADD2 HFMA2 HMUL2".split()
 INTEGER = ("IADD3 LOP3 ISETP FSETP FSEL FMNMX SHF LEA VIADD PRMT SEL MOV VIMNMX IMNMX P2R R2P PLOP3 F2FP IABS "
            "LOP IADD").split()
 PIPES = {**dict.fromkeys(FLOAT, ("float", 1)), **dict.fromkeys(["IMAD"], ("multiply", 2)),
-         **dict.fromkeys(INTEGER, ("integer", 2)), "MUFU": ("special", 8), "FCHK": ("special", 8), "HMMA": ("tensor", 4)}
+         **dict.fromkeys(INTEGER, ("integer", 2)), "MUFU": ("special", 8), "FCHK": ("special", 8), "HMMA": ("tensor", 6)}
 SHARED = "LDS LDSM STS SHFL LDGSTS ST ATOMS".split()  # one after another on a multiprocessor
+
+
+def shared_turns(instruction, wide_load):
+    """For how many cycles the instruction has a multiprocessor's shared memory."""
+    if instruction.opcode not in SHARED or instruction.never:
+        return 0
+    return wide_load if instruction.opcode == "LDS" and ".128" in instruction.text else 4 if instruction.opcode == "LDSM" else 1
 
 
 def kind(opcode):
@@ -85,17 +107,17 @@ class Warp:
         self.ready, self.cause, self.label = 0, None, "begin"
         self.pending = [[] for _ in range(6)]  # of each scoreboard: (cycle, event)
         self.at_barrier = False
+        self.arrived = 0                       # at a cluster barrier's first half
         self.ends = []                         # (cycle, event) of its steps
 
 
 class Simulation:
     """One multiprocessor: `blocks` blocks of `warps` warps each, which go round `path` of `kernel`."""
 
-    def __init__(self, kernel, path, warps, blocks, level):
+    def __init__(self, kernel, path, warps, blocks, level, wide_load):
         self.path = [(kernel.code[i], taken) for i, taken in path]
-        self.level = level
+        self.level, self.wide_load = level, wide_load
         self.warps = [Warp(w // warps) for w in range(warps * blocks)]
-        self.warps_of_block = warps
         self.free = {}  # pipe -> (cycle, event)
         self.events = []  # (cycle, event that it waited for, for what)
         self.last = [None] * 4
@@ -167,7 +189,7 @@ class Simulation:
         stall += RECONVERGENCE[level] if opcode == "BSYNC" else FENCE[level] if opcode == "MEMBAR" else 0
         result = now + self.latency(instruction)
         if opcode in SHARED and not instruction.never:
-            turns = WIDE_LOAD[level] if opcode == "LDS" and ".128" in instruction.text else 4 if opcode == "LDSM" else 1
+            turns = shared_turns(instruction, self.wide_load)
             begin = max(now, self.free.get("shared", (0, 0))[0])
             self.free["shared"] = (begin + turns, event)
             result += begin - now + turns - 1
@@ -178,11 +200,15 @@ class Simulation:
             warp.pending[instruction.operands].append((now + OPERANDS_READ[level], event, label))
         warp.ready, warp.cause, warp.label = now + stall, event, label
         warp.position += 1
+        if opcode == "UCGABAR_ARV":
+            warp.arrived = now
         if opcode in sass.BARRIERS:
             warp.at_barrier = True
             block = [other for other in self.warps if other.block == warp.block]
             if all(other.at_barrier for other in block):
-                released = now + (CLUSTER_BARRIER if opcode != "BAR" else BARRIER)[level]
+                released = now + BARRIER[level]
+                if opcode != "BAR":  # what stands between its halves costs nothing while the other blocks are waited for
+                    released = max(now, max(other.arrived for other in block) + CLUSTER_BARRIER[level])
                 for other in block:
                     other.at_barrier = False
                     if released > other.ready:
@@ -203,9 +229,9 @@ class Simulation:
         return waited
 
 
-def simulate(kernel, path, steps_of_path, warps, blocks, level, warm=4, measured=6):
+def simulate(kernel, path, steps_of_path, warps, blocks, level, wide_load=1, warm=4, measured=6):
     """Cycles of a step, and its critical path."""
-    simulation = Simulation(kernel, path, warps, blocks, level)
+    simulation = Simulation(kernel, path, warps, blocks, level, wide_load)
     simulation.run(warm + measured)
     last = max(simulation.warps, key=lambda warp: warp.ends[-1][0])
     since, (until, event) = last.ends[warm - 1][0], last.ends[-1]
@@ -227,7 +253,8 @@ def compile_kernels(source, architecture, folder):
                          capture_output=True, text=True)
     if log.returncode != 0:
         sys.exit(log.stderr)
-    threads = dict(re.findall(r"\.entry (\w+)\(.*?\.maxntid (\d+)", (Path(folder) / f"{source.stem}.ptx").read_text(), re.DOTALL))
+    entries = (Path(folder) / f"{source.stem}.ptx").read_text().split(".entry ")[1:]
+    threads = {entry.split("(")[0]: bound[1] for entry in entries if (bound := re.search(r"\.maxntid (\d+)", entry))}
     facts = {}
     for symbol, text in re.findall(r"Compiling entry function '(\w+)'(.*?Used .*?)\n", log.stderr, re.DOTALL):
         shared = re.search(r"(\d+) bytes smem", text)
@@ -256,14 +283,27 @@ def dynamic_shared(name):
 
 
 def blocks_that_fit(registers, shared, threads):
-    """On a multiprocessor of compute capability 9.0: 65536 registers, 227 KB for blocks, each of which costs 1 KB more."""
-    return min(65536 // ((registers + 7) // 8 * 8 * threads), 227 * 1024 // (shared + 1024), 2048 // threads)
+    """On a multiprocessor of compute capability 9.0: 65536 registers, 228 KB of shared memory, of which each block takes 1 KB more
+    than it uses, 2048 threads and 32 blocks."""
+    return min(65536 // ((registers + 7) // 8 * 8 * threads), 228 * 1024 // (shared + 1024), 2048 // threads, 32)
 
 
-def floor(kernel, path, steps_of_path, warps):
-    """Cycles of a step that the products alone keep their pipe busy, in one block."""
-    busy = sum(PIPES[kernel.code[i].opcode][1] for i, _ in path if kernel.code[i].opcode in ("HMMA", "FFMA"))
-    return busy * warps / 4 / steps_of_path
+def floor(kernel, path, steps_of_path, warps, wide_load):
+    """(cycles of a step for which the busiest pipe is busy, which); a scheduler has a quarter of the warps, rounded up."""
+    busy = Counter()
+    for i, _ in path:
+        pipe, cycles = PIPES.get(kernel.code[i].opcode, (None, 0))
+        busy[pipe] += cycles * -(-warps // 4)
+        busy["shared memory"] += shared_turns(kernel.code[i], wide_load) * warps
+    return max((cycles / steps_of_path, pipe) for pipe, cycles in busy.items() if pipe)
+
+
+def check_products(kernel, path, steps_of_path, products):
+    """Fails where the path is not the step's: it has its products, and some multiply-adds of the cell."""
+    opcode, expected = products
+    found = sum(kernel.code[i].opcode == opcode for i, _ in path) / steps_of_path
+    if not expected <= found <= expected + (0 if opcode == "HMMA" else max(32, expected)):
+        raise ValueError(f"{kernel.symbol}: {found:.0f} {opcode} a step, expected {expected}: not the loop or not the path")
 
 
 def model(architecture, levels):
@@ -280,35 +320,41 @@ def model(architecture, levels):
                 continue
             name, (registers, shared, threads) = name_of(kernel.symbol), facts[kernel.symbol]
             warps, fit = threads // 32, blocks_that_fit(registers, shared + dynamic_shared(name), threads)
-            for batch_rows, blocks, products in configurations:
+            for batch_rows, blocks, groups in configurations:
                 if blocks > fit:
                     continue
-                path = sass.longest_path(kernel, loop, products, next((rare[k] for k in rare if name.startswith(k)), ()))
-                steps = sum(kernel.code[i].opcode in sass.BARRIERS for i, _ in path)
-                results = [simulate(kernel, path, steps, warps, blocks, level) for level in levels]
+                shape = Shape(strategy, int(re.search(r"<(\d+)", name)[1]), threads, groups)
+                path = sass.longest_path(kernel, loop, shape.trips, next((rare[k] for k in rare if name.startswith(k)), ()))
+                steps = sum(kernel.code[i].opcode == "LDGDEPBAR" for i, _ in path)  # each commits its copies
+                check_products(kernel, path, steps, shape.products)
+                results = [simulate(kernel, path, steps, warps, blocks, level, shape.wide_load) for level in levels]
+                busy, pipe = floor(kernel, path, steps, warps * blocks, shape.wide_load)
                 rows.append({"kernel": name, "rows": batch_rows, "blocks": blocks, "warps": warps * blocks, "registers": registers,
-                             "issue_slots": round(len(path) * warps * blocks / 4 / steps),
-                             "floor": round(floor(kernel, path, steps, warps * blocks)),
+                             "issue_slots": round(len(path) * -(-warps * blocks // 4) / steps),
+                             "floor": round(busy), "floor_pipe": pipe,
                              "cycles": [round(cycles) for cycles, _ in results],
                              "critical_path": results[len(results) // 2][1]})
     return sorted(rows, key=lambda row: (re.sub(r"\d+", lambda number: number[0].zfill(4), row["kernel"]), row["rows"]))
 
 
 def measured(row, gpu):
-    """Nanoseconds of a step on a GPU (gpu_check.sh), at a batch that keeps a multiprocessor as busy as the row says."""
-    way = re.match(r"rnn_(forward|backward)", row["kernel"])[1]
+    """Nanoseconds of a step on a GPU (gpu_check.sh) at batch 64, launch included: forward only, since what is timed backward
+    has the product for d_w_hh in it, and with full rows."""
+    if not row["kernel"].startswith("rnn_forward"):
+        return ""
     precision = "mixed" if "tensor_core" in row["kernel"] else "float32"
     width, cell = re.search(r"<(\d+), (\w+)>", row["kernel"]).groups()
     if cell != cells()[0] or row["blocks"] > 1 or row["rows"] > 8:
         return ""
     found = [median(timed["us"]) / timed["steps"] for timed in gpu_tables.rows(gpu, "recurrence")
-             if timed.get("us") and (timed["what"], timed["variant"], timed["precision"], timed["batch"], timed["hidden"]) ==
-             (f"recurrence_{way}", "reel", precision, 64, int(width))]
+             if timed.get("us") and all(timed.get(key) == value for key, value in {
+                 "what": "recurrence_forward", "variant": "reel", "precision": precision, "batch": 64, "hidden": int(width),
+                 "rows": "full"}.items())]
     return f"{1000 * median(found):.0f}" if found else ""
 
 
 def rendered(result, gpu):
-    rows = [[f"`{row['kernel']}`", row["rows"], row["warps"], row["registers"], row["issue_slots"], row["floor"],
+    rows = [[f"`{row['kernel']}`", row["rows"], row["warps"], row["registers"], row["issue_slots"], f"{row['floor']} ({row['floor_pipe']})",
              row["cycles"][1], f"{row['cycles'][0]} to {row['cycles'][2]}",
              ", ".join(f"{label} {cycles}" for label, cycles in list(row["critical_path"].items())[:5]), measured(row, gpu)]
             for row in result["kernels"]]
@@ -318,9 +364,11 @@ def rendered(result, gpu):
 
 
 def risen(rows, known):
-    """What takes more cycles than is known of it, a line each; a kernel that is not known is one too."""
+    """What takes more cycles than is known of it, a line each; what is not known, or is known and no longer there, is one too: a
+    loop that is not found, or blocks of which two fitted."""
     middle = {(row["kernel"], row["rows"]): row["cycles"][1] for row in known}
-    lines = []
+    gone = middle.keys() - {(row["kernel"], row["rows"]) for row in rows}
+    lines = [f"{kernel}, {batch_rows} rows: in cycles.json, but not found" for kernel, batch_rows in sorted(gone)]
     for row in rows:
         name, cycles, limit = (row["kernel"], row["rows"]), row["cycles"][0], middle.get((row["kernel"], row["rows"]))
         if limit is None:

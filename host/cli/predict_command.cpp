@@ -11,6 +11,7 @@
 #include "host/files/limits.h"
 #include "host/files/lines.h"
 #include "host/predict/predictor.h"
+#include "host/text/ids.h"
 #include "kernels/check.h"
 
 namespace reel {

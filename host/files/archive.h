@@ -8,7 +8,7 @@
 
 namespace reel {
 
-/// Whether a file that begins so (kStart bytes of it) is a tar archive, or packed in a way that read_archive()
+/// Whether a file that begins so (kSignatureBytes bytes of it) is a tar archive, or packed in a way that read_archive()
 /// unpacks.
 bool may_be_tar(std::string_view start);
 /// The same of a zip.

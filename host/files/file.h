@@ -13,7 +13,7 @@
 namespace reel {
 
 inline constexpr std::size_t kWhole = std::numeric_limits<std::size_t>::max();
-inline constexpr std::size_t kStart = 512;  // bytes that are enough to tell what kind of file it is
+inline constexpr std::size_t kSignatureBytes = 512;  // bytes that are enough to tell what kind of file it is
 
 /// Whether there is something of this name. Throws Error with path and reason where that cannot be seen.
 bool is_there(const std::filesystem::path& path);

@@ -1,6 +1,7 @@
 #include "host/files/json.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -89,21 +90,28 @@ class Writer {
   Writer(int indent, bool ascii, std::size_t most) : indent_(indent), ascii_(ascii), most_(most) {}
 
   void write(const JsonValue& value) {
-    const auto write_held = [this]<class T>(const T& held) {
-      if constexpr (std::same_as<T, JsonValue::Array>) {
-        write_elements(held, "[]", [this](const JsonValue& element) { write(element); });
-      } else if constexpr (std::same_as<T, JsonValue::Object>) {
-        write_members(held);
-      } else {
-        text_ += nlohmann::json(held).dump(-1, ' ', ascii_, nlohmann::json::error_handler_t::replace);
-      }
-    };
-    std::visit(write_held, value.variant());
+    if (const auto* const array = value.get_if<JsonValue::Array>()) {
+      write_elements(*array, "[]", [this](const JsonValue& element) { write(element); });
+    } else if (const auto* const object = value.get_if<JsonValue::Object>()) {
+      write_members(*object);
+    } else if (const auto* const string = value.get_if<std::string>()) {
+      write_primitive(*string);
+    } else if (const auto* const integer = value.get_if<std::int64_t>()) {
+      write_primitive(*integer);
+    } else if (const auto* const large = value.get_if<std::uint64_t>()) {
+      write_primitive(*large);
+    } else if (const auto* const number = value.get_if<double>()) {
+      write_primitive(*number);
+    } else if (const auto* const boolean = value.get_if<bool>()) {
+      write_primitive(*boolean);
+    } else {
+      write_primitive(nullptr);
+    }
   }
 
   void write_members(const auto& members) {
     write_elements(members, "{}", [this](const auto& member) {
-      write(member.first);
+      write_primitive(member.first);
       text_ += indent_ == kOneLine ? ":" : ": ";
       write(member.second);
     });
@@ -112,6 +120,11 @@ class Writer {
   std::string take() { return std::move(text_); }
 
  private:
+  template <class T>
+  void write_primitive(const T& value) {
+    text_ += nlohmann::json(value).dump(-1, ' ', ascii_, nlohmann::json::error_handler_t::replace);
+  }
+
   void write_elements(const auto& elements, const char* brackets, const auto& write_element) {
     text_ += brackets[0];
     ++depth_;

@@ -39,8 +39,6 @@ class JsonValue {
     return std::get_if<T>(&value_);
   }
 
-  const Variant& variant() const { return value_; }
-
   /// An object's member, nullptr if there is none or this is no object.
   const JsonValue* find(std::string_view key) const;
   /// The same, and nullptr if it is no T.

@@ -29,7 +29,7 @@ Corpus read_npz_with_index(const fs::path& path) {
 enum class Kind { kArchive, kNpz, kRows, kOther };
 
 Kind kind_of(const fs::path& path) {
-  const std::string start = read_file(path, kStart);
+  const std::string start = read_file(path, kSignatureBytes);
   if (is_zip(start)) return Kind::kNpz;
   if (may_be_tar(start)) return Kind::kArchive;
   if (is_json_lines(path)) return Kind::kRows;
@@ -91,7 +91,7 @@ Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kRows) return read_rows(path, test_path);
   if (kind == Kind::kOther) {
-    const bool empty = read_file(path, kStart).empty();
+    const bool empty = read_file(path, kSignatureBytes).empty();
     fail("{}: {}; expected {}", path.string(), empty ? "the file is empty" : "not a data set that Reel knows",
          kSupported);
   }

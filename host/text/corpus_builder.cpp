@@ -16,7 +16,7 @@ void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) 
   std::string key;
   corpus_.invalid_utf8 += for_each_word(text, [&](std::string_view word) {
     key = word;
-    const auto [entry, added] = places_.try_emplace(key, static_cast<std::int32_t>(words_.size()));
+    const auto [entry, added] = index_of_.try_emplace(key, static_cast<std::int32_t>(words_.size()));
     if (added) words_.push_back({.text = &entry->first});
     if (split == Split::kTrain) {
       Word& counted = words_[static_cast<std::size_t>(entry->second)];

@@ -34,7 +34,7 @@ class CorpusBuilder {
   };
   Corpus corpus_;  // `ranks` hold indices in words_ until finish()
   std::vector<Word> words_;
-  std::unordered_map<std::string, std::int32_t> places_;
+  std::unordered_map<std::string, std::int32_t> index_of_;
   std::int64_t training_words_ = 0;
 };
 

@@ -8,7 +8,7 @@
 
 #include "host/text/corpus.h"
 #include "host/text/vocabulary.h"
-#include "kernels/backend.h"
+#include "kernels/contract/batch.h"
 
 namespace reel {
 

@@ -179,7 +179,7 @@ Corpus read_labelled_rows(const fs::path& train_path, const fs::path& test_path)
 }
 
 bool is_json_lines(const fs::path& path) {
-  const std::string start = read_file(path, kStart);
+  const std::string start = read_file(path, kSignatureBytes);
   const std::size_t first = start.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   return first != std::string::npos && start[first] == '{';
 }

@@ -9,6 +9,7 @@
 #include "host/files/file.h"
 #include "host/files/json.h"
 #include "host/files/limits.h"
+#include "host/text/pickle.h"
 #include "host/text/readers.h"
 #include "host/text/vocabulary.h"
 #include "kernels/check.h"

@@ -1,4 +1,5 @@
-// A pickle reader that can build one thing: NumPy object arrays of lists of integers, as in Keras' imdb.npz.
+#include "host/text/pickle.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -6,7 +7,6 @@
 #include <utility>
 
 #include "host/files/limits.h"
-#include "host/text/readers.h"
 #include "kernels/check.h"
 
 namespace reel {

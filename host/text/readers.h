@@ -16,11 +16,6 @@ Corpus read_aclimdb_folder(const std::filesystem::path& folder);
 Corpus read_npz(const std::filesystem::path& path, const std::filesystem::path& word_index);
 /// imdb_word_index.json, {"word": rank, ...} with every rank from 1: the words by rank, the first of rank 1.
 std::vector<std::string> read_word_index(const std::filesystem::path& path);
-/// The one-dimensional array of lists of integers in one of its arrays, pickled by NumPy (protocols 3 to 5, and 2 as
-/// Python 2 wrote it). The only globals that are accepted are numpy.ndarray, numpy.dtype and
-/// numpy.core.multiarray._reconstruct (also numpy._core); nothing is ever called. Throws Error, which begins with
-/// `where`, on any other global, an unknown opcode or a damaged stream.
-std::vector<std::vector<std::int64_t>> unpickle_lists(std::string_view bytes, const std::string& where);
 
 /// Rows of CSV files with a header (review,sentiment or text,label; RFC 4180) or of JSON lines ({"text": ..., "label":
 /// ...}). Labels: 0, 1, neg, pos, negative, positive; JSON also false and true. Without `test_path` a fifth

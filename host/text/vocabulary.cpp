@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "host/files/file.h"
-#include "host/files/json.h"
 #include "host/files/lines.h"
 #include "host/text/tokenizer.h"
 #include "kernels/check.h"
@@ -187,21 +186,6 @@ std::vector<std::int32_t> Vocabulary::encode(std::string_view text) const {
   LoadOptions options = this->options();
   options.maxlen = -1;  // drops reviews from a data set, not a text that someone asks about
   encode_ranks(ranks, options, ids);
-  return ids;
-}
-
-std::vector<std::int32_t> parse_ids(std::string_view line, std::int64_t vocabulary, const std::string& where) {
-  const JsonValue json = parse_json(line, where);
-  const auto* const array = json.find_if<JsonValue::Array>("ids");
-  if (array == nullptr) fail("{}: expected {{\"ids\": [1, 14, 22, ...]}}", where);
-  std::vector<std::int32_t> ids;
-  for (const JsonValue& id : *array) {
-    const auto* const number = id.get_if<std::int64_t>();
-    if (number == nullptr || *number < 0 || *number >= vocabulary) {
-      fail("{}: id {}, expected 0 to {}", where, excerpt(id), vocabulary - 1);
-    }
-    ids.push_back(static_cast<std::int32_t>(*number));
-  }
   return ids;
 }
 

@@ -91,8 +91,4 @@ class Vocabulary {
 /// two of them occur equally often: what is first of those is another in another source. Throws Error if not.
 void adopt_vocabulary(Corpus& corpus, const Vocabulary& vocabulary, const std::string& trained_on);
 
-/// Word ids as JSON: {"ids": [1, 14, 22]}. Throws Error, which begins with `where`, on anything else, and where an id
-/// is not one of 0 to `vocabulary` - 1.
-std::vector<std::int32_t> parse_ids(std::string_view line, std::int64_t vocabulary, const std::string& where);
-
 }  // namespace reel

@@ -5,32 +5,35 @@
 #include <span>
 
 #include "host/text/shuffle.h"
+#include "kernels/check.h"
 
 namespace reel {
 
 ClassificationTask::ClassificationTask(Backend<float>& backend, const TrainConfig& config, const TrainingData& data)
-    : config_(config),
+    : backend_(backend),
+      config_(config),
       data_(data),
       device_data_(to_device(backend, data.train)),
-      order_(static_cast<std::size_t>(data.train.size())),
       device_order_(backend.allocate<std::int32_t>(data.train.size())) {}
 
 std::int64_t ClassificationTask::steps_per_epoch() const {
   return (data_.train.size() + config_.batch_size - 1) / config_.batch_size;
 }
 
-void ClassificationTask::begin_epoch(Backend<float>& backend, std::int64_t epoch) {
+void ClassificationTask::begin_epoch(std::int64_t epoch) {
   if (config_.shuffle) {
     order_ = random_order(
         {.seed = config_.seed, .stream = RandomStream::kShuffle, .step = static_cast<std::uint64_t>(epoch)},
         data_.train.size());
   } else {
+    order_.resize(static_cast<std::size_t>(data_.train.size()));
     std::iota(order_.begin(), order_.end(), 0);
   }
-  backend.upload(std::span<const std::int32_t>(order_), device_order_.span());
+  backend_.upload(std::span<const std::int32_t>(order_), device_order_.span());
 }
 
 ClassificationTask::BatchSize ClassificationTask::select(Model<float>& model, std::int64_t step) const {
+  REEL_CHECK(!order_.empty(), "a batch before begin_epoch()");
   const std::int64_t first = step % steps_per_epoch() * config_.batch_size;
   const auto offset = static_cast<std::size_t>(first);
   const auto size = static_cast<std::size_t>(std::min(config_.batch_size, data_.train.size() - first));

@@ -14,12 +14,13 @@ namespace reel {
 /// The classification of reviews.
 class ClassificationTask {
  public:
-  /// Keeps references to the configuration and the data.
+  /// Keeps references to all three.
   ClassificationTask(Backend<float>& backend, const TrainConfig& config, const TrainingData& data);
 
   std::int64_t steps_per_epoch() const;
-  /// Orders the reviews; called before the first batch of an epoch (counted from 0), or of what is left of one.
-  void begin_epoch(Backend<float>& backend, std::int64_t epoch);
+  /// Orders the reviews; called before an epoch's first batch (epochs count from 0), and before the first after a
+  /// resumption.
+  void begin_epoch(std::int64_t epoch);
 
   struct BatchSize {
     std::int64_t reviews = 0, tokens = 0;
@@ -30,10 +31,11 @@ class ClassificationTask {
   Evaluation evaluate(Model<float>& model, const Dataset& split) const;
 
  private:
+  Backend<float>& backend_;
   const TrainConfig& config_;
   const TrainingData& data_;
   DeviceDataset device_data_;
-  std::vector<std::int32_t> order_;  // of the reviews in this epoch
+  std::vector<std::int32_t> order_;  // of the reviews in this epoch; empty before the first
   Buffer<std::int32_t> device_order_;
 };
 

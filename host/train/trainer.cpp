@@ -8,6 +8,7 @@
 
 #include "host/files/checksum.h"
 #include "host/files/interrupt.h"
+#include "host/train/resume_check.h"
 #include "host/train/summary.h"
 #include "kernels/check.h"
 #include "kernels/range.h"
@@ -108,7 +109,7 @@ Outcome Trainer::run() {
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const ProfileRange range(backend_, "epoch");
-  task_.begin_epoch(backend_, at_.epochs_done);
+  task_.begin_epoch(at_.epochs_done);
   last_report_ = now() - std::exchange(at_.measured_seconds, 0);
   while (at_.step < epoch_end()) {
     if (config_.max_steps > 0 && at_.step >= config_.max_steps) {

@@ -8,6 +8,7 @@
 
 #include "host/model/model.h"
 #include "host/model/optimizer.h"
+#include "host/train/checkpoint_writer.h"
 #include "host/train/config.h"
 #include "host/train/measured_steps.h"
 #include "host/train/progress.h"

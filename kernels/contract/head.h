@@ -16,7 +16,7 @@ enum class Pool { kLast, kMean };
 /// logits[b] = pooled[b] . fc_weight + fc_bias.
 template <class Real>
 struct HeadForward {
-  static constexpr const char* kName = "head";
+  static constexpr const char* kName = "head_forward";
   SequenceShape shape;
   std::span<const std::int32_t> lengths;  // [B]
   std::span<const Real> h;                // [T+1, B, H]
@@ -40,7 +40,7 @@ struct BatchStats {
 /// with respect to the output layer and the states. Dropout and pooling must be those of HeadForward.
 template <class Real>
 struct HeadBackward {
-  static constexpr const char* kName = "head";
+  static constexpr const char* kName = "head_backward";
   SequenceShape shape;
   std::span<const std::int32_t> labels;   // [B]
   std::span<const Real> logits;           // [B]

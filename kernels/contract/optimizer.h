@@ -75,6 +75,8 @@ void check_arguments(const ParameterGradient<Real>& gradient) {
   check_size(gradient.index.count, 1, "index.count");
   check_positive(gradient.index.vocabulary(), "index.slot");
   check_positive(gradient.embedding, "gradient.embedding");
+  check_not_negative(static_cast<double>(gradient.index.vocabulary() - gradient.index.capacity()),
+                     "words beyond index.tokens");
   check_size(gradient.rows, gradient.index.capacity() * gradient.embedding, "gradient.rows");
 }
 
@@ -91,6 +93,13 @@ template <class Real>
 void check_arguments(const OptimizerStep<Real>& op) {
   const auto parameters = static_cast<std::int64_t>(op.parameters.size());
   check_positive(op.step, "step");
+  check_not_negative(op.learning_rate, "learning_rate");
+  check_share(op.settings.beta1, "settings.beta1");
+  check_share(op.settings.beta2, "settings.beta2");
+  check_share(op.settings.rho, "settings.rho");
+  check_not_negative(op.settings.epsilon, "settings.epsilon");
+  check_not_negative(op.settings.momentum, "settings.momentum");
+  check_not_negative(op.settings.weight_decay, "settings.weight_decay");
   check_arguments(op.gradient);
   check_size(op.gradient.dense, parameters - op.gradient.table(), "gradient.dense");
   check_size(op.scale, 1, "scale");

@@ -69,6 +69,7 @@ void check_arguments(const RecurrenceForward<Real>& op) {
   check_size(op.input.row_of, B * T, "input.row_of");
   check_positive(H, "hidden");
   check_count(op.input.width, H, "a row of the input");
+  check_positive(op.input.rows(), "rows of input.values");
   check_size(op.input.values, op.input.rows() * H, "input.values");
   check_size(op.w_hh, H * H, "w_hh");
   check_size(op.h, (T + 1) * B * H, "h");

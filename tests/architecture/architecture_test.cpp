@@ -54,7 +54,8 @@ TEST(Architecture, ContractsKnowNoBackendAndBackendsNotEachOther) {
       }
     }
   };
-  expect_none("kernels/contract", {"kernels/backend.h", "kernels/device.h", "kernels/cpu/", "kernels/cuda/"});
+  expect_none("kernels/contract",
+              {"kernels/backend.h", "kernels/device.h", "kernels/make_backend.h", "kernels/cpu/", "kernels/cuda/"});
   expect_none("kernels/cpu", {"kernels/cuda/"});
   expect_none("kernels/cuda", {"kernels/cpu/"});
 }
@@ -97,7 +98,11 @@ TEST(Architecture, HostLayersIncludeOnlyTheLayersBelow) {
   const auto includes = includes_below("host");
   ASSERT_FALSE(includes.empty());
   for (const auto& [file, target] : includes) {
+    EXPECT_FALSE(target.starts_with("..")) << file << " includes " << target;
+    EXPECT_FALSE(target.starts_with("kernels/cpu/") || target.starts_with("kernels/cuda/"))
+        << file << " includes " << target;
     if (!target.starts_with("host/")) continue;
+    ASSERT_TRUE(may_include.contains(layer_of(file))) << file << ": in no layer that is known here";
     EXPECT_TRUE(may_include.at(layer_of(file)).contains(layer_of(target))) << file << " includes " << target;
   }
 }

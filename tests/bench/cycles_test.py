@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """bench/sass.py and bench/cycles.py on made-up kernels, whose cycles can be counted by hand."""
+import json
 import sys
 import tempfile
 import unittest
@@ -100,13 +101,49 @@ class Cycles(unittest.TestCase):
 
         known = [row("a", [90, 100, 110]), row("b", [90, 100, 110])]
         self.assertEqual(cycles.risen([row("a", [103]), row("b", [50])], known), [])
-        self.assertEqual(cycles.risen([row("a", [104])], known), ["a, 1 rows: 104 cycles a step, expected at most 103"])
-        self.assertEqual(cycles.risen([row("c", [1])], known), ["c, 1 rows: not in cycles.json"])
+        self.assertEqual(cycles.risen([row("a", [104]), row("b", [50])], known), ["a, 1 rows: 104 cycles a step, expected at most 103"])
+        self.assertEqual(cycles.risen([row("a", [1]), row("b", [1]), row("c", [1])], known), ["c, 1 rows: not in cycles.json"])
+        self.assertEqual(cycles.risen([row("a", [1])], known), ["b, 1 rows: in cycles.json, but not found"])
+
+    def test_what_stands_between_a_cluster_barriers_halves_is_free(self):
+        def barrier(*between):
+            return Kernel("step", [Instruction("UCGABAR_ARV", stall=1), *between, Instruction("UCGABAR_WAIT", stall=1),
+                                   Instruction("@P0 BRA `(.L_x_0)", stall=5)], {"L_x_0": 0})
+
+        work = [Instruction("FADD R0, R0, R0", stall=4)] * 10
+        self.assertEqual(simulated(barrier())[0], 220 + 11)
+        self.assertEqual(simulated(barrier(*work))[0], 220 + 11)
+        self.assertEqual(simulated(step(*work))[0], 40 + 22 + 11)
+
+    def test_the_floor_is_the_busiest_pipe(self):
+        kernel = step(*[Instruction("FFMA R2, R1, R1, R2", stall=1)] * 10, *[Instruction("LDS.128 R4, [R0]", stall=1)] * 5)
+        path = sass.longest_path(kernel, sass.step_loop(kernel))
+        self.assertEqual(cycles.floor(kernel, path, 1, 6, 1), (5 * 6, "shared memory"))
+        self.assertEqual(cycles.floor(kernel, path, 2, 1, 1), (5, "float"))
+
+    def test_a_path_without_the_products_is_refused(self):
+        kernel = step(*[Instruction("FFMA R2, R1, R1, R2", stall=1)] * 10)
+        path = sass.longest_path(kernel, sass.step_loop(kernel))
+        cycles.check_products(kernel, path, 1, ("FFMA", 8))
+        with self.assertRaisesRegex(ValueError, "10 FFMA a step, expected 16"):
+            cycles.check_products(kernel, path, 1, ("FFMA", 16))
+
+    def test_blocks_share_registers_and_memory(self):
+        self.assertEqual(cycles.blocks_that_fit(98, 3072, 256), 2)
+        self.assertEqual(cycles.blocks_that_fit(221, 108 * 1024, 256), 1)
+        self.assertEqual(cycles.blocks_that_fit(32, 227 * 1024, 128), 1)
+        self.assertEqual(cycles.blocks_that_fit(16, 0, 32), 32)
+
+    def test_the_table_is_that_of_the_results(self):
+        result = json.loads(cycles.RESULT.read_text())
+        gpu = cycles.measure.RESULTS / "gpu_check.json"
+        table = cycles.rendered(result, json.loads(gpu.read_text()) if gpu.exists() else None)
+        self.assertIn(f"<!-- cycles -->\n{table}\n<!-- end -->", cycles.README.read_text())
 
     def test_a_measured_step_stands_beside_its_model(self):
         gpu = {"parts": {"recurrence": {"families": {"a": {"rows": [
             {"what": "recurrence_forward", "variant": "reel", "precision": "float32", "batch": 64, "hidden": 128, "steps": 200,
-             "us": [80, 90, 100]}]}}}}}
+             "rows": "full", "us": [80, 90, 100]}]}}}}}
         row = {"kernel": "rnn_forward_kernel<128, tanh>", "rows": 1, "blocks": 1}
         self.assertEqual(cycles.measured(row, gpu), "450")
         self.assertEqual(cycles.measured(row | {"kernel": "rnn_backward_kernel<128, tanh>"}, gpu), "")

@@ -46,7 +46,7 @@ TEST(File, PipesAndDevicesAreRefused) {
   std::filesystem::create_symlink("/dev/zero", folder / "zero");
   for (const char* name : {"pipe", "zero"}) {
     const std::string expected = std::string(name) + ": is no regular file, expected one";
-    expect_error([&] { read_file(folder / name, kStart); }, {expected.c_str()});
+    expect_error([&] { read_file(folder / name, kSignatureBytes); }, {expected.c_str()});
     expect_error([&] { read_file(folder / name); }, {expected.c_str()});
     expect_error([&] { read_blocks(folder / name, [](std::string_view) {}); }, {expected.c_str()});
   }

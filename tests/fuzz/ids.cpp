@@ -1,6 +1,6 @@
 // What `reel predict --input ids` and `--input text` are given.
+#include "host/text/ids.h"
 #include "host/text/tokenizer.h"
-#include "host/text/vocabulary.h"
 #include "tests/fuzz/fuzz.h"
 
 REEL_FUZZ({

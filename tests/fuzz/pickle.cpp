@@ -1,4 +1,4 @@
-#include "host/text/readers.h"
+#include "host/text/pickle.h"
 
 #include "tests/fuzz/fuzz.h"
 

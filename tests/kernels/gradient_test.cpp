@@ -1,4 +1,4 @@
-// Finite differences in float64: the gradient of the mean loss with respect to every kind of parameter, and h0.
+// Finite differences in float64: the gradient of the mean loss with respect to every kind of parameter.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -5,6 +5,7 @@
 #include "host/files/safetensors.h"
 #include "host/files/toml.h"
 #include "host/text/corpus.h"
+#include "host/text/ids.h"
 #include "host/text/vocabulary.h"
 #include "tests/support/support.h"
 

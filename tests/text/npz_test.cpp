@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "host/files/archive.h"
+#include "host/text/pickle.h"
 #include "host/text/readers.h"
 #include "tests/support/support.h"
 

@@ -4,6 +4,7 @@
 
 #include "host/files/archive.h"
 #include "host/files/limits.h"
+#include "host/text/pickle.h"
 #include "tests/support/support.h"
 
 namespace reel {

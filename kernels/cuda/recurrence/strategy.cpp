@@ -25,7 +25,9 @@ constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn};
 
 /// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
-/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two.
+/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two. (bench/cycles.py, which reads
+/// the machine code, says 0.5 us and 1.3 us for every four rows: a quarter with one tile, and nothing with two. Until a
+/// GPU has said which, the threshold stays.)
 bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;

@@ -11,6 +11,7 @@
 #include "kernels/cuda/recurrence/dispatch.h"
 #include "kernels/cuda/recurrence/strategies.h"
 #include "kernels/cuda/recurrence/tensor_core_matrix.cuh"
+#include "kernels/error.h"
 
 namespace reel::cuda {
 namespace {
@@ -186,6 +187,8 @@ void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float
   with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
     if constexpr (traits(cell()).bounded) {
       run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell()>, RnnForwardArgs(op));
+    } else {
+      throw Error("tensor cores: states that are not bounded");
     }
   });
 }
@@ -194,6 +197,8 @@ void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<flo
   with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
     if constexpr (traits(cell()).bounded) {
       run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell()>, RnnBackwardArgs(op));
+    } else {
+      throw Error("tensor cores: states that are not bounded");
     }
   });
 }
