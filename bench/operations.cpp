@@ -88,7 +88,7 @@ void Operations::recurrence_backward() {
                                          .h = h_.span(),
                                          .w_hh = w_hh_.span(),
                                          .d_output = {.last = d_last_.span(), .every = {}},
-                                         .dz = dz_.span(),
+                                         .d_input = dz_.span(),
                                          .d_w_hh = d_w_hh_.span()});
 }
 

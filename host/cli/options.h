@@ -30,7 +30,7 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Enum& target,
             return;
           }
         }
-        throw CLI::ValidationError(name, fmt::format("'{}', expected {}", given, all));
+        throw CLI::ValidationError(name.substr(0, name.find(',')), fmt::format("'{}', expected {}", given, all));
       },
       help);
   for (const auto& [word, value] : words) {

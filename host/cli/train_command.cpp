@@ -29,6 +29,14 @@ std::string thousands(std::int64_t number) {
   return text;
 }
 
+/// "RNN(128, tanh)", "LSTM(128)"
+std::string layer_text(const ModelConfig& model) {
+  std::string name = traits(model.cell).name;
+  if (traits(model.cell).gates == 1) return fmt::format("RNN({}, {})", model.hidden, name);
+  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+  return fmt::format("{}({})", name, model.hidden);
+}
+
 /// What people read before the first step.
 void introduce(const TrainOptions& options, const TrainingData& data, const Backend<float>& backend,
                const fs::path& folder, Progress& progress) {
@@ -37,9 +45,9 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   progress.note(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
                             thousands(data.train.size()), thousands(data.validation.size()),
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
-  progress.note(fmt::format("model: Embedding({}, {}) -> RNN({}, {}) -> {} -> Dense(1), {} parameters",
-                            model.vocabulary, model.embedding, model.hidden, traits(model.cell).name,
-                            name_of(model.pool), thousands(parameter_count(model))));
+  progress.note(fmt::format("model: Embedding({}, {}) -> {} -> {} -> Dense(1), {} parameters", model.vocabulary,
+                            model.embedding, layer_text(model), name_of(model.pool),
+                            thousands(parameter_count(model))));
   const SequenceShape shape{.batch = config.batch_size, .steps = config.preprocessing.maxlen, .hidden = model.hidden};
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
   progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary));

@@ -84,7 +84,7 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
 void add_model_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->transform(within(1, 4096));
   add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->transform(within(1, 4096));
-  add_choice(app, "--nonlinearity", c.model.cell, cell_names(), "Of the recurrence");
+  add_choice(app, "--cell,--nonlinearity", c.model.cell, cell_names(), "Of the recurrent layer");
   add_choice(app, "--pool", c.model.pool, pool_names(),
              "What the output layer sees: the last hidden state, or the mean over the steps");
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},

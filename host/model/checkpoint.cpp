@@ -13,8 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
-constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kBiasIh = "rnn.bias_ih_l0",
-                     *kBiasHh = "rnn.bias_hh_l0";
+constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kWeightHh = "rnn.weight_hh_l0",
+                     *kBiasIh = "rnn.bias_ih_l0", *kBiasHh = "rnn.bias_hh_l0";
 
 /// Infinity is a number of an optimizer's sums: they may overflow while the weights do not.
 template <class T>
@@ -23,16 +23,24 @@ void check_numbers(std::span<const T> values, const fs::path& path, const std::s
   fail("{}: '{}' holds what is no number", path.string(), name);
 }
 
+/// The shape of each of PyTorch's two biases.
+std::vector<std::int64_t> gate_biases(const ModelConfig& config) { return {traits(config.cell).gates * config.hidden}; }
+
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
 void copy_weights(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config,
                   std::span<float> parameters) {
+  const auto own = static_cast<std::size_t>(traits(config.cell).recurrent_bias ? config.hidden : 0);
   for (const Parameter& parameter : ParameterLayout(config).parameters) {
-    const auto values = file.get<float>(parameter.name, parameter.shape);
     const std::span<float> part = part_of(parameters, parameter);
-    std::ranges::copy(values, part.begin());
+    if (parameter.name == kBiasHh) {  // the last gate's
+      const auto both = file.get<float>(kBiasHh, gate_biases(config));
+      std::ranges::copy(both.last(part.size()), part.begin());
+    } else {
+      std::ranges::copy(file.get<float>(parameter.name, parameter.shape), part.begin());
+    }
     if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
       const auto second = file.get<float>(kBiasHh, parameter.shape);
-      std::ranges::transform(part, second, part.begin(), std::plus{});
+      std::ranges::transform(part.first(part.size() - own), second, part.begin(), std::plus{});
     }
     check_numbers<float>(part, path, parameter.name);
   }
@@ -56,8 +64,12 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   for (const Parameter& parameter : ParameterLayout(config).parameters) {
     tensors[parameter.name] = tensor_view(part_of(parameters, parameter), parameter.shape);
   }
-  const std::vector<float> zeros(static_cast<std::size_t>(config.hidden), 0.0f);
-  tensors[kBiasHh] = tensor_view(std::span(zeros), {config.hidden});
+  std::vector<float> second(static_cast<std::size_t>(gate_biases(config)[0]), 0.0f);
+  if (tensors.contains(kBiasHh)) {
+    const ParameterLayout layout(config);
+    std::ranges::copy_backward(part_of(parameters, layout.parameters[*layout.layers[0].b_hh]), second.end());
+  }
+  tensors[kBiasHh] = tensor_view(std::span<const float>(second), gate_biases(config));
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
   all["nonlinearity"] = traits(config.cell).name;
@@ -78,11 +90,14 @@ SavedModel load_model(const fs::path& path) {
     fail("{}: {} '{}', expected {}", path.string(), key, found, all);
   };
   SavedModel saved{.metadata = file.metadata()};
-  file.get<float>("embedding.weight", {-1, -1});
-  const std::vector<std::int64_t>& table = file.tensors().at("embedding.weight").shape;
+  const auto shape_of = [&](const char* name) {
+    file.get<float>(name, {-1, -1});
+    return file.tensors().at(name).shape;
+  };
+  const std::vector<std::int64_t> table = shape_of("embedding.weight");
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
-                  .hidden = static_cast<std::int64_t>(file.get<float>(kBiasIh, {-1}).size()),
+                  .hidden = shape_of(kWeightHh)[1],
                   .cell = choice("nonlinearity", cell_names()),
                   .pool = choice("pool", pool_names())};
   // Before a few bytes ask for much memory.
@@ -91,8 +106,9 @@ SavedModel load_model(const fs::path& path) {
       fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxTensorLength);
     }
   }
-  for (const Parameter& parameter : ParameterLayout(saved.config).parameters)
-    file.get<float>(parameter.name, parameter.shape);
+  for (const Parameter& parameter : ParameterLayout(saved.config).parameters) {
+    file.get<float>(parameter.name, parameter.name == kBiasHh ? gate_biases(saved.config) : parameter.shape);
+  }
   saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
   copy_weights(file, path, saved.config, saved.parameters);
   return saved;

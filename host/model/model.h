@@ -58,8 +58,7 @@ class Model {
   }
   /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
   void forward(std::span<const Real> vocabulary) {
-    layer().forward({.values = vocabulary, .width = config().hidden, .row_of = batch_.ids()},
-                    config().pool == Pool::kLast);
+    layer().forward(vocabulary, batch_.ids(), config().pool == Pool::kLast);
     head_.forward(layer().states());
   }
   std::span<const Real> logits() const { return head_.logits(); }  // [B]

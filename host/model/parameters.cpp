@@ -23,25 +23,26 @@ double normal(const RandomKey& key, std::uint64_t i) {
   return std::sqrt(-2 * std::log(u)) * std::cos(angle);
 }
 
-/// Q . sign(diag R) of a normal matrix: modified Gram-Schmidt on its columns, twice for orthogonality to rounding. A
-/// positive length in the normalisation is the positive diagonal that the sign asks for.
+/// Q . sign(diag R) of a normal matrix [n * gates, n]: modified Gram-Schmidt on its columns, twice for orthogonality to
+/// rounding. A positive length in the normalisation is the positive diagonal that the sign asks for.
 template <class Real>
 void orthogonal(const RandomKey& key, std::size_t n, std::span<Real> matrix) {
-  std::vector<double> q(n * n);  // row j is column j of Q
-  for (std::size_t i = 0; i < n * n; ++i) q[(i % n) * n + i / n] = normal(key, i);
+  const std::size_t m = matrix.size() / n;
+  std::vector<double> q(m * n);  // row j is column j of Q
+  for (std::size_t i = 0; i < m * n; ++i) q[(i % n) * m + i / n] = normal(key, i);
   for (std::size_t j = 0; j < n; ++j) {
-    double* column = &q[j * n];
+    double* column = &q[j * m];
     for (int pass = 0; pass < 2; ++pass) {
       for (std::size_t k = 0; k < j; ++k) {
-        const double* other = &q[k * n];
-        const double dot = std::inner_product(column, column + n, other, 0.0);
-        for (std::size_t i = 0; i < n; ++i) column[i] -= dot * other[i];
+        const double* other = &q[k * m];
+        const double dot = std::inner_product(column, column + m, other, 0.0);
+        for (std::size_t i = 0; i < m; ++i) column[i] -= dot * other[i];
       }
     }
-    const double length = std::sqrt(std::inner_product(column, column + n, column, 0.0));
-    for (std::size_t i = 0; i < n; ++i) column[i] /= length;
+    const double length = std::sqrt(std::inner_product(column, column + m, column, 0.0));
+    for (std::size_t i = 0; i < m; ++i) column[i] /= length;
   }
-  for (std::size_t i = 0; i < n * n; ++i) matrix[i] = static_cast<Real>(q[(i % n) * n + i / n]);
+  for (std::size_t i = 0; i < m * n; ++i) matrix[i] = static_cast<Real>(q[(i % n) * m + i / n]);
 }
 
 double glorot(const Parameter& p) { return std::sqrt(6.0 / static_cast<double>(p.shape[0] + p.shape[1])); }
@@ -49,12 +50,14 @@ double glorot(const Parameter& p) { return std::sqrt(6.0 / static_cast<double>(p
 }  // namespace
 
 ParameterLayout::ParameterLayout(const ModelConfig& config) {
-  const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden;
+  const CellTraits& cell = traits(config.cell);
+  const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden, GH = cell.gates * H;
   embedding = add("embedding.weight", {V, E}, Initializer::kEmbedding);
-  const ParameterId w_ih = add("rnn.weight_ih_l0", {H, E}, Initializer::kMatrix);
-  const ParameterId w_hh = add("rnn.weight_hh_l0", {H, H}, Initializer::kRecurrentMatrix);
-  const ParameterId bias = add("rnn.bias_ih_l0", {H}, Initializer::kRecurrentBias);
+  const ParameterId w_ih = add("rnn.weight_ih_l0", {GH, E}, Initializer::kMatrix);
+  const ParameterId w_hh = add("rnn.weight_hh_l0", {GH, H}, Initializer::kRecurrentMatrix);
+  const ParameterId bias = add("rnn.bias_ih_l0", {GH}, Initializer::kGateBias);
   layers.push_back({.w_ih = w_ih, .w_hh = w_hh, .bias = bias});
+  if (cell.recurrent_bias) layers.back().b_hh = add("rnn.bias_hh_l0", {H}, Initializer::kRecurrentBias);
   fc_weight = add("fc.weight", {1, H}, Initializer::kMatrix);
   fc_bias = add("fc.bias", {1}, Initializer::kBias);
 }
@@ -83,15 +86,22 @@ void initialise(const ModelConfig& config, const Initialisation& how, std::span<
     const auto fill = [&](auto value) {
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(value(i));
     };
-    const bool bias = p.initializer == Initializer::kBias || p.initializer == Initializer::kRecurrentBias;
+    const bool matrix = p.initializer == Initializer::kMatrix || p.initializer == Initializer::kRecurrentMatrix;
+    const auto H = static_cast<std::size_t>(config.hidden);
+    // Of a gate's bias: PyTorch's two are one but where the cell has a recurrent bias.
+    const std::size_t joined = traits(config.cell).recurrent_bias ? values.size() - H : values.size();
     if (p.initializer == Initializer::kRecurrentMatrix && how.orthogonal) {
-      orthogonal(key, static_cast<std::size_t>(config.hidden), values);
+      orthogonal(key, H, values);
     } else if (p.initializer == Initializer::kEmbedding) {
       fill([&](std::size_t i) { return keras ? uniform(key, i, 0.05) : normal(key, i); });
     } else if (keras) {
-      fill([&](std::size_t i) { return bias ? 0.0 : uniform(key, i, glorot(p)); });
-    } else if (p.initializer == Initializer::kRecurrentBias) {
-      fill([&](std::size_t i) { return uniform(key, 2 * i, torch_limit) + uniform(key, 2 * i + 1, torch_limit); });
+      const bool forgets = config.cell == Cell::kLstm && p.initializer == Initializer::kGateBias;
+      fill([&](std::size_t i) { return matrix ? uniform(key, i, glorot(p)) : forgets && i / H == 1 ? 1.0 : 0.0; });
+    } else if (p.initializer == Initializer::kGateBias) {
+      fill([&](std::size_t i) {
+        const double other = i < joined ? uniform(key, 2 * i + 1, torch_limit) : 0.0;
+        return uniform(key, 2 * i, torch_limit) + other;
+      });
     } else {
       fill([&](std::size_t i) { return uniform(key, i, torch_limit); });
     }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,10 +13,11 @@
 namespace reel {
 
 /// How a parameter begins.
-enum class Initializer { kEmbedding, kMatrix, kRecurrentMatrix, kRecurrentBias, kBias };
+enum class Initializer { kEmbedding, kMatrix, kRecurrentMatrix, kGateBias, kRecurrentBias, kBias };
 
-/// One parameter of the flat buffer. A recurrent layer has one bias; PyTorch's two are joined on import (b_ih + b_hh)
-/// and written as (b, 0) on export.
+/// One parameter of the flat buffer. A recurrent layer has one bias for each gate; PyTorch's two are joined on import
+/// (b_ih + b_hh) and written as (b, 0) on export, but for a cell's recurrent bias (kernels/contract/cells.h), which is
+/// the last gate's b_hh.
 struct Parameter {
   std::string name;  // PyTorch's
   std::vector<std::int64_t> shape;
@@ -31,7 +33,8 @@ using ParameterId = std::size_t;
 /// and the head's.
 struct ParameterLayout {
   struct Layer {
-    ParameterId w_ih, w_hh, bias;  // [H, E], [H, H], [H]
+    ParameterId w_ih, w_hh, bias;       // [G*H, E], [G*H, H], [G*H]
+    std::optional<ParameterId> b_hh{};  // [H] of cells with a recurrent bias
   };
 
   explicit ParameterLayout(const ModelConfig& config);
@@ -62,10 +65,10 @@ struct Initialisation {
   std::uint64_t seed = 0;
 };
 
-/// Fills the flat buffer. Keras: embedding U(-0.05, 0.05), Glorot-uniform matrices, zero biases. PyTorch: embedding
-/// N(0, 1), everything else U(-1/sqrt(H), 1/sqrt(H)), the recurrent bias the sum of two such draws. Orthogonal
-/// recurrent weights are Q . sign(diag R) of a normal matrix. Numbers are addressed by (seed, parameter): the same on
-/// every device.
+/// Fills the flat buffer. Keras: embedding U(-0.05, 0.05), Glorot-uniform matrices, zero biases but for an LSTM's
+/// forget gate, which begins with 1. PyTorch: embedding N(0, 1), everything else U(-1/sqrt(H), 1/sqrt(H)), a joined
+/// bias the sum of two such draws. Orthogonal recurrent weights are Q . sign(diag R) of a normal matrix [G*H, H].
+/// Numbers are addressed by (seed, parameter): the same on every device.
 template <class Real>
 void initialise(const ModelConfig& config, const Initialisation& how, std::span<Real> parameters);
 

@@ -11,34 +11,36 @@ class RecurrentLayer {
   /// Of the parameters `ids` and up to `rows` distinct rows of input in a batch. Keeps references to the store and the
   /// batch.
   RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Layer& ids, std::int64_t rows)
-      : store_(store), batch_(batch), ids_(ids), hidden_(store.config().hidden) {
+      : store_(store),
+        batch_(batch),
+        ids_(ids),
+        cell_(traits(store.config().cell)),
+        hidden_(store.config().hidden),
+        width_(cell_.gates * hidden_) {
     const auto& [B, T] = batch.largest();
-    const auto reals = [&](std::int64_t count) { return store.backend().template allocate<Real>(count * hidden_); };
-    projected_ = reals(rows);
-    h_ = reals((T + 1) * B);
-    dz_ = reals(T * B);
-    d_projected_ = reals(rows);
+    const auto reals = [&](std::int64_t count) { return store.backend().template allocate<Real>(count); };
+    projected_ = reals(rows * width_);
+    h_ = reals((T + 1) * B * hidden_);
+    if (cell_.saved > 0) saved_ = reals(T * B * cell_.saved * hidden_);
+    d_input_ = reals(T * B * width_);
+    if (cell_.recurrent_bias) d_recurrent_ = reals(T * B * width_);
+    d_projected_ = reals(rows * width_);
   }
 
   void forward(const LayerInput<Real>& input) {
-    const std::span<Real> rows = projected_.first(input.index.capacity() * hidden_);
+    const std::span<Real> rows = projected_.first(input.index.capacity() * width_);
     project(input.table, input.index.count, input.index.tokens, rows);
-    forward({.values = rows, .width = hidden_, .row_of = input.index.row_of}, false);
+    run(rows, input.index.row_of, saved(), false);
   }
-  /// The same with input that is projected; with `last_only` states between the first and the last need not be written.
-  void forward(const IndexedRows<Real>& projected, bool last_only) {
-    store_.backend().run(RecurrenceForward<Real>{.cell = store_.config().cell,
-                                                 .shape = batch_.sequences(hidden_),
-                                                 .lengths = batch_.lengths(),
-                                                 .input = projected,
-                                                 .w_hh = store_.value(ids_.w_hh),
-                                                 .h = states(),
-                                                 .last_only = last_only});
+  /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
+  /// those between the first and the last need not be written.
+  void forward(std::span<const Real> projected, std::span<const std::int32_t> row_of, bool last_only) {
+    run(projected, row_of, {}, last_only);
   }
-  /// Every row of a table [V, E] projected, [V, H], as long as parameters do not change.
+  /// Every row of a table [V, E] projected, [V, G*H], as long as parameters do not change.
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
-    Buffer<Real> all = store_.backend().template allocate<Real>(rows * hidden_);
+    Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
     project(table, {}, {}, all.span());
     return all;
   }
@@ -54,27 +56,44 @@ class RecurrentLayer {
   /// Of the forward() of `input` before it. Writes the gradients of the layer's parameters, and of the input's rows to
   /// `d_rows` [room for U, E].
   void backward(const LayerInput<Real>& input, const OutputGradient<Real>& d_output, std::span<Real> d_rows) {
-    const auto dz = dz_.first(batch_.positions() * hidden_);
-    store_.backend().run(RecurrenceBackward<Real>{.cell = store_.config().cell,
-                                                  .shape = batch_.sequences(hidden_),
-                                                  .lengths = batch_.lengths(),
-                                                  .h = states(),
-                                                  .w_hh = store_.value(ids_.w_hh),
-                                                  .d_output = d_output,
-                                                  .dz = dz,
-                                                  .d_w_hh = store_.gradient(ids_.w_hh)});
+    const auto d_input = d_input_.first(batch_.positions() * width_);
+    store_.backend().run(RecurrenceBackward<Real>{
+        .cell = cell_.cell,
+        .shape = batch_.sequences(hidden_),
+        .lengths = batch_.lengths(),
+        .h = states(),
+        .saved = saved(),
+        .w_hh = store_.value(ids_.w_hh),
+        .d_output = d_output,
+        .d_input = d_input,
+        .d_recurrent = d_recurrent_.first(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
+        .d_w_hh = store_.gradient(ids_.w_hh),
+        .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
     store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
                                                   .index = input.index,
-                                                  .d_input = dz,
+                                                  .d_input = d_input,
                                                   .embedding = input.table,
                                                   .w_ih = store_.value(ids_.w_ih),
-                                                  .d_projected = d_projected_.first(input.index.capacity() * hidden_),
+                                                  .d_projected = d_projected_.first(input.index.capacity() * width_),
                                                   .d_embedding = d_rows,
                                                   .d_w_ih = store_.gradient(ids_.w_ih),
                                                   .d_bias = store_.gradient(ids_.bias)});
   }
 
  private:
+  std::span<Real> saved() { return saved_.first(batch_.positions() * cell_.saved * hidden_); }
+  void run(std::span<const Real> projected, std::span<const std::int32_t> row_of, std::span<Real> saved,
+           bool last_only) {
+    store_.backend().run(RecurrenceForward<Real>{.cell = cell_.cell,
+                                                 .shape = batch_.sequences(hidden_),
+                                                 .lengths = batch_.lengths(),
+                                                 .input = {.values = projected, .width = width_, .row_of = row_of},
+                                                 .w_hh = store_.value(ids_.w_hh),
+                                                 .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
+                                                 .h = states(),
+                                                 .saved = saved,
+                                                 .last_only = last_only});
+  }
   void project(std::span<const Real> table, std::span<const std::int32_t> count, std::span<const std::int32_t> tokens,
                std::span<Real> to) const {
     store_.backend().run(ProjectTokens<Real>{.count = count,
@@ -88,9 +107,10 @@ class RecurrentLayer {
   ParameterStore<Real>& store_;
   const Batch& batch_;
   ParameterLayout::Layer ids_;
-  std::int64_t hidden_;
-  Buffer<Real> projected_, h_;     // [max distinct, H], [T+1, B, H]
-  Buffer<Real> dz_, d_projected_;  // [T, B, H], [max distinct, H]
+  CellTraits cell_;
+  std::int64_t hidden_, width_;                       // H, G*H
+  Buffer<Real> projected_, h_, saved_;                // [max distinct, G*H], [T+1, B, H], [T, B, S*H]
+  Buffer<Real> d_input_, d_recurrent_, d_projected_;  // [T, B, G*H], the same or empty, [max distinct, G*H]
 };
 
 }  // namespace reel

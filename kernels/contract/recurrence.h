@@ -26,16 +26,18 @@ struct IndexedRows {
 };
 
 /// h[t+1, b] = cell(input[row_of[b, t]], W_hh . h[t, b]) for t < lengths[b]; other h are undefined. With last_only
-/// those between h[0, b] and h[lengths[b], b] are undefined too.
+/// those between h[0, b] and h[lengths[b], b] are undefined too. G gates and S saved numbers: kernels/contract/cells.h.
 template <class Real>
 struct RecurrenceForward {
   static constexpr const char* kName = "rnn_forward";
   Cell cell = Cell::kTanh;
   SequenceShape shape;
   std::span<const std::int32_t> lengths;  // [B]
-  IndexedRows<Real> input;                // width H
-  std::span<const Real> w_hh;             // [H, H]
-  std::span<Real> h;                      // in/out [T+1, B, H]; h[0] is given
+  IndexedRows<Real> input;                // width G*H
+  std::span<const Real> w_hh;             // [G*H, H]
+  std::span<const Real> b_hh{};           // [H] of cells with a recurrent bias
+  std::span<Real> h;                      // in/out [T+1, B, H]; h[0] is given; an LSTM's c begins with 0
+  std::span<Real> saved{};                // out [T, B, S*H] for the way back, or empty
   bool last_only = false;
 };
 
@@ -47,45 +49,58 @@ struct OutputGradient {
   std::span<const Real> every;  // [B, H]
 };
 
-/// Back-propagation through time. With z the argument of the nonlinearity, dz[t, b] for t < lengths[b] (others are
-/// undefined) and d_w_hh = sum over t, b of dz[t, b] h[t, b]^T.
+/// Back-propagation through time: d_input[t, b], the gradient of the input, for t < lengths[b] (others are undefined).
+/// d_recurrent is that of W_hh h + b_hh, which is d_input itself but for cells with a recurrent bias;
+/// d_w_hh = sum over t, b of d_recurrent[t, b] h[t, b]^T, d_b_hh = that of its last gate.
 template <class Real>
 struct RecurrenceBackward {
   static constexpr const char* kName = "rnn_backward";
   Cell cell = Cell::kTanh;
   SequenceShape shape;
   std::span<const std::int32_t> lengths;  // [B]
-  std::span<const Real> h;     // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
-  std::span<const Real> w_hh;  // [H, H]
+  std::span<const Real> h;        // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
+  std::span<const Real> saved{};  // [T, B, S*H] of the forward pass
+  std::span<const Real> w_hh;     // [G*H, H]
   OutputGradient<Real> d_output;
-  std::span<Real> dz;      // out [T, B, H]
-  std::span<Real> d_w_hh;  // out [H, H]
+  std::span<Real> d_input;        // out [T, B, G*H]
+  std::span<Real> d_recurrent{};  // scratch [T, B, G*H] of cells with a recurrent bias
+  std::span<Real> d_w_hh;         // out [G*H, H]
+  std::span<Real> d_b_hh{};       // out [H] of cells with a recurrent bias
+
+  std::span<Real> recurrent_gradient() const { return d_recurrent.empty() ? d_input : d_recurrent; }
 };
 
 template <class Real>
 void check_arguments(const RecurrenceForward<Real>& op) {
   const auto [B, T, H] = op.shape;
+  const CellTraits& cell = traits(op.cell);
   check_size(op.lengths, B, "lengths");
   check_size(op.input.row_of, B * T, "input.row_of");
   check_positive(H, "hidden");
-  check_count(op.input.width, H, "a row of the input");
+  check_count(op.input.width, cell.gates * H, "a row of the input");
   check_positive(op.input.rows(), "rows of input.values");
-  check_size(op.input.values, op.input.rows() * H, "input.values");
-  check_size(op.w_hh, H * H, "w_hh");
+  check_size(op.input.values, op.input.rows() * op.input.width, "input.values");
+  check_size(op.w_hh, cell.gates * H * H, "w_hh");
+  check_size(op.b_hh, cell.recurrent_bias ? H : 0, "b_hh");
   check_size(op.h, (T + 1) * B * H, "h");
+  check_optional(op.saved, T * B * cell.saved * H, "saved");
 }
 
 template <class Real>
 void check_arguments(const RecurrenceBackward<Real>& op) {
   const auto [B, T, H] = op.shape;
+  const CellTraits& cell = traits(op.cell);
   check_positive(H, "hidden");
   check_size(op.lengths, B, "lengths");
   check_size(op.h, (T + 1) * B * H, "h");
-  check_size(op.w_hh, H * H, "w_hh");
+  check_size(op.saved, T * B * cell.saved * H, "saved");
+  check_size(op.w_hh, cell.gates * H * H, "w_hh");
   check_optional(op.d_output.last, B * H, "d_output.last");
   check_optional(op.d_output.every, B * H, "d_output.every");
-  check_size(op.dz, T * B * H, "dz");
-  check_size(op.d_w_hh, H * H, "d_w_hh");
+  check_size(op.d_input, T * B * cell.gates * H, "d_input");
+  check_size(op.d_recurrent, cell.recurrent_bias ? T * B * cell.gates * H : 0, "d_recurrent");
+  check_size(op.d_w_hh, cell.gates * H * H, "d_w_hh");
+  check_size(op.d_b_hh, cell.recurrent_bias ? H : 0, "d_b_hh");
 }
 
 }  // namespace reel

@@ -43,10 +43,9 @@ HWY_INLINE V fast_tanh(V x) {
   return hn::Div(hn::Mul(x, p), q);
 }
 
-/// The state that follows, from z = input + W_hh . h.
+/// The state that follows, from z = input + W_hh . h, of cells of one gate.
 template <class Real>
 HWY_INLINE Vector<Real> next_state(Cell cell, Vector<Real> z) {
-  static_assert(kCells.size() == 2, "those below");
   if (cell == Cell::kTanh) return fast_tanh(z);
   return hn::IfThenZeroElse(hn::Lt(z, hn::Zero(Tag<Real>())), z);  // keeps NaN
 }
@@ -59,6 +58,109 @@ HWY_INLINE Vector<Real> input_gradient(Cell cell, Vector<Real> d_h, Vector<Real>
   const Vector<Real> slope =
       cell == Cell::kTanh ? hn::NegMulAdd(h, h, one) : hn::IfThenElseZero(hn::Gt(h, hn::Zero(d)), one);
   return hn::Mul(d_h, slope);
+}
+
+/// 1 / (1 + exp(-x)) = 1/2 + 1/2 tanh(x/2)
+template <class V>
+HWY_INLINE V sigmoid(V x) {
+  const V half = hn::Set(hn::DFromV<V>(), hn::TFromV<V>{0.5});
+  return hn::MulAdd(half, fast_tanh(hn::Mul(half, x)), half);
+}
+/// The slopes of sigmoid and tanh, from their values.
+template <class V>
+HWY_INLINE V sigmoid_slope(V y) {
+  return hn::NegMulAdd(y, y, y);
+}
+template <class V>
+HWY_INLINE V tanh_slope(V y) {
+  return hn::NegMulAdd(y, y, hn::Set(hn::DFromV<V>(), hn::TFromV<V>{1}));
+}
+
+/// One step of a batch row of a gated cell: what it reads and writes, H apart from gate to gate.
+template <class Real>
+struct GatedStep {
+  const Real *x, *product;  // [G*H] each: projected input, W_hh . h
+  const Real* b_hh;         // [H] GRU
+  const Real *h, *c;        // [H] before the step; c: LSTM
+  Real *h_next, *c_next;    // [H]
+  Real* saved;              // [S*H] or null
+};
+
+/// h' of the units from `column` on, written to the step.
+template <class Real, class Part>
+HWY_INLINE void run_gated_step(Cell cell, const GatedStep<Real>& s, std::size_t H, std::size_t column, Part part) {
+  const auto load = [&](const Real* from, std::size_t block)
+                        HWY_ATTR { return load_part(from + block * H + column, part); };
+  const auto store = [&](Vector<Real> v, Real* to, std::size_t block)
+                         HWY_ATTR { store_part(v, to + block * H + column, part); };
+  const auto gate = [&](std::size_t g) HWY_ATTR { return hn::Add(load(s.product, g), load(s.x, g)); };
+  if (cell == Cell::kLstm) {
+    const Vector<Real> i = sigmoid(gate(0)), f = sigmoid(gate(1)), g = fast_tanh(gate(2)), o = sigmoid(gate(3));
+    const Vector<Real> c = hn::MulAdd(f, load(s.c, 0), hn::Mul(i, g));
+    store(c, s.c_next, 0);
+    store(hn::Mul(o, fast_tanh(c)), s.h_next, 0);
+    if (s.saved == nullptr) return;
+    store(i, s.saved, 0);
+    store(f, s.saved, 1);
+    store(g, s.saved, 2);
+    store(o, s.saved, 3);  // and c, which is c_next
+  } else {
+    const Vector<Real> r = sigmoid(gate(0)), z = sigmoid(gate(1)), m = hn::Add(load(s.product, 2), load(s.b_hh, 0));
+    const Vector<Real> n = fast_tanh(hn::MulAdd(r, m, load(s.x, 2)));
+    store(hn::MulAdd(z, hn::Sub(load(s.h, 0), n), n), s.h_next, 0);
+    if (s.saved == nullptr) return;
+    store(r, s.saved, 0);
+    store(z, s.saved, 1);
+    store(n, s.saved, 2);
+    store(m, s.saved, 3);
+  }
+}
+
+/// The same step on the way back.
+template <class Real>
+struct GatedStepBack {
+  const Real* saved;            // [S*H]
+  const Real *h, *c;            // [H] before the step; c: LSTM, null: 0
+  Real* carry;                  // [H] in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
+  Real *d_input, *d_recurrent;  // [G*H]
+};
+
+/// d_h: the gradient of the units' states from `column` on but for what is carried. Calls keep(gate, d_recurrent).
+template <class Real, class Part, class Keep>
+HWY_INLINE void run_gated_step_back(Cell cell, const GatedStepBack<Real>& s, std::size_t H, std::size_t column,
+                                    Part part, Vector<Real> d_h, const Keep& keep) {
+  const auto load = [&](const Real* from, std::size_t block)
+                        HWY_ATTR { return load_part(from + block * H + column, part); };
+  const auto store = [&](std::size_t g, Vector<Real> v) HWY_ATTR {
+    store_part(v, s.d_input + g * H + column, part);
+    keep(g, v);
+  };
+  if (cell == Cell::kLstm) {
+    const Vector<Real> i = load(s.saved, 0), f = load(s.saved, 1), g = load(s.saved, 2), o = load(s.saved, 3);
+    const Vector<Real> squashed = fast_tanh(load(s.saved, 4));
+    const Vector<Real> d_c = hn::MulAdd(hn::Mul(d_h, o), tanh_slope(squashed), load(s.carry, 0));
+    const Vector<Real> c = s.c == nullptr ? hn::Zero(Tag<Real>()) : load(s.c, 0);
+    store(0, hn::Mul(hn::Mul(d_c, g), sigmoid_slope(i)));
+    store(1, hn::Mul(hn::Mul(d_c, c), sigmoid_slope(f)));
+    store(2, hn::Mul(hn::Mul(d_c, i), tanh_slope(g)));
+    store(3, hn::Mul(hn::Mul(d_h, squashed), sigmoid_slope(o)));
+    store_part(hn::Mul(d_c, f), s.carry + column, part);
+  } else {
+    d_h = hn::Add(d_h, load(s.carry, 0));
+    const Vector<Real> r = load(s.saved, 0), z = load(s.saved, 1), n = load(s.saved, 2), m = load(s.saved, 3);
+    const Vector<Real> d_n = hn::Mul(hn::NegMulAdd(d_h, z, d_h), tanh_slope(n));
+    const Vector<Real> d_r = hn::Mul(hn::Mul(d_n, m), sigmoid_slope(r));
+    const Vector<Real> d_z = hn::Mul(hn::Mul(d_h, hn::Sub(load(s.h, 0), n)), sigmoid_slope(z));
+    const Vector<Real> d_m = hn::Mul(d_n, r);
+    store(0, d_r);
+    store(1, d_z);
+    store_part(d_n, s.d_input + 2 * H + column, part);
+    keep(2, d_m);
+    store_part(d_r, s.d_recurrent + column, part);
+    store_part(d_z, s.d_recurrent + H + column, part);
+    store_part(d_m, s.d_recurrent + 2 * H + column, part);
+    store_part(hn::Mul(d_h, z), s.carry + column, part);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

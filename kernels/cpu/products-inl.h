@@ -165,6 +165,8 @@ class FactorRows {
   FactorRows(std::size_t, std::size_t, CpuContext&) {}
   const typename Operand::Word* row(std::size_t, const typename Operand::Real* exact) const { return exact; }
   HWY_INLINE void keep(std::size_t, std::size_t, Vector<typename Operand::Real>) const {}
+  template <class Part>
+  HWY_INLINE void keep(std::size_t, std::size_t, Vector<typename Operand::Real>, Part) const {}
   void keep_row(std::size_t, const typename Operand::Real*) const {}
 };
 
@@ -175,7 +177,9 @@ class FactorRows<Bf16> {
   FactorRows(std::size_t rows, std::size_t width, CpuContext& context)
       : width_(width),
         stride_((width + kLanes<float> - 1) / kLanes<float> * kLanes<float>),
-        copies_(context.arena.take<std::uint16_t>(rows * stride_)) {}
+        copies_(context.arena.take<std::uint16_t>(rows * stride_)) {
+    std::ranges::fill(copies_, std::uint16_t{0});
+  }
 
   /// What was kept for row i.
   const std::uint32_t* row(std::size_t i, const float*) const {
@@ -185,6 +189,13 @@ class FactorRows<Bf16> {
   HWY_INLINE void keep(std::size_t i, std::size_t column, Vector<float> v) const {
     const hn::Rebind<std::uint16_t, Tag<float>> d;
     hn::StoreU(Bf16::round(v), d, copies_.data() + i * stride_ + column);
+  }
+  /// The same, and nothing after the part.
+  HWY_INLINE void keep(std::size_t i, std::size_t column, Vector<float> v, Whole) const { keep(i, column, v); }
+  void keep(std::size_t i, std::size_t column, Vector<float> v, std::size_t count) const {
+    alignas(64) std::uint16_t lanes[kLanes<float>];
+    hn::Store(Bf16::round(v), hn::Rebind<std::uint16_t, Tag<float>>(), lanes);
+    std::copy_n(lanes, std::min(count, kLanes<float>), copies_.data() + i * stride_ + column);
   }
   void keep_row(std::size_t i, const float* exact) const {
     for (std::size_t j = 0; j < width_; j += kLanes<float>) keep(i, j, load_part(exact + j, width_ - j));

@@ -22,9 +22,10 @@ template <class Real>
 struct RowStepBack {
   const Real *h, *every, *last;
   Real* dz;
+  GatedStepBack<Real> gates;
 };
 
-/// Epilogue: turns W_hh^T . dz[t + 1] into dz[t].
+/// Epilogue: turns W_hh^T . d_recurrent[t + 1] into what flows into the gates of step t.
 template <class Operand>
 struct EarlierGradient {
   using Real = typename Operand::Real;
@@ -33,12 +34,18 @@ struct EarlierGradient {
   FactorRows<Operand> factors;
   std::size_t first_factor;  // where the factors of row 0 are kept
   Cell cell;
+  std::size_t H;
 
   template <class Part>
   HWY_INLINE void operator()(std::size_t i, std::size_t column, Part part, Vector<Real> dh) const {
-    const RowStepBack<Real> row = rows[i];
+    const RowStepBack<Real>& row = rows[i];
     if (row.every != nullptr) dh = hn::Add(dh, load_part(row.every + column, part));
     if (row.last != nullptr) dh = hn::Add(dh, load_part(row.last + column, part));
+    if (traits(cell).gates > 1) {
+      return run_gated_step_back(cell, row.gates, H, column, part, dh, [&](std::size_t gate, Vector<Real> v) HWY_ATTR {
+        factors.keep(first_factor + i, gate * H + column, v, part);
+      });
+    }
     hwy::Prefetch(row.h - step_size + column);
     const Vector<Real> dz = input_gradient<Real>(cell, dh, load_part(row.h + column, part));
     factors.keep(first_factor + i, column, dz);
@@ -46,16 +53,22 @@ struct EarlierGradient {
   }
 };
 
-/// dz of every row and step, from the last step to the first.
+/// d_input and d_recurrent of every row and step, from the last step to the first.
 template <class Operand, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
-  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), H, 1, H, H);  // W_hh^T: its rows multiply dz
+  const CellTraits& cell = traits(op.cell);
+  const std::size_t GH = static_cast<std::size_t>(cell.gates) * H, SH = static_cast<std::size_t>(cell.saved) * H;
+  const std::span<Real> d_recurrent = op.recurrent_gradient();
+  // W_hh^T: its rows multiply d_recurrent
+  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), H, 1, GH, H);
   const cpu::RowPlan plan = cpu::plan_rows(op.lengths.first(B), context);
   const auto gradients = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStepBack<Real>>(B);
-  const FactorRows<Operand> factors(2 * B, H, context);  // of the gradients of two steps in turn
+  const FactorRows<Operand> factors(2 * B, GH, context);  // of the gradients of two steps in turn
+  const auto carry = context.arena.take<Real>(cell.gates > 1 ? B * H : 0);
+  std::ranges::fill(carry, Real{0});
   const Real* const every = op.d_output.every.data();
   const Real* const last = op.d_output.last.data();
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
@@ -68,15 +81,27 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
     cpu::for_each_step(context, rows, op.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
-        Real* const dz = op.dz.data() + (t * B + b) * H;
-        dz_later[i] = factors.row(buffer(t + 1) + i, dz + B * H);
+        Real* const dz = d_recurrent.data() + (t * B + b) * GH;
+        dz_later[i] = factors.row(buffer(t + 1) + i, dz + B * GH);
         step[i] = {.h = op.h.data() + ((t + 1) * B + b) * H,
                    .every = every == nullptr ? nullptr : every + b * H,
                    .last = last == nullptr || t + 1 != static_cast<std::size_t>(op.lengths[b]) ? nullptr : last + b * H,
                    .dz = dz};
+        if (cell.gates == 1) continue;
+        const Real* const saved = op.saved.data() + (t * B + b) * SH;
+        step[i].gates = {.saved = saved,
+                         .h = step[i].h - B * H,
+                         .c = t == 0 ? nullptr : saved - B * SH + GH,
+                         .carry = carry.data() + b * H,
+                         .d_input = op.d_input.data() + (t * B + b) * GH,
+                         .d_recurrent = dz};
       }
-      const EarlierGradient<Operand> finish{
-          .rows = step.data(), .step_size = B * H, .factors = factors, .first_factor = buffer(t), .cell = op.cell};
+      const EarlierGradient<Operand> finish{.rows = step.data(),
+                                            .step_size = B * H,
+                                            .factors = factors,
+                                            .first_factor = buffer(t),
+                                            .cell = op.cell,
+                                            .H = H};
       multiply_rows<Operand>(dz_later.first(running), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
         for (std::size_t column = 0; column < H; column += kLanes<Real>) {
@@ -88,11 +113,12 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   });
 }
 
-/// d_w_hh = sum of dz[t, b] h[t, b]^T, t ascending, b ascending.
+/// d_w_hh = sum of d_recurrent[t, b] h[t, b]^T, and d_b_hh, t ascending, b ascending.
 template <class Operand, class Real = typename Operand::Real>
 void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const std::size_t GH = static_cast<std::size_t>(traits(op.cell).gates) * H;
   std::size_t longest = 0;
   std::size_t pairs = 0;
   for (std::size_t b = 0; b < B; ++b) {
@@ -105,11 +131,18 @@ void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op
   for (std::size_t t = 0; t < longest; ++t) {
     for (std::size_t b = 0; b < B; ++b) {
       if (static_cast<std::size_t>(op.lengths[b]) <= t) continue;
-      dz[filled] = op.dz.data() + (t * B + b) * H;
+      dz[filled] = op.recurrent_gradient().data() + (t * B + b) * GH;
       h[filled++] = op.h.data() + (t * B + b) * H;
     }
   }
-  sum_outer<Operand>(context, dz, h, H, H, op.d_w_hh.data());
+  sum_outer<Operand>(context, dz, h, GH, H, op.d_w_hh.data());
+  if (op.d_b_hh.empty()) return;
+  context.pool.run((H + kLanes<Real> - 1) / kLanes<Real>, [&](std::size_t task) HWY_ATTR {
+    const std::size_t column = task * kLanes<Real>;
+    Vector<Real> sum = hn::Zero(Tag<Real>());
+    for (const Real* const gates : dz) sum = hn::Add(sum, load_part(gates + GH - H + column, H - column));
+    store_part(sum, op.d_b_hh.data() + column, H - column);
+  });
 }
 
 template <class Operand, class Real = typename Operand::Real>

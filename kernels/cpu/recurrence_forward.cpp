@@ -2,6 +2,8 @@
 // the rows' state stays in the L1 cache, and bias, gather and nonlinearity happen while the products are still in
 // registers. Rows that have ended are skipped.
 //
+// Cells of several gates keep the products of a step, [rows, G*H], and run unit by unit when all gates are there.
+//
 // Mixed precision: W_hh and the state that a step reads are rounded to bfloat16, two multiply-adds in each lane of an
 // instruction; sums, h and everything after it are float32.
 #undef HWY_TARGET_INCLUDE
@@ -19,11 +21,14 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// What one step of a row reads and writes: its input, that of its next step, and h.
+/// What one step of a row reads and writes: its input, that of its next step, and h; of gated cells, h before it too,
+/// and where c stands before and after it.
 template <class Real>
 struct RowStep {
   const Real *x, *x_next;
   Real* h;
+  const Real *h_before, *c_before;
+  Real *c, *saved;
 };
 
 /// Epilogue: turns W_hh . h[t] into h[t + 1].
@@ -52,13 +57,19 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto T = static_cast<std::size_t>(op.shape.steps);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
-  const std::size_t inputs = op.input.values.size() / H;
-  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), 1, H, H, H);
+  const CellTraits& cell = traits(op.cell);
+  const bool gated = cell.gates > 1;
+  const std::size_t GH = static_cast<std::size_t>(cell.gates) * H, SH = static_cast<std::size_t>(cell.saved) * H;
+  const std::size_t inputs = op.input.values.size() / GH;
+  const PackedMatrix<Operand> w = pack<Operand>(context, op.w_hh.data(), 1, H, H, GH);
   const cpu::RowPlan plan = cpu::plan_rows(op.lengths.first(B), context);
   const auto states = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStep<Real>>(B);
   const FactorRows<Operand> factors(2 * B, H, context);                         // of the states of two steps in turn
   const auto passing = context.arena.take<Real>(op.last_only ? 2 * B * H : 0);  // states of two steps, not kept
+  const auto products = context.arena.take<Real>(gated ? B * GH : 0);
+  const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);  // where it is not saved, and 0 at first
+  std::ranges::fill(c, Real{0});
 
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
@@ -69,7 +80,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
     const auto input = [&](std::size_t b, std::size_t t) {
       const auto row = static_cast<std::size_t>(op.input.row_of[b * T + t]);
       REEL_CHECK(row < inputs, "row {}[{}] is {}, {} inputs", b, t, row, inputs);
-      return op.input.values.data() + row * H;
+      return op.input.values.data() + row * GH;
     };
     const auto state_at = [&](std::size_t t, std::size_t i, bool kept) {
       return kept || !op.last_only ? op.h.data() + (t * B + rows[i]) * H : passing.data() + (buffer(t) + i) * H;
@@ -81,6 +92,38 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
         const bool last = t + 1 == static_cast<std::size_t>(op.lengths[b]);
         state[i] = factors.row(buffer(t) + i, state_at(t, i, t == 0));
         step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = state_at(t + 1, i, last)};
+        if (!gated) continue;
+        step[i].h_before = state_at(t, i, t == 0);
+        step[i].c = op.cell == Cell::kLstm ? c.data() + b * H : nullptr;
+        step[i].c_before = step[i].c;
+        if (op.saved.empty()) continue;
+        step[i].saved = op.saved.data() + (t * B + b) * SH;
+        if (op.cell != Cell::kLstm) continue;
+        if (t > 0) step[i].c_before = op.saved.data() + ((t - 1) * B + b) * SH + GH;
+        step[i].c = step[i].saved + GH;
+      }
+      if (gated) {
+        Real* const product = products.data() + begin * GH;
+        multiply_rows<Operand>(state.first(active), w,
+                               [=](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
+                                   HWY_ATTR { store_part(sum, product + i * GH + column, part); });
+        for (std::size_t i = 0; i < active; ++i) {
+          const RowStep<Real>& s = step[i];
+          prefetch_row(s.x_next, GH);
+          const GatedStep<Real> gates{.x = s.x,
+                                      .product = product + i * GH,
+                                      .b_hh = op.b_hh.data(),
+                                      .h = s.h_before,
+                                      .c = s.c_before,
+                                      .h_next = s.h,
+                                      .c_next = s.c,
+                                      .saved = s.saved};
+          std::size_t column = 0;
+          for (; column + kLanes<Real> <= H; column += kLanes<Real>) run_gated_step(op.cell, gates, H, column, Whole());
+          if (column < H) run_gated_step(op.cell, gates, H, column, H - column);
+          factors.keep_row(buffer(t + 1) + i, s.h);
+        }
+        return;
       }
       multiply_rows<Operand>(state.first(active), w,
                              NextState<Operand>{.rows = step.data(),

@@ -74,6 +74,9 @@ cudnnRNNMode_t mode_of(Cell cell) {
       return CUDNN_RNN_TANH;
     case Cell::kRelu:
       return CUDNN_RNN_RELU;
+    case Cell::kGru:
+    case Cell::kLstm:
+      break;  // would have to project their input themselves
   }
   throw Error("--recurrence cudnn: does not have this cell");
 }

@@ -8,6 +8,7 @@
 // in order. A token within one chunk is done; one that spans chunks leaves a partial sum in each: slot 0 if it began
 // earlier, 1 if it begins here. Second level: a block for each slot adds its partial sums in order. All orders are
 // fixed by the index, so the bits are too.
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 
@@ -104,27 +105,6 @@ __global__ void add_chunks_kernel(SumArgs args) {
   }
 }
 
-struct ColumnSumArgs {
-  const float* matrix;  // [rows, columns]
-  float* sums;          // [slices, columns]: of every slices-th row
-  std::int64_t rows;
-  int columns, slices;
-};
-
-/// A thread for each slice and column. Run twice: over slices of the matrix, then over the slices' sums.
-__global__ void sum_columns_kernel(ColumnSumArgs args) {
-  const std::int64_t i = global_thread();
-  if (i >= static_cast<std::int64_t>(args.slices) * args.columns) return;
-  const std::int64_t column = i % args.columns;
-  float sum = 0;
-  for (std::int64_t row = i / args.columns; row < args.rows; row += args.slices) {
-    sum += args.matrix[row * args.columns + column];
-  }
-  args.sums[i] = sum;
-}
-
-constexpr int kSlices = 64;
-
 /// The embedding rows of the slots of a list of distinct tokens with room for U; `whole`: it is the vocabulary.
 const float* rows_of(CudaContext& context, bool whole, std::span<const std::int32_t> count,
                      std::span<const std::int32_t> tokens, std::span<const float> embedding, std::int64_t E) {
@@ -175,16 +155,14 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width();
   const std::int64_t chunks = (B * T + kChunk - 1) / kChunk;
   const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary());
+  const float* const d_projected = op.d_projected.data();
+  const ColumnSums bias{.matrix = d_projected, .rows = U, .stride = W, .columns = W, .sums = op.d_bias.data()};
   context.scratch.reserve(Scratch::need<float>(whole ? 0 : U * E) + Scratch::need<float>(chunks * 2 * W) +
-                          Scratch::need<float>(kSlices * W));
+                          bias.scratch());
   const float* const rows = rows_of(context, whole, op.index.count, op.index.tokens, op.embedding, E);
   sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
 
-  const float* const d_projected = op.d_projected.data();
-  float* const slices = context.scratch.take<float>(kSlices * W);
-  const int columns = static_cast<int>(W);
-  launch(sum_columns_kernel, over(context, kSlices * W), {d_projected, slices, U, columns, kSlices});
-  launch(sum_columns_kernel, over(context, W), {slices, op.d_bias.data(), kSlices, columns, 1});
+  sum_columns(context, bias);
   context.platform.product({.m = U, .n = E, .k = W, .a = d_projected, .b = op.w_ih.data(), .c = op.d_embedding.data()});
   context.platform.product(
       {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});

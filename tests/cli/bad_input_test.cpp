@@ -208,13 +208,13 @@ TEST_F(BadInput, InfoIsNoWayToTheTerminal) {
   EXPECT_THAT(reel("info m.safetensors").out, HasSubstr("a?                 b??\n"));
 }
 
-/// A small file must not ask for much memory: here 4 TB, by a bias of a million units.
+/// A small file must not ask for much memory: here 4 TB, by a row of a million units.
 TEST_F(BadInput, WeightsThatDoNotFitTogetherAreRefused) {
   train_small("--out run");
   const SafetensorsFile file(folder_ / "run" / "model.safetensors");
-  const std::vector<float> bias(1000000, 0.0f), none;
+  const std::vector<float> row(1000000, 0.0f), none;
   auto tensors = file.tensors();
-  tensors["rnn.bias_ih_l0"] = tensor_view(std::span<const float>(bias), {1000000});
+  tensors["rnn.weight_hh_l0"] = tensor_view(std::span<const float>(row), {1, 1000000});
   write_safetensors(folder_ / "m.safetensors", tensors, file.metadata());
   expect_failure("info m.safetensors", 1, "tensor 'rnn.weight_ih_l0' is F32 [5, 4], expected F32 [1000000, 4]");
   tensors = file.tensors();

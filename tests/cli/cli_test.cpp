@@ -38,7 +38,7 @@ TEST_F(Program, HelpReadsLikeAManual) {
                            "--embedding-dim",
                            "--hidden-size",
                            "--pool",
-                           "--nonlinearity",
+                           "--cell,--nonlinearity",
                            "--init",
                            "--epochs",
                            "--batch-size",

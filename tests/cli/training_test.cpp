@@ -1,4 +1,5 @@
 // What `reel train` says and does with its flags, beyond what a run leaves in its folder.
+#include "kernels/contract/cells.h"
 #include "kernels/make_backend.h"
 #include "tests/cli/program.h"
 
@@ -32,6 +33,23 @@ TEST_F(Program, EveryOptimizerTrainsWithItsNumbers) {
        {"adam --beta1 0.8 --beta2 0.99 --epsilon 1e-6", "adamw --beta1 0.8 --beta2 0.99 --epsilon 1e-6",
         "sgd --momentum 0.9 --nesterov", "rmsprop --momentum 0.9 --rho 0.8 --epsilon 1e-6", "adagrad --epsilon 1e-6"}) {
     train_small("--weight-decay 0.1 --optimizer " + numbers + " --out " + numbers.substr(0, numbers.find(' ')));
+  }
+}
+
+/// The same bits at any number of threads, interrupted or not; the program knows its model again.
+TEST_F(Program, EveryCellTrainsStopsAndGoesOn) {
+  for (const CellTraits& cell : kCells) {
+    SCOPED_TRACE(cell.name);
+    const std::string name = cell.name, flags = "--device cpu --epochs 2 --cell " + name;
+    train_small(flags + " --threads 2 --out whole-" + name);
+    train_small(flags + " --threads 1 --max-steps 3 --out parts-" + name);
+    const Result resumed = reel("train --threads 1 --resume parts-" + name);
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_EQ(contents(folder_ / ("parts-" + name) / "model.safetensors"),
+              contents(folder_ / ("whole-" + name) / "model.safetensors"));
+    const Result prediction = reel("predict whole-" + name + " \"a warm film\"");
+    EXPECT_EQ(prediction.code, 0) << prediction.err;
+    EXPECT_THAT(prediction.out, HasSubstr("\"probability\":"));
   }
 }
 

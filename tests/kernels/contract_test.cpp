@@ -135,16 +135,52 @@ TEST_F(Contract, OfRecurrences) {
                                         .h = reals((T + 1) * B * H),
                                         .w_hh = reals(H * H),
                                         .d_output = {.last = reals(B * H), .every = reals(B * H)},
-                                        .dz = reals(T * B * H),
+                                        .d_input = reals(T * B * H),
                                         .d_w_hh = reals(H * H)};
   REEL_SHORT(back, lengths);
   REEL_SHORT(back, h);
   REEL_SHORT(back, w_hh);
   REEL_SHORT(back, d_output.last);
   REEL_SHORT(back, d_output.every);
-  REEL_SHORT(back, dz);
+  REEL_SHORT(back, d_input);
   REEL_SHORT(back, d_w_hh);
   expect_refused<RecurrenceBackward<double>>(back, "hidden", [](auto& op) { op.shape.hidden = 0; });
+}
+
+TEST_F(Contract, OfGatedRecurrences) {
+  constexpr std::int64_t G = 3, S = 4;
+  const RecurrenceForward<double> forward{.cell = Cell::kGru,
+                                          .shape = {B, T, H},
+                                          .lengths = ints(B),
+                                          .input = {.values = reals(V * G * H), .width = G * H, .row_of = ints(B * T)},
+                                          .w_hh = reals(G * H * H),
+                                          .b_hh = reals(H),
+                                          .h = reals((T + 1) * B * H),
+                                          .saved = reals(T * B * S * H)};
+  REEL_SHORT(forward, input.values);
+  REEL_SHORT(forward, w_hh);
+  REEL_SHORT(forward, b_hh);
+  REEL_SHORT(forward, saved);
+  expect_refused<RecurrenceForward<double>>(forward, "b_hh", [](auto& op) { op.b_hh = {}; });
+  expect_refused<RecurrenceForward<double>>(forward, "a row of the input", [](auto& op) { op.input.width = H; });
+  const RecurrenceBackward<double> back{.cell = Cell::kGru,
+                                        .shape = {B, T, H},
+                                        .lengths = ints(B),
+                                        .h = reals((T + 1) * B * H),
+                                        .saved = reals(T * B * S * H),
+                                        .w_hh = reals(G * H * H),
+                                        .d_output = {.last = reals(B * H), .every = reals(B * H)},
+                                        .d_input = reals(T * B * G * H),
+                                        .d_recurrent = reals(T * B * G * H),
+                                        .d_w_hh = reals(G * H * H),
+                                        .d_b_hh = reals(H)};
+  REEL_SHORT(back, saved);
+  REEL_SHORT(back, w_hh);
+  REEL_SHORT(back, d_input);
+  REEL_SHORT(back, d_recurrent);
+  REEL_SHORT(back, d_w_hh);
+  REEL_SHORT(back, d_b_hh);
+  expect_refused<RecurrenceBackward<double>>(back, "saved", [](auto& op) { op.saved = {}; });
 }
 
 TEST_F(Contract, OfHeads) {

@@ -62,7 +62,7 @@ TEST(CpuBackend, LongOperationsCanBeInterrupted) {
                                            .h = h,
                                            .w_hh = w_hh,
                                            .d_output = {.last = d_last, .every = {}},
-                                           .dz = dz,
+                                           .d_input = dz,
                                            .d_w_hh = d_w_hh});
   };
   forward();

@@ -52,6 +52,7 @@ TEST_P(Gradient, AgreesWithFiniteDifferences) {
   check(p.w_ih, r.d_w_ih, "w_ih");
   check(p.w_hh, r.d_w_hh, "w_hh");
   check(p.bias, r.d_bias, "bias");
+  check(p.b_hh, r.d_b_hh, "b_hh");
   check(p.fc_weight, r.d_fc_weight, "fc_weight");
   check(p.fc_bias, r.d_fc_bias, "fc_bias");
 }
@@ -63,6 +64,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"MeanPool", {13, 4, 6, 5, 7}, Pool::kMean, Cell::kTanh, false, 0},
                     Case{"MeanPoolUnmasked", {13, 4, 6, 5, 7}, Pool::kMean, Cell::kTanh, true, 0},
                     Case{"Relu", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kRelu, false, 0},
+                    Case{"Gru", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kGru, false, 0},
+                    Case{"GruMeanUnmasked", {13, 4, 19, 5, 7}, Pool::kMean, Cell::kGru, true, 0},
+                    Case{"Lstm", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kLstm, false, 0},
+                    Case{"LstmMeanUnmasked", {13, 4, 19, 5, 7}, Pool::kMean, Cell::kLstm, true, 0},
                     Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, false, 0.4f},
                     Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Cell::kTanh, false, 0}),
     [](const testing::TestParamInfo<Case>& tested) { return tested.param.name; });

@@ -40,6 +40,7 @@ void expect_equal_results(const Results& actual, const Results& expected, const 
   expect_near(actual.d_state, expected.d_state, gradient, "d_state");
   expect_near(actual.dz, expected.dz, gradient, "dz");
   expect_near(actual.d_w_hh, expected.d_w_hh, gradient, "d_w_hh");
+  expect_near(actual.d_b_hh, expected.d_b_hh, gradient, "d_b_hh");
   expect_near(actual.d_embedding, expected.d_embedding, gradient, "d_embedding");
   expect_near(actual.d_w_ih, expected.d_w_ih, gradient, "d_w_ih");
   expect_near(actual.d_bias, expected.d_bias, gradient, "d_bias");
@@ -52,6 +53,7 @@ void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.d_fc_weight, expected.d_fc_weight);
   EXPECT_EQ(actual.dz, expected.dz);
   EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
+  EXPECT_EQ(actual.d_b_hh, expected.d_b_hh);
   EXPECT_EQ(actual.d_embedding, expected.d_embedding);
   EXPECT_EQ(actual.d_w_ih, expected.d_w_ih);
   EXPECT_EQ(actual.d_bias, expected.d_bias);
@@ -83,11 +85,13 @@ class DeviceOperations : public testing::TestWithParam<std::tuple<TestDevice, Ca
 
 TEST_P(DeviceOperations, AgreeWithFloat64) {
   REEL_REQUIRE_DEVICE(device());
+  REEL_REQUIRE_CELL(device(), problem().cell);
   expect_equal_results(run_problem(*device().make(), problem()), reference(problem()), device().tolerances);
 }
 
 TEST_P(DeviceOperations, RepeatBitForBit) {
   REEL_REQUIRE_DEVICE(device());
+  REEL_REQUIRE_CELL(device(), problem().cell);
   const auto backend = device().make();
   const Results first = run_problem(*backend, problem());
   for (int run = 0; run < (device().kind == DeviceKind::kCuda && kEmulated ? 1 : 9); ++run) {
@@ -148,19 +152,26 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
 
 constexpr auto kTanh = Cell::kTanh;
 constexpr auto kRelu = Cell::kRelu;
+constexpr auto kGru = Cell::kGru;
+constexpr auto kLstm = Cell::kLstm;
 
-const Case kCases[] = {Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}},
-                       Case{{50, 16, 16, 6, 12}, Pool::kMean}, Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu},
-                       Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f}, Case{{300, 128, 128, 64, 20}},
-                       Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
-                       Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
-                       Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
-                       // In clusters of blocks:
-                       Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
-                       Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
-                       Case{{30, 4, 512, 6, 7}, Pool::kMean, kRelu},
-                       // Step by step: too wide, or too many rows for the emulator's clusters.
-                       Case{{3, 4, 515, 3, 4}, Pool::kMean, kRelu, 0.5f}, Case{{5, 3, 270, 65, 2}}};
+const Case kCases[] = {
+    Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}}, Case{{50, 16, 16, 6, 12}, Pool::kMean},
+    Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu}, Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f},
+    Case{{300, 128, 128, 64, 20}}, Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
+    Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
+    Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
+    // In clusters of blocks:
+    Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
+    Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
+    Case{{30, 4, 512, 6, 7}, Pool::kMean, kRelu},
+    // Step by step: too wide, or too many rows for the emulator's clusters.
+    Case{{3, 4, 515, 3, 4}, Pool::kMean, kRelu, 0.5f}, Case{{5, 3, 270, 65, 2}},
+    // Cells of several gates:
+    Case{{1, 1, 1, 1, 1}, Pool::kLast, kGru}, Case{{1, 1, 1, 1, 1}, Pool::kLast, kLstm},
+    Case{{90, 20, 33, 7, 13}, Pool::kLast, kGru}, Case{{90, 20, 33, 7, 13}, Pool::kMean, kLstm, 0.5f},
+    Case{{300, 128, 128, 64, 20}, Pool::kLast, kLstm}, Case{{200, 24, 40, 131, 20}, Pool::kMean, kGru},
+    Case{{50, 16, 67, 19, 40}, Pool::kLast, kLstm, 0.25f}, Case{{3, 4, 515, 3, 4}, Pool::kLast, kGru}};
 
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;

@@ -27,15 +27,16 @@ struct Problem {
   Pool pool = Pool::kLast;
   Cell cell = Cell::kTanh;
   float dropout = 0;
-  std::vector<std::int32_t> ids, lengths, labels;                           // [B, T], [B], [B]
-  std::vector<double> embedding, w_ih, w_hh, bias, fc_weight, fc_bias, h0;  // h0 [B, H]
+  std::vector<std::int32_t> ids, lengths, labels;                                 // [B, T], [B], [B]
+  std::vector<double> embedding, w_ih, w_hh, bias, b_hh, fc_weight, fc_bias, h0;  // h0 [B, H]
 };
 
-/// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes.
+/// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes; dz is
+/// d_input [T, B, G*H].
 struct Results {
   std::vector<double> h, pooled, logits;  // h [T+1, B, H], zero where it is not defined
   double loss_sum = 0, correct = 0;
-  std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_embedding, d_w_ih, d_bias;
+  std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_b_hh, d_embedding, d_w_ih, d_bias;
 };
 
 /// Values are multiples of 2^-12, exact in float, so that both precisions start from the same numbers. Row lengths are
@@ -52,9 +53,11 @@ inline Problem make_problem(const Shape& shape, Pool pool, Cell cell, float drop
   };
   const auto [V, E, H, B, T] = shape;
   p.embedding = fill(V * E, 1.0);
-  p.w_ih = fill(H * E, 0.4);
-  p.w_hh = fill(H * H, 1.5 / static_cast<double>(H) + 0.05);
-  p.bias = fill(H, 0.3);
+  const std::int64_t GH = traits(cell).gates * H;
+  p.w_ih = fill(GH * E, 0.4);
+  p.w_hh = fill(GH * H, 1.5 / static_cast<double>(H) + 0.05);
+  p.bias = fill(GH, 0.3);
+  if (traits(cell).recurrent_bias) p.b_hh = fill(H, 0.3);
   p.fc_weight = fill(H, 0.5);
   p.fc_bias = fill(1, 0.5);
   p.h0 = fill(B * H, 0.5);

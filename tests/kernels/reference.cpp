@@ -13,6 +13,60 @@ struct Indexer {
   std::size_t h(std::size_t t, std::size_t b, std::size_t j) const { return (t * B + b) * H + j; }
 };
 
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// One row's values at every step, of gated cells: gates in PyTorch's order, then m of GRU or c of LSTM.
+struct Saved {
+  std::vector<double> values;  // [T][5][H]
+  std::size_t H;
+  double& at(std::size_t t, std::size_t block, std::size_t j) { return values[(t * 5 + block) * H + j]; }
+};
+
+/// What flows into the gates at step t of row b: W_ih x + bias, and W_hh h.
+void gate_inputs(const Problem& p, const Indexer& n, const Results& r, std::size_t b, std::size_t t,
+                 std::vector<double>& x, std::vector<double>& u) {
+  const auto id = static_cast<std::size_t>(p.ids[b * n.T + t]);
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    x[j] = p.bias[j];
+    u[j] = 0;
+    for (std::size_t e = 0; e < n.E; ++e) x[j] += p.w_ih[j * n.E + e] * p.embedding[id * n.E + e];
+    for (std::size_t i = 0; i < n.H; ++i) u[j] += p.w_hh[j * n.H + i] * r.h[n.h(t, b, i)];
+  }
+}
+
+/// h of step t + 1 of row b.
+void step(const Problem& p, const Indexer& n, Results& r, std::size_t b, std::size_t t, Saved& saved) {
+  const std::size_t H = n.H;
+  std::vector<double> x(p.bias.size()), u(p.bias.size());
+  gate_inputs(p, n, r, b, t, x, u);
+  for (std::size_t j = 0; j < H; ++j) {
+    const auto z = [&](std::size_t gate) { return x[gate * H + j] + u[gate * H + j]; };
+    double& h = r.h[n.h(t + 1, b, j)];
+    switch (p.cell) {
+      case Cell::kTanh:
+        h = std::tanh(z(0));
+        break;
+      case Cell::kRelu:
+        h = std::max(z(0), 0.0);
+        break;
+      case Cell::kGru: {
+        const double reset = saved.at(t, 0, j) = sigmoid(z(0)), update = saved.at(t, 1, j) = sigmoid(z(1));
+        const double m = saved.at(t, 3, j) = u[2 * H + j] + p.b_hh[j];
+        const double candidate = saved.at(t, 2, j) = std::tanh(x[2 * H + j] + reset * m);
+        h = (1 - update) * candidate + update * r.h[n.h(t, b, j)];
+        break;
+      }
+      case Cell::kLstm: {
+        const double i = saved.at(t, 0, j) = sigmoid(z(0)), f = saved.at(t, 1, j) = sigmoid(z(1));
+        const double g = saved.at(t, 2, j) = std::tanh(z(2)), o = saved.at(t, 3, j) = sigmoid(z(3));
+        const double c = saved.at(t, 4, j) = f * (t > 0 ? saved.at(t - 1, 4, j) : 0) + i * g;
+        h = o * std::tanh(c);
+        break;
+      }
+    }
+  }
+}
+
 double keep(const Problem& p, std::size_t position) {
   if (p.dropout <= 0) return 1;
   const RandomKey key{.seed = 7, .stream = RandomStream::kDropout, .step = 3};
@@ -23,15 +77,8 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
   std::copy(p.h0.begin(), p.h0.end(), r.h.begin());
   for (std::size_t b = 0; b < n.B; ++b) {
     const auto length = static_cast<std::size_t>(p.lengths[b]);
-    for (std::size_t t = 0; t < length; ++t) {
-      const auto id = static_cast<std::size_t>(p.ids[b * n.T + t]);
-      for (std::size_t j = 0; j < n.H; ++j) {
-        double z = p.bias[j];
-        for (std::size_t e = 0; e < n.E; ++e) z += p.w_ih[j * n.E + e] * p.embedding[id * n.E + e];
-        for (std::size_t i = 0; i < n.H; ++i) z += p.w_hh[j * n.H + i] * r.h[n.h(t, b, i)];
-        r.h[n.h(t + 1, b, j)] = p.cell == Cell::kTanh ? std::tanh(z) : std::max(z, 0.0);
-      }
-    }
+    Saved saved{std::vector<double>(n.T * 5 * n.H), n.H};
+    for (std::size_t t = 0; t < length; ++t) step(p, n, r, b, t, saved);
     double logit = p.fc_bias[0];
     for (std::size_t j = 0; j < n.H; ++j) {
       double pooled = p.pool == Pool::kLast ? r.h[n.h(length, b, j)] : 0;
@@ -51,24 +98,50 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
 
 void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r) {
   const auto length = static_cast<std::size_t>(p.lengths[b]);
-  std::vector<double> dh(n.H), before(n.H);
-  for (std::size_t j = 0; j < n.H; ++j) dh[j] = p.pool == Pool::kLast ? r.d_state[b * n.H + j] : 0;
+  const std::size_t H = n.H, GH = p.bias.size();
+  Saved saved{std::vector<double>(n.T * 5 * H), H};
+  for (std::size_t t = 0; t < length; ++t) step(p, n, r, b, t, saved);
+  std::vector<double> dh(H), before(H), dc(H), d_input(GH), d_recurrent(GH);
+  for (std::size_t j = 0; j < H; ++j) dh[j] = p.pool == Pool::kLast ? r.d_state[b * H + j] : 0;
   for (std::size_t t = length; t-- > 0;) {
     const auto id = static_cast<std::size_t>(p.ids[b * n.T + t]);
     std::fill(before.begin(), before.end(), 0.0);
-    for (std::size_t j = 0; j < n.H; ++j) {
-      if (p.pool == Pool::kMean) dh[j] += r.d_state[b * n.H + j];
-      const double h = r.h[n.h(t + 1, b, j)];
-      const double dz = dh[j] * (p.cell == Cell::kTanh ? 1 - h * h : h > 0 ? 1 : 0);
-      r.dz[n.h(t, b, j)] = dz;
-      r.d_bias[j] += dz;
-      for (std::size_t i = 0; i < n.H; ++i) {
-        r.d_w_hh[j * n.H + i] += dz * r.h[n.h(t, b, i)];
-        before[i] += p.w_hh[j * n.H + i] * dz;
+    for (std::size_t j = 0; j < H; ++j) {
+      if (p.pool == Pool::kMean) dh[j] += r.d_state[b * H + j];
+      const double h = r.h[n.h(t + 1, b, j)], h_before = r.h[n.h(t, b, j)];
+      const auto s = [&](std::size_t block) { return saved.at(t, block, j); };
+      const auto slope = [](double y) { return y * (1 - y); };
+      if (p.cell == Cell::kTanh || p.cell == Cell::kRelu) {
+        d_input[j] = d_recurrent[j] = dh[j] * (p.cell == Cell::kTanh ? 1 - h * h : h > 0 ? 1 : 0);
+      } else if (p.cell == Cell::kGru) {
+        const double d_n = dh[j] * (1 - s(1)) * (1 - s(2) * s(2));
+        d_input[j] = d_recurrent[j] = d_n * s(3) * slope(s(0));
+        d_input[H + j] = d_recurrent[H + j] = dh[j] * (h_before - s(2)) * slope(s(1));
+        d_input[2 * H + j] = d_n;
+        d_recurrent[2 * H + j] = d_n * s(0);
+        r.d_b_hh[j] += d_n * s(0);
+        before[j] += dh[j] * s(1);
+      } else {
+        const double squashed = std::tanh(s(4));
+        dc[j] += dh[j] * s(3) * (1 - squashed * squashed);
+        d_input[j] = dc[j] * s(2) * slope(s(0));
+        d_input[H + j] = dc[j] * (t > 0 ? saved.at(t - 1, 4, j) : 0) * slope(s(1));
+        d_input[2 * H + j] = dc[j] * s(0) * (1 - s(2) * s(2));
+        d_input[3 * H + j] = dh[j] * squashed * slope(s(3));
+        for (std::size_t g = 0; g < 4; ++g) d_recurrent[g * H + j] = d_input[g * H + j];
+        dc[j] *= s(1);
+      }
+    }
+    for (std::size_t j = 0; j < GH; ++j) {
+      r.dz[(t * n.B + b) * GH + j] = d_input[j];
+      r.d_bias[j] += d_input[j];
+      for (std::size_t i = 0; i < H; ++i) {
+        r.d_w_hh[j * H + i] += d_recurrent[j] * r.h[n.h(t, b, i)];
+        before[i] += p.w_hh[j * H + i] * d_recurrent[j];
       }
       for (std::size_t e = 0; e < n.E; ++e) {
-        r.d_w_ih[j * n.E + e] += dz * p.embedding[id * n.E + e];
-        r.d_embedding[id * n.E + e] += dz * p.w_ih[j * n.E + e];
+        r.d_w_ih[j * n.E + e] += d_input[j] * p.embedding[id * n.E + e];
+        r.d_embedding[id * n.E + e] += d_input[j] * p.w_ih[j * n.E + e];
       }
     }
     dh = before;
@@ -84,15 +157,17 @@ Results reference(const Problem& p) {
                   static_cast<std::size_t>(s.steps)};
   Results r;
   r.h.resize((n.T + 1) * n.B * n.H);
-  r.dz.resize(n.T * n.B * n.H);
+  const std::size_t GH = p.bias.size();
+  r.dz.resize(n.T * n.B * GH);
   for (auto* v : {&r.pooled, &r.d_state}) v->resize(n.B * n.H);
   r.logits.resize(n.B);
   r.d_fc_weight.resize(n.H);
   r.d_fc_bias.resize(1);
-  r.d_w_hh.resize(n.H * n.H);
+  r.d_w_hh.resize(GH * n.H);
+  r.d_b_hh.resize(p.b_hh.size());
   r.d_embedding.resize(n.V * n.E);
-  r.d_w_ih.resize(n.H * n.E);
-  r.d_bias.resize(n.H);
+  r.d_w_ih.resize(GH * n.E);
+  r.d_bias.resize(GH);
 
   forward(p, n, r);
   for (std::size_t b = 0; b < n.B; ++b) {

@@ -32,7 +32,8 @@ class Runner {
     backward();
     Results r;
     r.h = to_host(h_);
-    clear_undefined(std::span(r.h).subspan(static_cast<std::size_t>(p_.shape.batch * p_.shape.hidden)));
+    clear_undefined(std::span(r.h).subspan(static_cast<std::size_t>(p_.shape.batch * p_.shape.hidden)),
+                    p_.shape.hidden);
     r.pooled = to_host(pooled_);
     r.logits = to_host(logits_);
     std::vector<BatchStats> stats(1);
@@ -43,8 +44,9 @@ class Runner {
     r.d_fc_bias = to_host(d_fc_bias_);
     r.d_state = to_host(d_state_);
     r.dz = to_host(dz_);
-    clear_undefined(r.dz);
+    clear_undefined(r.dz, gates_);
     r.d_w_hh = to_host(d_w_hh_);
+    r.d_b_hh = to_host(d_b_hh_);
     r.d_w_ih = to_host(d_w_ih_);
     r.d_bias = to_host(d_bias_);
     r.d_embedding = dense_embedding();
@@ -85,7 +87,9 @@ class Runner {
     w_hh_ = to_device(p_.w_hh);
     fc_weight_ = to_device(p_.fc_weight);
     const Buffer<Real> bias = to_device(p_.bias), fc_bias = to_device(p_.fc_bias);
-    projected_ = zeros(p_.shape.distinct() * H);
+    b_hh_ = to_device(p_.b_hh);
+    projected_ = zeros(p_.shape.distinct() * gates_);
+    saved_ = zeros(T * B * traits(p_.cell).saved * H);
     h_ = to_device(p_.h0, (T + 1) * B * H);
     pooled_ = zeros(B * H);
     logits_ = zeros(B);
@@ -97,12 +101,15 @@ class Runner {
                                      .w_ih = w_ih_.span(),
                                      .bias = bias.span(),
                                      .projected = projected_.span()});
-    backend_.run(RecurrenceForward<Real>{.cell = p_.cell,
-                                         .shape = p_.shape.sequences(),
-                                         .lengths = lengths_.span(),
-                                         .input = {.values = projected_.span(), .width = H, .row_of = row_of_.span()},
-                                         .w_hh = w_hh_.span(),
-                                         .h = h_.span()});
+    backend_.run(
+        RecurrenceForward<Real>{.cell = p_.cell,
+                                .shape = p_.shape.sequences(),
+                                .lengths = lengths_.span(),
+                                .input = {.values = projected_.span(), .width = gates_, .row_of = row_of_.span()},
+                                .w_hh = w_hh_.span(),
+                                .b_hh = b_hh_.span(),
+                                .h = h_.span(),
+                                .saved = saved_.span()});
     backend_.run(HeadForward<Real>{.shape = p_.shape.sequences(),
                                    .lengths = lengths_.span(),
                                    .h = h_.span(),
@@ -123,12 +130,16 @@ class Runner {
     d_fc_weight_ = zeros(H);
     d_fc_bias_ = zeros(1);
     d_state_ = zeros(B * H);
-    dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * H), 7.0));  // nobody has to clear it
-    d_w_hh_ = zeros(H * H);
-    d_projected_ = zeros(U * H);
+    dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * gates_), 7.0));  // nobody has to clear it
+    if (traits(p_.cell).recurrent_bias) {
+      d_recurrent_ = to_device(std::vector<double>(dz_.size(), 7.0));
+      d_b_hh_ = zeros(H);
+    }
+    d_w_hh_ = zeros(gates_ * H);
+    d_projected_ = zeros(U * gates_);
     d_embedding_ = zeros(U * E);
-    d_w_ih_ = zeros(H * E);
-    d_bias_ = zeros(H);
+    d_w_ih_ = zeros(gates_ * E);
+    d_bias_ = zeros(gates_);
     backend_.run(HeadBackward<Real>{.shape = p_.shape.sequences(),
                                     .labels = labels_.span(),
                                     .logits = logits_.span(),
@@ -146,10 +157,13 @@ class Runner {
                                           .shape = p_.shape.sequences(),
                                           .lengths = lengths_.span(),
                                           .h = h_.span(),
+                                          .saved = saved_.span(),
                                           .w_hh = w_hh_.span(),
                                           .d_output = output_gradient<Real>(p_.pool, d_state_.span()),
-                                          .dz = dz_.span(),
-                                          .d_w_hh = d_w_hh_.span()});
+                                          .d_input = dz_.span(),
+                                          .d_recurrent = d_recurrent_.span(),
+                                          .d_w_hh = d_w_hh_.span(),
+                                          .d_b_hh = d_b_hh_.span()});
     backend_.run(ProjectionGradient<Real>{.shape = p_.shape.rows(),
                                           .index = index_,
                                           .d_input = dz_.span(),
@@ -161,12 +175,12 @@ class Runner {
                                           .d_bias = d_bias_.span()});
   }
 
-  /// Writes 0 where the contract leaves `values` [T, B, H] undefined.
-  void clear_undefined(std::span<double> values) const {
+  /// Writes 0 where the contract leaves `values` [T, B, width] undefined.
+  void clear_undefined(std::span<double> values, std::int64_t width) const {
     const auto [V, E, H, B, T] = p_.shape;
     for (std::int64_t cell = 0; cell < T * B; ++cell) {
       if (cell / B < p_.lengths[static_cast<std::size_t>(cell % B)]) continue;
-      std::fill_n(values.begin() + cell * H, H, 0.0);
+      std::fill_n(values.begin() + cell * width, width, 0.0);
     }
   }
 
@@ -187,10 +201,12 @@ class Runner {
 
   Backend<Real>& backend_;
   const Problem& p_;
+  std::int64_t gates_ = traits(p_.cell).gates * p_.shape.hidden;  // G*H
   TokenIndex index_;
   Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_;
-  Buffer<Real> embedding_, w_ih_, w_hh_, fc_weight_, projected_, h_, pooled_, logits_;
-  Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_w_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
+  Buffer<Real> embedding_, w_ih_, w_hh_, b_hh_, fc_weight_, projected_, h_, saved_, pooled_, logits_;
+  Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_,
+      d_w_ih_, d_bias_;
   Buffer<BatchStats> stats_;
 };
 

@@ -68,6 +68,45 @@ TEST(Checkpoint, JoinsPyTorchsTwoBiases) {
   EXPECT_EQ(all.back(), 7);
 }
 
+/// A GRU's candidate has two biases: r (W_hh h + b_hh) is not r (W_hh h) + b_hh.
+TEST(Checkpoint, KeepsTheRecurrentBiasOfAGru) {
+  constexpr ModelConfig kGru{.vocabulary = 7, .embedding = 3, .hidden = 4, .cell = Cell::kGru};
+  const TemporaryFolder folder;
+  std::vector<float> all(static_cast<std::size_t>(parameter_count(kGru)));
+  initialise<float>(kGru, {.init = Init::kTorch, .seed = 2}, all);
+  save_model(folder / "m", kGru, all, {});
+  const SavedModel model = load_model(folder / "m");
+  EXPECT_EQ(model.parameters, all);
+  EXPECT_EQ(model.config.cell, Cell::kGru);
+  EXPECT_EQ(model.config.hidden, 4);
+  const SafetensorsFile file(folder / "m");
+  file.get<float>("rnn.weight_hh_l0", {12, 4});
+  const auto written = file.get<float>("rnn.bias_hh_l0", {12});
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(written[i], 0);
+
+  // As PyTorch writes it, all gates with two.
+  auto view = [&](const char* name) {
+    return std::vector<float>(file.get<float>(name, file.tensors().at(name).shape).begin(),
+                              file.get<float>(name, file.tensors().at(name).shape).end());
+  };
+  std::map<std::string, std::vector<float>> values;
+  std::map<std::string, TensorView> tensors;
+  for (const auto& [name, tensor] : file.tensors()) {
+    values[name] = view(name.c_str());
+    if (name == "rnn.bias_hh_l0") values[name].assign(12, 0.5f);
+    tensors[name] = tensor_view(std::span<const float>(values[name]), tensor.shape);
+  }
+  write_safetensors(folder / "t", tensors);
+  std::vector<float> loaded(all.size());
+  load_weights(folder / "t", kGru, loaded);
+  const ParameterLayout layout(kGru);
+  const auto joined = part_of(std::span(loaded), layout.parameters[layout.layers[0].bias]);
+  const auto own = part_of(std::span(loaded), layout.parameters[*layout.layers[0].b_hh]);
+  const auto& bias = values["rnn.bias_ih_l0"];
+  for (std::size_t i = 0; i < 12; ++i) EXPECT_EQ(joined[i], i < 8 ? bias[i] + 0.5f : bias[i]);
+  for (const float b : own) EXPECT_EQ(b, 0.5f);
+}
+
 TEST(Checkpoint, RefusesWhatDoesNotFit) {
   const TemporaryFolder folder;
   std::vector<float> all(static_cast<std::size_t>(parameter_count(kConfig)));

@@ -105,6 +105,7 @@ class DeviceTraining : public testing::TestWithParam<std::tuple<TestDevice, Case
 TEST_P(DeviceTraining, LossesAreTheCpus) {
   const TestDevice& device = std::get<0>(GetParam());
   REEL_REQUIRE_DEVICE(device);
+  REEL_REQUIRE_CELL(device, std::get<1>(GetParam()).model.cell);
   const Training expected = train_on({.name = "Cpu"}), actual = train_on(device);
   constexpr double kStepsApart = 10;  // errors of single steps add up over the training
   for (std::size_t step = 0; step < expected.losses.size(); ++step) {
@@ -120,6 +121,7 @@ TEST_P(DeviceTraining, LossesAreTheCpus) {
 TEST_P(DeviceTraining, AVocabularyProjectedAtOnceGivesTheSameLogits) {
   const auto& [device, c] = GetParam();
   REEL_REQUIRE_DEVICE(device);
+  REEL_REQUIRE_CELL(device, c.model.cell);
   const auto backend = device.make();
   const DeviceDataset data = to_device(*backend, make_reviews(c.model.vocabulary));
   const auto rows = reviews_backwards(*backend);
@@ -141,6 +143,7 @@ TEST_P(DeviceTraining, AVocabularyProjectedAtOnceGivesTheSameLogits) {
 TEST_P(DeviceTraining, RepeatsBitForBit) {
   const TestDevice& device = std::get<0>(GetParam());
   REEL_REQUIRE_DEVICE(device);
+  REEL_REQUIRE_CELL(device, std::get<1>(GetParam()).model.cell);
   EXPECT_EQ(train_on(device), train_on(device));
 }
 
@@ -173,6 +176,8 @@ const Case kCases[] = {
     {"AdamBetween", {.vocabulary = 300, .embedding = 8, .hidden = 20}},  // whole, but for the smaller batches
     {"RmspropPadded", {.vocabulary = 40, .embedding = 8, .hidden = 65}, OptimizerKind::kRmsprop, Padding::kPre, 1e-4},
     {"AdagradWide", {.vocabulary = 30, .embedding = 8, .hidden = 260}, OptimizerKind::kAdagrad, Padding::kNone, 1e-3},
+    {"Gru", {.vocabulary = 60, .embedding = 12, .hidden = 20, .cell = Cell::kGru}},
+    {"LstmMean", {.vocabulary = 500, .embedding = 9, .hidden = 33, .cell = Cell::kLstm, .pool = Pool::kMean}},
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceTraining,

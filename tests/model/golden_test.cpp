@@ -34,10 +34,20 @@ class Golden : public testing::Test {
     data_.labels = golden_["labels"].get<std::vector<std::int32_t>>();
   }
 
-  Model<double> make_model(Cell cell, Pool pool) {
+  Model<double> make_model(Cell cell, Pool pool) { return make_model(cell, pool, golden_["parameters"]); }
+  Model<double> make_model(Cell cell, Pool pool, const nlohmann::json& parameters) {
     const ModelConfig config{
         .vocabulary = golden_["V"], .embedding = golden_["E"], .hidden = golden_["H"], .cell = cell, .pool = pool};
-    return Model<double>(*backend_, config, 4, 6, golden_["parameters"].get<std::vector<double>>());
+    return Model<double>(*backend_, config, 4, 6, parameters.get<std::vector<double>>());
+  }
+  void check(const nlohmann::json& expected, const nlohmann::json& parameters) {
+    SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
+    const Pool pool = expected["pool"] == "last" ? Pool::kLast : Pool::kMean;
+    Model<double> model = make_model(cell_named(expected["nonlinearity"]), pool, parameters);
+    const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
+    EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
+    expect_near(model.logits(), expected["logits"], "logits");
+    expect_near(gradient(model), expected["gradient"], "gradient");
   }
 
   BatchStats run(Model<double>& model, Padding padding) {
@@ -78,15 +88,12 @@ class Golden : public testing::Test {
 
 TEST_F(Golden, ForwardAndGradients) {
   ASSERT_EQ(golden_["models"].size(), 8u);
-  for (const auto& expected : golden_["models"]) {
-    SCOPED_TRACE(expected["nonlinearity"].dump() + expected["pool"].dump() + expected["masked"].dump());
-    Model<double> model =
-        make_model(cell_named(expected["nonlinearity"]), expected["pool"] == "last" ? Pool::kLast : Pool::kMean);
-    const BatchStats stats = run(model, expected["masked"] ? Padding::kNone : Padding::kPost);
-    EXPECT_NEAR(stats.loss_sum / 4, expected["loss"].get<double>(), kTolerance);
-    expect_near(model.logits(), expected["logits"], "logits");
-    expect_near(gradient(model), expected["gradient"], "gradient");
-  }
+  for (const auto& expected : golden_["models"]) check(expected, golden_["parameters"]);
+}
+
+TEST_F(Golden, ForwardAndGradientsOfGatedCells) {
+  ASSERT_EQ(golden_["gated"].size(), 8u);
+  for (const auto& expected : golden_["gated"]) check(expected, expected["parameters"]);
 }
 
 OptimizerSettings settings_of(const nlohmann::json& golden) {

@@ -114,6 +114,46 @@ TEST(Initialise, RecurrentWeightsAreOrthogonal) {
   }
 }
 
+/// Keras' recurrent kernel is [H, 4H] with orthogonal rows; ours is its transpose.
+TEST(Initialise, OfAnLstmIsKeras) {
+  ModelConfig config = kConfig;
+  config.cell = Cell::kLstm;
+  const auto all = initial(config, {.seed = 1});
+  const auto w = tensor(all, config, "rnn.weight_hh_l0");
+  const auto H = static_cast<std::size_t>(config.hidden);
+  ASSERT_EQ(w.size(), 4 * H * H);
+  for (std::size_t i = 0; i < H; ++i) {
+    for (std::size_t j = 0; j < H; ++j) {
+      double dot = 0;
+      for (std::size_t k = 0; k < 4 * H; ++k) dot += w[k * H + i] * w[k * H + j];
+      EXPECT_NEAR(dot, i == j ? 1 : 0, 1e-14);
+    }
+  }
+  const auto bias = tensor(all, config, "rnn.bias_ih_l0");
+  for (std::size_t i = 0; i < 4 * H; ++i) EXPECT_EQ(bias[i], i / H == 1 ? 1 : 0);  // forget
+}
+
+/// Its candidate's two biases are apart; those of the other gates are joined, each a sum of two draws.
+TEST(Initialise, OfAGruIsPyTorchs) {
+  ModelConfig config = kConfig;
+  config.cell = Cell::kGru;
+  const auto all = initial(config, {.init = Init::kTorch, .orthogonal = false, .seed = 1});
+  const auto H = static_cast<std::size_t>(config.hidden);
+  const double limit = 1 / std::sqrt(static_cast<double>(H));
+  const auto bias = tensor(all, config, "rnn.bias_ih_l0"), recurrent = tensor(all, config, "rnn.bias_hh_l0");
+  ASSERT_EQ(bias.size(), 3 * H);
+  ASSERT_EQ(recurrent.size(), H);
+  const auto largest = [](std::span<const double> values) {
+    double most = 0;
+    for (const double v : values) most = std::max(most, std::abs(v));
+    return most;
+  };
+  EXPECT_GT(largest(std::span(bias).first(2 * H)), limit);
+  EXPECT_LE(largest(std::span(bias).last(H)), limit);
+  EXPECT_LE(largest(recurrent), limit);
+  EXPECT_GT(largest(recurrent), 0.8 * limit);
+}
+
 TEST(Initialise, TheSeedDecides) {
   EXPECT_EQ(initial(kConfig, {.seed = 1}), initial(kConfig, {.seed = 1}));
   EXPECT_NE(initial(kConfig, {.seed = 1}), initial(kConfig, {.seed = 2}));

@@ -9,9 +9,11 @@ namespace reel::cuda {
 struct RnnForwardArgs {
   const std::int32_t* row_of;   // [B, T]
   const std::int32_t* lengths;  // [B]
-  const float* input;           // [rows, H]
-  const float* w_hh;            // [H, H]
+  const float* input;           // [rows, G*H]
+  const float* w_hh;            // [G*H, H]
+  const float* b_hh;            // [H] or null
   float* h;                     // [T+1, B, H]
+  float* saved;                 // [T, B, S*H] or null
   int batch, steps, hidden;
 
   explicit RnnForwardArgs(const RecurrenceForward<float>& op)
@@ -19,7 +21,9 @@ struct RnnForwardArgs {
         lengths(op.lengths.data()),
         input(op.input.values.data()),
         w_hh(op.w_hh.data()),
+        b_hh(op.b_hh.data()),
         h(op.h.data()),
+        saved(op.saved.data()),
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}
@@ -41,17 +45,21 @@ struct OutputGradientArgs {
 struct RnnBackwardArgs {
   const std::int32_t* lengths;  // [B]
   const float* h;               // [T+1, B, H]
-  const float* w_hh;            // [H, H]
+  const float* saved;           // [T, B, S*H] or null
+  const float* w_hh;            // [G*H, H]
   OutputGradientArgs d_output;
-  float* dz;  // [T, B, H]
+  float* d_input;      // [T, B, G*H]
+  float* d_recurrent;  // [T, B, G*H]; d_input itself but for cells with a recurrent bias
   int batch, steps, hidden;
 
   explicit RnnBackwardArgs(const RecurrenceBackward<float>& op)
       : lengths(op.lengths.data()),
         h(op.h.data()),
+        saved(op.saved.data()),
         w_hh(op.w_hh.data()),
         d_output(op.d_output),
-        dz(op.dz.data()),
+        d_input(op.d_input.data()),
+        d_recurrent(op.recurrent_gradient().data()),
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}

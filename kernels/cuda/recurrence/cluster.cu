@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       memory->lengths[g][me] = length;
       memory->last[g][me] = valid(g) ? args.d_output.last_at(static_cast<std::size_t>(index(g))) : 0.0f;
       memory->every[g][me] = valid(g) ? args.d_output.every_at(static_cast<std::size_t>(index(g))) : 0.0f;
-      for (int t = length; t < args.steps && valid(g); ++t) args.dz[t * step_size + index(g)] = 0;
+      for (int t = length; t < args.steps && valid(g); ++t) args.d_input[t * step_size + index(g)] = 0;
     }
     for (int i = 1; i <= kAhead; ++i) fetch(tile.longest - i);
     cluster_wait();
@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       cluster_arrive();
 #pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) args.dz[t * step_size + index(g)] = value(t, g);
+        if (runs(t, g)) args.d_input[t * step_size + index(g)] = value(t, g);
       }
       fetch(t - kAhead);
       cluster_wait();

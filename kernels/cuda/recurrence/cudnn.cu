@@ -71,7 +71,7 @@ void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& o
   float* const d_h0 = context.scratch.take<float>(B * H);  // cuDNN's to write, nobody's to read
   launch(spread_gradient_kernel, per_block(context, T * B, kThreads),
          {op.lengths.data(), OutputGradientArgs(op.d_output), d_y, static_cast<int>(B), static_cast<int>(H)});
-  context.cudnn->backward(op.cell, op.shape, op.w_hh.data(), op.h.data(), d_y, op.dz.data(), d_h0);
+  context.cudnn->backward(op.cell, op.shape, op.w_hh.data(), op.h.data(), d_y, op.d_input.data(), d_h0);
 }
 
 }  // namespace reel::cuda

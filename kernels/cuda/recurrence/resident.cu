@@ -118,14 +118,14 @@ __global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(RnnBackwardAr
     const float every = column < H ? args.d_output.every_at(i) : 0.0f;
     float d_h = column < H ? args.d_output.last_at(i) + every : 0.0f;
     for (int t = length; t < args.steps; ++t) {
-      if (owner) args.dz[t * step_size + i] = 0;
+      if (owner) args.d_input[t * step_size + i] = 0;
     }
     for (int t = length - 1; t >= 0; --t) {
       cp_async_wait<kAhead - 1>();
       if (threadIdx.x % 2 == 0) {
         const float d_z = owner ? input_gradient<kCell>(d_h, states[t % kAhead][column]) : 0.0f;
         gradients[buffer][column] = d_z;
-        if (owner) args.dz[t * step_size + i] = d_z;
+        if (owner) args.d_input[t * step_size + i] = d_z;
       }
       fetch(t - kAhead);
       __syncthreads();

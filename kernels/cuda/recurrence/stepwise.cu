@@ -13,44 +13,79 @@ constexpr int kThreads = 256;
 
 struct StepForwardArgs {
   RnnForwardArgs all;
-  const float* product;  // [B, H] W_hh . h[t]
+  const float* product;  // [B, G*H] W_hh . h[t]
+  float* c;              // [B, H] of LSTM: the last step's
   int t;
 };
 
 /// A block for each batch row.
 template <Cell kCell>
 __global__ void step_forward_kernel(StepForwardArgs args) {
+  constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   const RnnForwardArgs& all = args.all;
   const int b = static_cast<int>(blockIdx.x), H = all.hidden, t = args.t;
   if (t >= all.lengths[b]) return;
-  const float* const input = all.input + static_cast<std::size_t>(all.row_of[b * all.steps + t]) * H;
-  const float* const product = args.product + static_cast<std::size_t>(b) * H;
-  float* const next = all.h + (static_cast<std::size_t>(t + 1) * all.batch + b) * H;
+  const float* const input = all.input + static_cast<std::size_t>(all.row_of[b * all.steps + t]) * kGates * H;
+  const float* const product = args.product + static_cast<std::size_t>(b) * kGates * H;
+  const std::size_t step = static_cast<std::size_t>(t) * all.batch + b;
+  const float* const h = all.h + step * H;
+  float* const next = all.h + (step + all.batch) * H;
   for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
-    next[j] = next_state<kCell>(product[j] + input[j]);
+    if constexpr (kGates == 1) {
+      next[j] = next_state<kCell>(product[j] + input[j]);
+    } else {
+      float* const c = args.c + static_cast<std::size_t>(b) * H + j;
+      GatedStep unit{.x = input + j,
+                     .product = product + j,
+                     .b_hh = all.b_hh + j,
+                     .h = h[j],
+                     .c = t > 0 && kCell == Cell::kLstm ? *c : 0.0f,
+                     .saved = all.saved == nullptr ? nullptr : all.saved + step * kSaved * H + j};
+      next[j] = run_gated_step<kCell>(unit, H);
+      if (kCell == Cell::kLstm) *c = unit.c;
+    }
   }
 }
 
 struct StepBackwardArgs {
   RnnBackwardArgs all;
-  const float* d_h;  // [B, H] W_hh^T dz[t+1]
+  const float* d_h;  // [B, H] W_hh^T d_recurrent[t+1]
+  float* carry;      // [B, H] of gated cells
   int t;
 };
 
 /// A block for each batch row.
 template <Cell kCell>
 __global__ void step_backward_kernel(StepBackwardArgs args) {
+  constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   const RnnBackwardArgs& all = args.all;
   const int b = static_cast<int>(blockIdx.x), H = all.hidden, t = args.t, length = all.lengths[b];
-  const std::size_t step = static_cast<std::size_t>(all.batch) * H;
+  const std::size_t step = static_cast<std::size_t>(t) * all.batch + b;
+  float* const d_input = all.d_input + step * kGates * H;
+  float* const d_recurrent = all.d_recurrent + step * kGates * H;
   for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
     const std::size_t i = static_cast<std::size_t>(b) * H + j;
-    float d_z = 0;
-    if (t < length) {
-      const float d_h = (t == length - 1 ? all.d_output.last_at(i) : args.d_h[i]) + all.d_output.every_at(i);
-      d_z = input_gradient<kCell>(d_h, all.h[(t + 1) * step + i]);
+    if (t >= length) {
+      for (int g = 0; g < kGates; ++g) d_input[g * H + j] = d_recurrent[g * H + j] = 0;
+      continue;
     }
-    all.dz[t * step + i] = d_z;
+    const bool last = t == length - 1;
+    const float d_h = (last ? all.d_output.last_at(i) : args.d_h[i]) + all.d_output.every_at(i);
+    if constexpr (kGates == 1) {
+      d_input[j] = input_gradient<kCell>(d_h, all.h[(step + all.batch) * H + j]);
+    } else {
+      if (last) args.carry[i] = 0;
+      const float* const saved = all.saved + step * kSaved * H + j;
+      const GatedStepBack unit{.saved = saved,
+                               .h = all.h[step * H + j],
+                               .c = t > 0 && kCell == Cell::kLstm
+                                        ? *(saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H)
+                                        : 0.0f,
+                               .carry = args.carry + i,
+                               .d_input = d_input + j,
+                               .d_recurrent = d_recurrent + j};
+      run_gated_step_back<kCell>(unit, d_h, H);
+    }
   }
 }
 
@@ -58,27 +93,33 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
 
 void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& op) {
   const auto [B, T, H] = op.shape;
-  context.scratch.reserve(Scratch::need<float>(B * H));
-  float* const product = context.scratch.take<float>(B * H);
+  const std::int64_t GH = traits(op.cell).gates * H;
+  context.scratch.reserve(Scratch::need<float>(B * GH) + Scratch::need<float>(B * H));
+  float* const product = context.scratch.take<float>(B * GH);
+  float* const c = context.scratch.take<float>(B * H);
   void (*kernel)(StepForwardArgs) = nullptr;
   with_cell(op.cell, [&](auto cell) { kernel = step_forward_kernel<cell()>; });
   for (std::int64_t t = 0; t < T; ++t) {
     float* const h = op.h.data() + t * B * H;
-    context.platform.product({.m = B, .n = H, .k = H, .a = h, .b = op.w_hh.data(), .c = product, .b_transposed = true});
-    launch(kernel, per_block(context, B, kThreads), {RnnForwardArgs(op), product, static_cast<int>(t)});
+    context.platform.product(
+        {.m = B, .n = GH, .k = H, .a = h, .b = op.w_hh.data(), .c = product, .b_transposed = true});
+    launch(kernel, per_block(context, B, kThreads), {RnnForwardArgs(op), product, c, static_cast<int>(t)});
   }
 }
 
 void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>& op) {
   const auto [B, T, H] = op.shape;
-  context.scratch.reserve(Scratch::need<float>(B * H));
+  const std::int64_t GH = traits(op.cell).gates * H;
+  context.scratch.reserve(2 * Scratch::need<float>(B * H));
   float* const d_h = context.scratch.take<float>(B * H);
+  float* const carry = context.scratch.take<float>(B * H);
   void (*kernel)(StepBackwardArgs) = nullptr;
   with_cell(op.cell, [&](auto cell) { kernel = step_backward_kernel<cell()>; });
   for (std::int64_t t = T - 1; t >= 0; --t) {
-    launch(kernel, per_block(context, B, kThreads), {RnnBackwardArgs(op), d_h, static_cast<int>(t)});
+    launch(kernel, per_block(context, B, kThreads), {RnnBackwardArgs(op), d_h, carry, static_cast<int>(t)});
     if (t == 0) break;
-    context.platform.product({.m = B, .n = H, .k = H, .a = op.dz.data() + t * B * H, .b = op.w_hh.data(), .c = d_h});
+    context.platform.product(
+        {.m = B, .n = H, .k = GH, .a = op.recurrent_gradient().data() + t * B * GH, .b = op.w_hh.data(), .c = d_h});
   }
 }
 

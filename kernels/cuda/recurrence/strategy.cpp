@@ -1,8 +1,10 @@
 // Which kernels run the recurrence: the one place where that is chosen.
 #include <algorithm>
 
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/recurrence/strategies.h"
+#include "kernels/error.h"
 
 namespace reel::cuda {
 namespace {
@@ -37,8 +39,11 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
 /// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above, there are none on tensor cores:
 /// kMixed runs in float32.
 const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
-  if (context.recurrence != Recurrence::kReel) return kCudnn;
-  const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * s.hidden;
+  if (context.recurrence != Recurrence::kReel) {
+    if (!traits(cell).tuned) throw Error(std::string("--recurrence cudnn: not for ") + traits(cell).name);
+    return kCudnn;
+  }
+  const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
   const DeviceLimits& limits = context.platform.limits();
   if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
@@ -85,8 +90,20 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   choose(context, op.cell, op.shape, 0).backward(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;
-  context.platform.product(
-      {.m = H, .n = H, .k = T * B, .a = op.dz.data(), .b = op.h.data(), .c = op.d_w_hh.data(), .a_transposed = true});
+  const std::int64_t GH = traits(op.cell).gates * H;
+  const std::span<const float> d_recurrent = op.recurrent_gradient();
+  context.platform.product({.m = GH,
+                            .n = H,
+                            .k = T * B,
+                            .a = d_recurrent.data(),
+                            .b = op.h.data(),
+                            .c = op.d_w_hh.data(),
+                            .a_transposed = true});
+  if (op.d_b_hh.empty()) return;
+  const ColumnSums bias{
+      .matrix = d_recurrent.data() + GH - H, .rows = T * B, .stride = GH, .columns = H, .sums = op.d_b_hh.data()};
+  context.scratch.reserve(bias.scratch());
+  sum_columns(context, bias);
 }
 
 }  // namespace reel::cuda

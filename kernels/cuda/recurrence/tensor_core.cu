@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       const int m = i / 4, e = i % 4;
       d_output[m][e] = valid(m, e) ? args.d_output.last_at(index(m, e)) + args.d_output.every_at(index(m, e)) : 0.0f;
       for (int t = rows.longest; t < args.steps; ++t) {
-        if (valid(m, e)) args.dz[t * step_size + index(m, e)] = 0;
+        if (valid(m, e)) args.d_input[t * step_size + index(m, e)] = 0;
       }
     }
 #pragma unroll 1
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
           d_z = input_gradient<kCell>(sums[m][e] + d_output[m][e], states.get(t, m, e));
           if (t == length - 1) d_output[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
         }
-        if (valid(m, e)) args.dz[t * step_size + index(m, e)] = d_z;
+        if (valid(m, e)) args.d_input[t * step_size + index(m, e)] = d_z;
         round_to(d_z, gradients[buffer][w_hh.row(e)][w_hh.unit(m, e)]);
       }
       fetch(t - kAhead);
