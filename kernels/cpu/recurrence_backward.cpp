@@ -22,15 +22,15 @@ template <class Real>
 struct RowStepBack {
   const Real *h, *every, *last;
   Real* dz;
-  GatedStepBack<Real> gates;
 };
 
 /// Epilogue: turns W_hh^T . d_recurrent[t + 1] into what flows into the gates of step t.
-template <class Operand>
+template <class Operand, bool kGated>
 struct EarlierGradient {
   using Real = typename Operand::Real;
   const RowStepBack<Real>* rows;
-  std::size_t step_size;  // elements from a row's h to that of the next step
+  const GatedStepBack<Real>* gates;  // of gated cells
+  std::size_t step_size;             // elements from a row's h to that of the next step
   FactorRows<Operand> factors;
   std::size_t first_factor;  // where the factors of row 0 are kept
   Cell cell;
@@ -38,11 +38,11 @@ struct EarlierGradient {
 
   template <class Part>
   HWY_INLINE void operator()(std::size_t i, std::size_t column, Part part, Vector<Real> dh) const {
-    const RowStepBack<Real>& row = rows[i];
+    const RowStepBack<Real> row = rows[i];
     if (row.every != nullptr) dh = hn::Add(dh, load_part(row.every + column, part));
     if (row.last != nullptr) dh = hn::Add(dh, load_part(row.last + column, part));
-    if (traits(cell).gates > 1) {
-      return run_gated_step_back(cell, row.gates, H, column, part, dh, [&](std::size_t gate, Vector<Real> v) HWY_ATTR {
+    if constexpr (kGated) {
+      return run_gated_step_back(cell, gates[i], H, column, part, dh, [&](std::size_t gate, Vector<Real> v) HWY_ATTR {
         factors.keep(first_factor + i, gate * H + column, v, part);
       });
     }
@@ -54,7 +54,7 @@ struct EarlierGradient {
 };
 
 /// d_input and d_recurrent of every row and step, from the last step to the first.
-template <class Operand, class Real = typename Operand::Real>
+template <class Operand, bool kGated, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
@@ -67,7 +67,8 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto gradients = context.arena.take<const typename Operand::Word*>(B);
   const auto row_steps = context.arena.take<RowStepBack<Real>>(B);
   const FactorRows<Operand> factors(2 * B, GH, context);  // of the gradients of two steps in turn
-  const auto carry = context.arena.take<Real>(cell.gates > 1 ? B * H : 0);
+  const auto gated_steps = context.arena.take<GatedStepBack<Real>>(kGated ? B : 0);
+  const auto carry = context.arena.take<Real>(kGated ? B * H : 0);
   std::ranges::fill(carry, Real{0});
   const Real* const every = op.d_output.every.data();
   const Real* const last = op.d_output.last.data();
@@ -87,21 +88,22 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
                    .every = every == nullptr ? nullptr : every + b * H,
                    .last = last == nullptr || t + 1 != static_cast<std::size_t>(op.lengths[b]) ? nullptr : last + b * H,
                    .dz = dz};
-        if (cell.gates == 1) continue;
+        if constexpr (!kGated) continue;
         const Real* const saved = op.saved.data() + (t * B + b) * SH;
-        step[i].gates = {.saved = saved,
-                         .h = step[i].h - B * H,
-                         .c = t == 0 ? nullptr : saved - B * SH + GH,
-                         .carry = carry.data() + b * H,
-                         .d_input = op.d_input.data() + (t * B + b) * GH,
-                         .d_recurrent = dz};
+        gated_steps[begin + i] = {.saved = saved,
+                                  .h = step[i].h - B * H,
+                                  .c = t == 0 ? nullptr : saved - B * SH + GH,
+                                  .carry = carry.data() + b * H,
+                                  .d_input = op.d_input.data() + (t * B + b) * GH,
+                                  .d_recurrent = dz};
       }
-      const EarlierGradient<Operand> finish{.rows = step.data(),
-                                            .step_size = B * H,
-                                            .factors = factors,
-                                            .first_factor = buffer(t),
-                                            .cell = op.cell,
-                                            .H = H};
+      const EarlierGradient<Operand, kGated> finish{.rows = step.data(),
+                                                    .gates = gated_steps.data() + (kGated ? begin : 0),
+                                                    .step_size = B * H,
+                                                    .factors = factors,
+                                                    .first_factor = buffer(t),
+                                                    .cell = op.cell,
+                                                    .H = H};
       multiply_rows<Operand>(dz_later.first(running), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
         for (std::size_t column = 0; column < H; column += kLanes<Real>) {
@@ -147,7 +149,7 @@ void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op
 
 template <class Operand, class Real = typename Operand::Real>
 void run_backward(CpuContext& context, const RecurrenceBackward<Real>& op) {
-  run_time_loop<Operand>(context, op);
+  traits(op.cell).gates > 1 ? run_time_loop<Operand, true>(context, op) : run_time_loop<Operand, false>(context, op);
   run_weight_gradient<Operand>(context, op);
 }
 

@@ -21,14 +21,11 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// What one step of a row reads and writes: its input, that of its next step, and h; of gated cells, h before it too,
-/// and where c stands before and after it.
+/// What one step of a row reads and writes: its input, that of its next step, and h.
 template <class Real>
 struct RowStep {
   const Real *x, *x_next;
   Real* h;
-  const Real *h_before, *c_before;
-  Real *c, *saved;
 };
 
 /// Epilogue: turns W_hh . h[t] into h[t + 1].
@@ -67,6 +64,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto row_steps = context.arena.take<RowStep<Real>>(B);
   const FactorRows<Operand> factors(2 * B, H, context);                         // of the states of two steps in turn
   const auto passing = context.arena.take<Real>(op.last_only ? 2 * B * H : 0);  // states of two steps, not kept
+  const auto gated_steps = context.arena.take<GatedStep<Real>>(gated ? B : 0);
   const auto products = context.arena.take<Real>(gated ? B * GH : 0);
   const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);  // where it is not saved, and 0 at first
   std::ranges::fill(c, Real{0});
@@ -93,14 +91,21 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
         state[i] = factors.row(buffer(t) + i, state_at(t, i, t == 0));
         step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = state_at(t + 1, i, last)};
         if (!gated) continue;
-        step[i].h_before = state_at(t, i, t == 0);
-        step[i].c = op.cell == Cell::kLstm ? c.data() + b * H : nullptr;
-        step[i].c_before = step[i].c;
+        Real* const own = c.empty() ? nullptr : c.data() + b * H;
+        GatedStep<Real>& gates = gated_steps[begin + i];
+        gates = {.x = step[i].x,
+                 .product = products.data() + (begin + i) * GH,
+                 .b_hh = op.b_hh.data(),
+                 .h = state_at(t, i, t == 0),
+                 .c = own,
+                 .h_next = step[i].h,
+                 .c_next = own,
+                 .saved = nullptr};
         if (op.saved.empty()) continue;
-        step[i].saved = op.saved.data() + (t * B + b) * SH;
-        if (op.cell != Cell::kLstm) continue;
-        if (t > 0) step[i].c_before = op.saved.data() + ((t - 1) * B + b) * SH + GH;
-        step[i].c = step[i].saved + GH;
+        gates.saved = op.saved.data() + (t * B + b) * SH;
+        if (c.empty()) continue;
+        if (t > 0) gates.c = gates.saved - B * SH + GH;
+        gates.c_next = gates.saved + GH;
       }
       if (gated) {
         Real* const product = products.data() + begin * GH;
@@ -108,20 +113,12 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
                                [=](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
                                    HWY_ATTR { store_part(sum, product + i * GH + column, part); });
         for (std::size_t i = 0; i < active; ++i) {
-          const RowStep<Real>& s = step[i];
-          prefetch_row(s.x_next, GH);
-          const GatedStep<Real> gates{.x = s.x,
-                                      .product = product + i * GH,
-                                      .b_hh = op.b_hh.data(),
-                                      .h = s.h_before,
-                                      .c = s.c_before,
-                                      .h_next = s.h,
-                                      .c_next = s.c,
-                                      .saved = s.saved};
+          prefetch_row(step[i].x_next, GH);
+          const GatedStep<Real>& gates = gated_steps[begin + i];
           std::size_t column = 0;
           for (; column + kLanes<Real> <= H; column += kLanes<Real>) run_gated_step(op.cell, gates, H, column, Whole());
           if (column < H) run_gated_step(op.cell, gates, H, column, H - column);
-          factors.keep_row(buffer(t + 1) + i, s.h);
+          factors.keep_row(buffer(t + 1) + i, gates.h_next);
         }
         return;
       }
