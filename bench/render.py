@@ -13,7 +13,7 @@ from statistics import mean, median
 
 import gpu_tables
 import measure
-from tables import table, verdict
+from tables import replaced, table, verdict
 
 README = measure.ROOT / "bench" / "README.md"
 ADAM_BYTES = 1_313_025 * 4 * 6  # parameters and two states, each read and written
@@ -226,8 +226,7 @@ def main():
         parts["scaling"] = f"![scaling](results/scaling_cpu.svg)\n\n{source(scaling)}"
     text = old = README.read_text()
     for name, part in parts.items():
-        begin = text.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
-        text = text[:begin] + part + "\n" + text[text.index("<!-- end -->", begin):]
+        text = replaced(text, name, part)
     if check and text != old:
         sys.exit("bench/README.md: tables other than those of bench/results/; expected ./run bench render to have been run")
     if not check:

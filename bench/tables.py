@@ -8,3 +8,9 @@ def table(head, rows):
 
 def verdict(holds):
     return "yes" if holds else "**no**"
+
+
+def replaced(text, name, part):
+    """The text of a README with another part between the lines <!-- NAME --> and <!-- end -->."""
+    begin = text.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
+    return text[:begin] + part + "\n" + text[text.index("<!-- end -->", begin):]

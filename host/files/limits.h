@@ -39,8 +39,8 @@ inline constexpr std::int64_t kMaxRank = 1 << 24;
 /// Steps of a row and of all rows of a data set: they are held with their padding.
 inline constexpr std::int64_t kMaxRowSteps = 100'000;
 inline constexpr std::int64_t kMaxDatasetSteps = std::int64_t{1} << 30;
-/// Values of the hidden states of a batch to evaluate or to predict, if that is more than one row.
-inline constexpr std::int64_t kMaxBatchStates = std::int64_t{1} << 25;
+/// Values that a layer holds for a batch to evaluate or to predict, if that is more than one row.
+inline constexpr std::int64_t kMaxBatchValues = std::int64_t{1} << 26;
 /// Of the rows that are evaluated at once: how many steps a row has may be a stranger's choice.
 inline constexpr std::int64_t kMaxEvaluatedSteps = std::int64_t{1} << 24;
 /// Characters of a JSON value in an error message. (Error itself cuts what is longer than 1000.)

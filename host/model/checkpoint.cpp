@@ -23,8 +23,11 @@ void check_numbers(std::span<const T> values, const fs::path& path, const std::s
   fail("{}: '{}' holds what is no number", path.string(), name);
 }
 
-/// The shape of each of PyTorch's two biases.
-std::vector<std::int64_t> gate_biases(const ModelConfig& config) { return {traits(config.cell).gates * config.hidden}; }
+/// Of a parameter in files: a recurrent bias, which is the last gate's, stands there behind zeros for the others.
+std::vector<std::int64_t> shape_in_file(const ModelConfig& config, const Parameter& parameter) {
+  if (parameter.name == kBiasHh) return {traits(config.cell).gates * config.hidden};
+  return parameter.shape;
+}
 
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
 void copy_weights(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config,
@@ -32,12 +35,8 @@ void copy_weights(const SafetensorsFile& file, const fs::path& path, const Model
   const auto own = static_cast<std::size_t>(traits(config.cell).recurrent_bias ? config.hidden : 0);
   for (const Parameter& parameter : ParameterLayout(config).parameters) {
     const std::span<float> part = part_of(parameters, parameter);
-    if (parameter.name == kBiasHh) {  // the last gate's
-      const auto both = file.get<float>(kBiasHh, gate_biases(config));
-      std::ranges::copy(both.last(part.size()), part.begin());
-    } else {
-      std::ranges::copy(file.get<float>(parameter.name, parameter.shape), part.begin());
-    }
+    std::ranges::copy(file.get<float>(parameter.name, shape_in_file(config, parameter)).last(part.size()),
+                      part.begin());
     if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
       const auto second = file.get<float>(kBiasHh, parameter.shape);
       std::ranges::transform(part.first(part.size() - own), second, part.begin(), std::plus{});
@@ -61,15 +60,16 @@ void check_format(const SafetensorsFile& file, const fs::path& path) {
 void save_model(const fs::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata) {
   std::map<std::string, TensorView> tensors;
+  std::vector<float> second(static_cast<std::size_t>(traits(config.cell).gates * config.hidden), 0.0f);
   for (const Parameter& parameter : ParameterLayout(config).parameters) {
-    tensors[parameter.name] = tensor_view(part_of(parameters, parameter), parameter.shape);
+    const std::span<const float> part = part_of(parameters, parameter);
+    if (parameter.name == kBiasHh) {
+      std::ranges::copy_backward(part, second.end());
+    } else {
+      tensors[parameter.name] = tensor_view(part, parameter.shape);
+    }
   }
-  std::vector<float> second(static_cast<std::size_t>(gate_biases(config)[0]), 0.0f);
-  if (tensors.contains(kBiasHh)) {
-    const ParameterLayout layout(config);
-    std::ranges::copy_backward(part_of(parameters, layout.parameters[*layout.layers[0].b_hh]), second.end());
-  }
-  tensors[kBiasHh] = tensor_view(std::span<const float>(second), gate_biases(config));
+  tensors[kBiasHh] = tensor_view(std::span<const float>(second), {static_cast<std::int64_t>(second.size())});
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
   all["nonlinearity"] = traits(config.cell).name;
@@ -107,7 +107,7 @@ SavedModel load_model(const fs::path& path) {
     }
   }
   for (const Parameter& parameter : ParameterLayout(saved.config).parameters) {
-    file.get<float>(parameter.name, parameter.name == kBiasHh ? gate_biases(saved.config) : parameter.shape);
+    file.get<float>(parameter.name, shape_in_file(saved.config, parameter));
   }
   saved.parameters.resize(static_cast<std::size_t>(parameter_count(saved.config)));
   copy_weights(file, path, saved.config, saved.parameters);

@@ -57,7 +57,7 @@ ParameterLayout::ParameterLayout(const ModelConfig& config) {
   const ParameterId w_hh = add("rnn.weight_hh_l0", {GH, H}, Initializer::kRecurrentMatrix);
   const ParameterId bias = add("rnn.bias_ih_l0", {GH}, Initializer::kGateBias);
   layers.push_back({.w_ih = w_ih, .w_hh = w_hh, .bias = bias});
-  if (cell.recurrent_bias) layers.back().b_hh = add("rnn.bias_hh_l0", {H}, Initializer::kRecurrentBias);
+  if (cell.recurrent_bias) layers.back().b_hh = add("rnn.bias_hh_l0", {H}, Initializer::kBias);
   fc_weight = add("fc.weight", {1, H}, Initializer::kMatrix);
   fc_bias = add("fc.bias", {1}, Initializer::kBias);
 }
@@ -88,8 +88,6 @@ void initialise(const ModelConfig& config, const Initialisation& how, std::span<
     };
     const bool matrix = p.initializer == Initializer::kMatrix || p.initializer == Initializer::kRecurrentMatrix;
     const auto H = static_cast<std::size_t>(config.hidden);
-    // Of a gate's bias: PyTorch's two are one but where the cell has a recurrent bias.
-    const std::size_t joined = traits(config.cell).recurrent_bias ? values.size() - H : values.size();
     if (p.initializer == Initializer::kRecurrentMatrix && how.orthogonal) {
       orthogonal(key, H, values);
     } else if (p.initializer == Initializer::kEmbedding) {
@@ -98,6 +96,8 @@ void initialise(const ModelConfig& config, const Initialisation& how, std::span<
       const bool forgets = config.cell == Cell::kLstm && p.initializer == Initializer::kGateBias;
       fill([&](std::size_t i) { return matrix ? uniform(key, i, glorot(p)) : forgets && i / H == 1 ? 1.0 : 0.0; });
     } else if (p.initializer == Initializer::kGateBias) {
+      // PyTorch's two are one, but for the last gate of a cell with a recurrent bias.
+      const std::size_t joined = values.size() - (traits(config.cell).recurrent_bias ? H : 0);
       fill([&](std::size_t i) {
         const double other = i < joined ? uniform(key, 2 * i + 1, torch_limit) : 0.0;
         return uniform(key, 2 * i, torch_limit) + other;

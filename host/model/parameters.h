@@ -13,7 +13,7 @@
 namespace reel {
 
 /// How a parameter begins.
-enum class Initializer { kEmbedding, kMatrix, kRecurrentMatrix, kGateBias, kRecurrentBias, kBias };
+enum class Initializer { kEmbedding, kMatrix, kRecurrentMatrix, kGateBias, kBias };
 
 /// One parameter of the flat buffer. A recurrent layer has one bias for each gate; PyTorch's two are joined on import
 /// (b_ih + b_hh) and written as (b, 0) on export, but for a cell's recurrent bias (kernels/contract/cells.h), which is

@@ -42,7 +42,8 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
 }
 
 std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps) {
-  return std::clamp<std::int64_t>(kMaxBatchStates / (steps * model.saved.config.hidden), 1, most);
+  const ModelConfig& config = model.saved.config;
+  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * config.hidden * traits(config.cell).held()), 1, most);
 }
 
 }  // namespace reel

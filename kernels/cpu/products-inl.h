@@ -178,7 +178,7 @@ class FactorRows<Bf16> {
       : width_(width),
         stride_((width + kLanes<float> - 1) / kLanes<float> * kLanes<float>),
         copies_(context.arena.take<std::uint16_t>(rows * stride_)) {
-    std::ranges::fill(copies_, std::uint16_t{0});
+    std::ranges::fill(copies_, std::uint16_t{0});  // what parts leave of a row's last word is multiplied by 0
   }
 
   /// What was kept for row i.

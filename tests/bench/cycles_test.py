@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench/sass.py and bench/cycles.py on made-up kernels, whose cycles can be counted by hand."""
+"""bench/sass.py, multiprocessor.py and cycles.py on made-up kernels, whose cycles can be counted by hand."""
 import json
 import sys
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv.pop(1))
 import cycles  # noqa: E402
+import multiprocessor  # noqa: E402
 import sass  # noqa: E402
 from sass import Instruction, Kernel  # noqa: E402
 
@@ -32,7 +33,7 @@ LOW, MIDDLE, HIGH = range(3)
 
 
 def simulated(kernel, warps=1, blocks=1, level=MIDDLE):
-    return cycles.simulate(kernel, sass.longest_path(kernel, sass.step_loop(kernel)), 1, warps, blocks, level)
+    return multiprocessor.simulate(kernel, sass.longest_path(kernel, sass.step_loop(kernel)), 1, warps, blocks, level)
 
 
 class Sass(unittest.TestCase):
@@ -118,8 +119,8 @@ class Cycles(unittest.TestCase):
     def test_the_floor_is_the_busiest_pipe(self):
         kernel = step(*[Instruction("FFMA R2, R1, R1, R2", stall=1)] * 10, *[Instruction("LDS.128 R4, [R0]", stall=1)] * 5)
         path = sass.longest_path(kernel, sass.step_loop(kernel))
-        self.assertEqual(cycles.floor(kernel, path, 1, 6, 1), (5 * 6, "shared memory"))
-        self.assertEqual(cycles.floor(kernel, path, 2, 1, 1), (5, "float"))
+        self.assertEqual(multiprocessor.floor(kernel, path, 1, 6, 1), (5 * 6, "shared memory"))
+        self.assertEqual(multiprocessor.floor(kernel, path, 2, 1, 1), (5, "float"))
 
     def test_a_path_without_the_products_is_refused(self):
         kernel = step(*[Instruction("FFMA R2, R1, R1, R2", stall=1)] * 10)
@@ -138,7 +139,8 @@ class Cycles(unittest.TestCase):
         result = json.loads(cycles.RESULT.read_text())
         gpu = cycles.measure.RESULTS / "gpu_check.json"
         table = cycles.rendered(result, json.loads(gpu.read_text()) if gpu.exists() else None)
-        self.assertIn(f"<!-- cycles -->\n{table}\n<!-- end -->", cycles.README.read_text())
+        readme = cycles.README.read_text()
+        self.assertEqual(cycles.replaced(readme, "cycles", table), readme)
 
     def test_a_measured_step_stands_beside_its_model(self):
         gpu = {"parts": {"recurrence": {"families": {"a": {"rows": [

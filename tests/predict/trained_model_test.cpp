@@ -14,6 +14,8 @@ TEST(TrainedModel, TakesFewerRowsWhereTheirStatesAreMany) {
   model.saved.config.hidden = 1024;
   EXPECT_EQ(rows_at_once(model, 65536, 200), 163);
   EXPECT_EQ(rows_at_once(model, 64, 100'000), 1);
+  model.saved.config.cell = Cell::kLstm;  // of which a layer holds ten numbers a state, of tanh's two
+  EXPECT_EQ(rows_at_once(model, 65536, 200), 32);
 }
 
 }  // namespace
