@@ -18,6 +18,7 @@
 #include "kernels/contract/optimizer.h"
 #include "kernels/contract/projection.h"
 #include "kernels/contract/recurrence.h"
+#include "kernels/contract/stack.h"
 #include "kernels/device.h"
 #include "kernels/range.h"
 
@@ -43,6 +44,10 @@ class Backend : public Device {
   virtual void execute(const IndexTokens& op) = 0;
   virtual void execute(const ProjectTokens<Real>& op) = 0;
   virtual void execute(const RecurrenceForward<Real>& op) = 0;
+  virtual void execute(const IndexSteps& op) = 0;
+  virtual void execute(const ReverseIndex& op) = 0;
+  virtual void execute(const StackStates<Real>& op) = 0;
+  virtual void execute(const StackGradient<Real>& op) = 0;
   virtual void execute(const HeadForward<Real>& op) = 0;
   virtual void execute(const HeadBackward<Real>& op) = 0;
   virtual void execute(const RecurrenceBackward<Real>& op) = 0;

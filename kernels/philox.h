@@ -22,6 +22,7 @@ enum class RandomStream : std::uint32_t {
   kDropout = 4,
   kGeneratedReviews = 5,
   kCorpusShuffle = 6,
+  kLayerDropout = 7,
 };
 
 /// Names a sequence of random numbers, one for each position.

@@ -161,6 +161,12 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
     if (config.preprocessing.load.oov_char < 0 && config.word_dropout > 0) {
       throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");
     }
+    if (config.layer_dropout > 0 && config.model.layers == 1) {
+      throw CLI::ValidationError("--layer-dropout", "expected --layers of 2 or more with it");
+    }
+    if (config.variational && config.layer_dropout == 0) {
+      throw CLI::ValidationError("--variational", "expected a --layer-dropout with it");
+    }
     const std::string unused(config.optimizer.unused_flag());
     if (!unused.empty() && options->resume.empty()) {  // what began so goes on
       const std::string& file = options->config_file;

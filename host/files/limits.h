@@ -16,6 +16,8 @@ inline constexpr std::size_t kMaxLine = std::size_t{1} << 24;
 inline constexpr std::size_t kMaxToml = 16'384;
 /// Bytes of a safetensors header: the reference implementation's limit.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+/// Recurrent layers of a model.
+inline constexpr std::int64_t kMaxLayers = 16;
 /// Of a dimension of a tensor of weights: products of two fit 64 bits.
 inline constexpr std::int64_t kMaxTensorLength = std::int64_t{1} << 30;
 /// Bytes of what stands in a tar archive before a file's contents: its name, owner and the like.

@@ -13,8 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
-constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kWeightHh = "rnn.weight_hh_l0",
-                     *kBiasIh = "rnn.bias_ih_l0", *kBiasHh = "rnn.bias_hh_l0";
+constexpr const char *kFormat = "1", *kFormatKey = "reel_format";
+const std::string kWeightHh = "rnn.weight_hh", kBiasIh = "rnn.bias_ih", kBiasHh = "rnn.bias_hh";
 
 /// Infinity is a number of an optimizer's sums: they may overflow while the weights do not.
 template <class T>
@@ -25,8 +25,13 @@ void check_numbers(std::span<const T> values, const fs::path& path, const std::s
 
 /// Of a parameter in files: a recurrent bias, which is the last gate's, stands there behind zeros for the others.
 std::vector<std::int64_t> shape_in_file(const ModelConfig& config, const Parameter& parameter) {
-  if (parameter.name == kBiasHh) return {traits(config.cell).gates * config.hidden};
+  if (parameter.name.starts_with(kBiasHh)) return {traits(config.cell).gates * config.hidden};
   return parameter.shape;
+}
+
+/// What PyTorch adds to a bias of the input, "" of any other parameter.
+std::string second_bias(const Parameter& parameter) {
+  return parameter.name.starts_with(kBiasIh) ? kBiasHh + parameter.name.substr(kBiasIh.size()) : "";
 }
 
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
@@ -37,8 +42,8 @@ void copy_weights(const SafetensorsFile& file, const fs::path& path, const Model
     const std::span<float> part = part_of(parameters, parameter);
     std::ranges::copy(file.get<float>(parameter.name, shape_in_file(config, parameter)).last(part.size()),
                       part.begin());
-    if (parameter.name == kBiasIh && file.contains(kBiasHh)) {
-      const auto second = file.get<float>(kBiasHh, parameter.shape);
+    if (const std::string name = second_bias(parameter); !name.empty() && file.contains(name)) {
+      const auto second = file.get<float>(name, parameter.shape);
       std::ranges::transform(part.first(part.size() - own), second, part.begin(), std::plus{});
     }
     check_numbers<float>(part, path, parameter.name);
@@ -60,16 +65,19 @@ void check_format(const SafetensorsFile& file, const fs::path& path) {
 void save_model(const fs::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata) {
   std::map<std::string, TensorView> tensors;
-  std::vector<float> second(static_cast<std::size_t>(traits(config.cell).gates * config.hidden), 0.0f);
+  std::map<std::string, std::vector<float>> second;  // biases
   for (const Parameter& parameter : ParameterLayout(config).parameters) {
     const std::span<const float> part = part_of(parameters, parameter);
-    if (parameter.name == kBiasHh) {
-      std::ranges::copy_backward(part, second.end());
-    } else {
-      tensors[parameter.name] = tensor_view(part, parameter.shape);
+    if (parameter.name.starts_with(kBiasHh)) {
+      std::ranges::copy_backward(part, second[parameter.name].end());
+      continue;
     }
+    tensors[parameter.name] = tensor_view(part, parameter.shape);
+    if (const std::string name = second_bias(parameter); !name.empty()) second[name].assign(part.size(), 0.0f);
   }
-  tensors[kBiasHh] = tensor_view(std::span<const float>(second), {static_cast<std::int64_t>(second.size())});
+  for (const auto& [name, values] : second) {
+    tensors[name] = tensor_view(std::span<const float>(values), {static_cast<std::int64_t>(values.size())});
+  }
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
   all["nonlinearity"] = traits(config.cell).name;
@@ -90,16 +98,21 @@ SavedModel load_model(const fs::path& path) {
     fail("{}: {} '{}', expected {}", path.string(), key, found, all);
   };
   SavedModel saved{.metadata = file.metadata()};
-  const auto shape_of = [&](const char* name) {
+  const auto shape_of = [&](const std::string& name) {
     file.get<float>(name, {-1, -1});
     return file.tensors().at(name).shape;
   };
   const std::vector<std::int64_t> table = shape_of("embedding.weight");
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
-                  .hidden = shape_of(kWeightHh)[1],
+                  .hidden = shape_of(kWeightHh + direction_suffix(0, false))[1],
                   .cell = choice("nonlinearity", cell_names()),
+                  .layers = 1,
+                  .bidirectional = file.contains(kWeightHh + direction_suffix(0, true)),
                   .pool = choice("pool", pool_names())};
+  while (saved.config.layers < kMaxLayers && file.contains(kWeightHh + direction_suffix(saved.config.layers, false))) {
+    ++saved.config.layers;
+  }
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
     if (length < 1 || length > kMaxTensorLength) {

@@ -13,8 +13,8 @@ namespace reel {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes the seven tensors of the same model in PyTorch (bias_hh is zero), float32, with the model's configuration and
-/// `metadata` in __metadata__ ("reel_format": "1").
+/// Writes the tensors of the same model in PyTorch (a bias_hh is zero but for a recurrent bias), float32, with the
+/// model's configuration and `metadata` in __metadata__ ("reel_format": "1").
 void save_model(const std::filesystem::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata);
 

@@ -11,13 +11,19 @@
 
 namespace reel {
 
-/// Embedding(V, E) -> a recurrent layer of H units -> pooling -> Dense(1).
+/// Embedding(V, E) -> recurrent layers of H units, in one direction or in both -> pooling -> Dense(1).
 struct ModelConfig {
   std::int64_t vocabulary = 10000;  // V
   std::int64_t embedding = 128;     // E
   std::int64_t hidden = 128;        // H
   Cell cell = Cell::kTanh;
+  std::int64_t layers = 1;
+  bool bidirectional = false;
   Pool pool = Pool::kLast;
+
+  std::int64_t directions() const { return bidirectional ? 2 : 1; }                  // D
+  std::int64_t output_width() const { return directions() * hidden; }                // of a layer: D*H
+  std::int64_t pooled_width() const { return pooled_parts(pool) * output_width(); }  // P
 };
 
 /// What values are called in flags and files.
@@ -29,7 +35,23 @@ inline Names<Cell> cell_names() {
   for (const CellTraits& traits : kCells) names.emplace_back(traits.name, traits.cell);
   return names;
 }
-constexpr const char* name_of(Pool pool) { return pool == Pool::kLast ? "last" : "mean"; }
-inline Names<Pool> pool_names() { return {{name_of(Pool::kLast), Pool::kLast}, {name_of(Pool::kMean), Pool::kMean}}; }
+constexpr const char* name_of(Pool pool) {
+  switch (pool) {
+    case Pool::kLast:
+      return "last";
+    case Pool::kMean:
+      return "mean";
+    case Pool::kMax:
+      return "max";
+    case Pool::kConcat:
+      break;
+  }
+  return "concat";
+}
+inline Names<Pool> pool_names() {
+  Names<Pool> names;
+  for (const Pool pool : {Pool::kLast, Pool::kMean, Pool::kMax, Pool::kConcat}) names.emplace_back(name_of(pool), pool);
+  return names;
+}
 
 }  // namespace reel

@@ -1,7 +1,7 @@
 // The embedding table: a batch's words as rows of it.
 #pragma once
 
-#include "host/model/batch.h"
+#include "host/model/index.h"
 #include "host/model/parameter_store.h"
 
 namespace reel {
@@ -9,42 +9,31 @@ namespace reel {
 /// A layer's input: rows of a table, and which of them each step of a batch reads.
 template <class Real>
 struct LayerInput {
-  std::span<const Real> table;  // [V, E]
-  TokenIndex index;
+  std::span<const Real> table;  // [rows, width]
+  DirectedIndex index;
 };
 
 template <class Real>
 class Embedding {
  public:
   /// Keeps references to both.
-  Embedding(const ParameterStore<Real>& store, const Batch& batch) : store_(store), batch_(batch) {
-    const std::int64_t V = store.config().vocabulary, rows = max_distinct(batch.largest(), V);
-    const std::int64_t positions = batch.largest().batch * batch.largest().steps;
-    for (const auto& [buffer, count] : {std::pair(&count_, std::int64_t{1}),
-                                        {&tokens_, rows},
-                                        {&slot_, V},
-                                        {&row_of_, positions},
-                                        {&segment_, rows + 1},
-                                        {&position_, positions}}) {
-      *buffer = store.backend().template allocate<std::int32_t>(count);
-    }
-  }
+  Embedding(const ParameterStore<Real>& store, const Batch& batch)
+      : store_(store),
+        batch_(batch),
+        memory_(store.backend(), batch.largest(), store.config().vocabulary, store.config().bidirectional) {}
 
   /// Indexes the batch's tokens.
   void forward() {
-    const std::int64_t rows = max_distinct(batch_.shape(), store_.config().vocabulary);
-    index_ = {.count = count_.span(),
-              .tokens = tokens_.first(rows),
-              .slot = slot_.span(),
-              .row_of = row_of_.first(batch_.positions()),
-              .segment = segment_.first(rows + 1),
-              .position = position_.first(batch_.positions())};
+    const TokenIndex index = memory_.room(batch_.shape(), store_.config().vocabulary);
     store_.backend().run(
-        IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index_});
+        IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index});
+    index_ = memory_.directed(store_.backend(), batch_, index);
   }
+  /// Which rows of the whole table the steps read, without an index.
+  std::span<const std::int32_t> ids(std::size_t direction) { return memory_.ids(store_.backend(), batch_, direction); }
 
   /// The most distinct words of a batch.
-  std::int64_t rows() const { return static_cast<std::int64_t>(tokens_.size()); }
+  std::int64_t rows() const { return memory_.distinct(); }
   /// The whole table.
   std::span<const Real> table() const { return store_.value(store_.layout().embedding); }
   /// The batch of the last forward().
@@ -53,8 +42,8 @@ class Embedding {
  private:
   const ParameterStore<Real>& store_;
   const Batch& batch_;
-  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_;
-  TokenIndex index_;
+  IndexMemory memory_;
+  DirectedIndex index_;
 };
 
 }  // namespace reel

@@ -3,6 +3,7 @@
 
 #include "host/model/batch.h"
 #include "host/model/parameter_store.h"
+#include "host/model/recurrent_layer.h"
 
 namespace reel {
 
@@ -13,32 +14,37 @@ class Head {
   Head(ParameterStore<Real>& store, const Batch& batch)
       : store_(store),
         batch_(batch),
-        hidden_(store.config().hidden),
-        pooled_(store.backend().template allocate<Real>(batch.largest().batch * hidden_)),
+        width_(store.config().pooled_width()),
+        pooled_(store.backend().template allocate<Real>(batch.largest().batch * width_)),
         logits_(store.backend().template allocate<Real>(batch.largest().batch)),
-        d_state_(store.backend().template allocate<Real>(batch.largest().batch * hidden_)) {}
+        d_state_(store.backend().template allocate<Real>(batch.largest().batch * width_)) {
+    if (!has_maximum(store.config().pool)) return;
+    argmax_ = store.backend().template allocate<std::int32_t>(batch.largest().batch * store.config().output_width());
+  }
 
-  /// Of the top layer's states [T+1, B, H]; logits() is valid afterwards.
-  void forward(std::span<const Real> h) {
+  /// Of the top layer's states; logits() is valid afterwards.
+  void forward(RecurrentLayer<Real>& top) {
     const std::int64_t B = batch_.shape().batch;
-    store_.backend().run(HeadForward<Real>{.shape = batch_.sequences(hidden_),
+    store_.backend().run(HeadForward<Real>{.shape = batch_.sequences(store_.config().hidden),
                                            .lengths = batch_.lengths(),
-                                           .h = h,
+                                           .h = top.states(0),
+                                           .h_reverse = top.states(1),
                                            .pool = store_.config().pool,
                                            .dropout = batch_.options().dropout,
                                            .dropout_key = dropout_key(),
                                            .fc_weight = store_.value(store_.layout().fc_weight),
                                            .fc_bias = store_.value(store_.layout().fc_bias),
-                                           .pooled = pooled_.first(B * hidden_),
+                                           .pooled = pooled_.first(B * width_),
+                                           .argmax = argmax(),
                                            .logits = logits_.first(B)});
   }
   std::span<const Real> logits() const { return logits_.first(batch_.shape().batch); }  // [B]
 
-  /// Loss and accuracy of the batch, after forward(), the gradients of the head's parameters, and what flows back into
-  /// the states.
-  OutputGradient<Real> backward(std::span<BatchStats> stats) {
-    const std::int64_t size = batch_.shape().batch * hidden_;
-    store_.backend().run(HeadBackward<Real>{.shape = batch_.sequences(hidden_),
+  /// Loss and accuracy of the batch, after forward(), and the gradients of the head's parameters.
+  void backward(std::span<BatchStats> stats) {
+    const std::int64_t size = batch_.shape().batch * width_;
+    store_.backend().run(HeadBackward<Real>{.shape = batch_.sequences(store_.config().hidden),
+                                            .directions = store_.config().directions(),
                                             .labels = batch_.labels(),
                                             .logits = logits(),
                                             .stats = stats,
@@ -51,18 +57,27 @@ class Head {
                                             .d_fc_weight = store_.gradient(store_.layout().fc_weight),
                                             .d_fc_bias = store_.gradient(store_.layout().fc_bias),
                                             .d_state = d_state_.first(size)});
-    return output_gradient<Real>(store_.config().pool, d_state_.first(size));
+  }
+  /// What flows back into the states of a direction, after backward().
+  OutputGradient<Real> d_states(std::size_t direction) {
+    return output_gradient<Real>(store_.config().pool, store_.config().directions(),
+                                 static_cast<std::int64_t>(direction), d_state_.first(batch_.shape().batch * width_),
+                                 argmax());
   }
 
  private:
+  std::span<std::int32_t> argmax() {
+    return argmax_.first(argmax_.size() == 0 ? 0 : batch_.shape().batch * store_.config().output_width());
+  }
   RandomKey dropout_key() const {
     return {.seed = batch_.options().seed, .stream = RandomStream::kDropout, .step = batch_.options().step};
   }
 
   ParameterStore<Real>& store_;
   const Batch& batch_;
-  std::int64_t hidden_;
-  Buffer<Real> pooled_, logits_, d_state_;  // [B, H], [B], [B, H]
+  std::int64_t width_;                      // P
+  Buffer<Real> pooled_, logits_, d_state_;  // [B, P], [B], [parts, D, B, H]
+  Buffer<std::int32_t> argmax_;             // [D, B, H] or empty
 };
 
 }  // namespace reel

@@ -10,6 +10,7 @@
 #include "host/model/head.h"
 #include "host/model/parameter_store.h"
 #include "host/model/recurrent_layer.h"
+#include "host/model/stack.h"
 #include "kernels/backend.h"
 
 namespace reel {
@@ -26,9 +27,10 @@ class Model {
       : batch_(backend, max_batch, max_steps),
         store_(backend, config, batch_.largest()),
         embedding_(store_, batch_),
+        stack_(store_, batch_),
         head_(store_, batch_) {
-    for (const ParameterLayout::Layer& ids : store_.layout().layers) {
-      layers_.emplace_back(store_, batch_, ids, embedding_.rows());
+    for (const std::vector<ParameterLayout::Direction>& directions : store_.layout().layers) {
+      layers_.emplace_back(store_, batch_, directions, layers_.empty() ? embedding_.rows() : stack_.rows());
     }
     if (!parameters.empty()) backend.upload(parameters, store_.values());
   }
@@ -53,37 +55,65 @@ class Model {
   /// Runs the current batch; logits() is valid afterwards.
   void forward() {
     embedding_.forward();
-    layer().forward(embedding_.output());
-    head_.forward(layer().states());
+    layers_.front().forward(embedding_.output());
+    forward_from_second();
   }
   /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
-  void forward(std::span<const Real> vocabulary) {
-    layer().forward(vocabulary, batch_.ids(), config().pool == Pool::kLast);
-    head_.forward(layer().states());
+  void forward(const std::vector<Buffer<Real>>& vocabulary) {
+    const bool last_only = config().pool == Pool::kLast && layers_.size() == 1;
+    RecurrentLayer<Real>& first = layers_.front();
+    for (std::size_t d = 0; d < first.directions(); ++d) {
+      first.direction(d).forward_projected(vocabulary[d].span(), embedding_.ids(d), last_only);
+    }
+    forward_from_second();
   }
   std::span<const Real> logits() const { return head_.logits(); }  // [B]
 
   /// Loss and accuracy of the batch of the last forward(), and all gradients.
   void backward(std::span<BatchStats> stats) {
-    layer().backward(embedding_.output(), head_.backward(stats), gradient().rows);
+    head_.backward(stats);
+    for (std::size_t l = layers_.size(); l-- > 0;) {
+      const bool top = l + 1 == layers_.size();
+      layers_[l].backward(
+          input(l), [&](std::size_t d) { return top ? head_.d_states(d) : stack_.backward(l, d); },
+          l == 0 ? gradient().rows : stack_.d_rows(l - 1));
+    }
   }
   ParameterGradient<Real> gradient() {
-    const TokenIndex index = embedding_.output().index;
+    const TokenIndex& index = embedding_.output().index.forward;
     return {.index = index,
             .embedding = config().embedding,
             .rows = store_.row_gradients(index.capacity()),
             .dense = store_.dense_gradients()};
   }
 
-  /// The first layer's input for every word [V, H], as long as parameters do not change.
-  Buffer<Real> project_vocabulary() { return layer().project(embedding_.table()); }
+  /// The first layer's input for every word [V, G*H], of each direction, as long as parameters do not change.
+  std::vector<Buffer<Real>> project_vocabulary() {
+    std::vector<Buffer<Real>> projected;
+    for (std::size_t d = 0; d < layers_.front().directions(); ++d) {
+      projected.push_back(layers_.front().direction(d).project(embedding_.table()));
+    }
+    return projected;
+  }
 
  private:
-  RecurrentLayer<Real>& layer() { return layers_.front(); }
+  LayerInput<Real> input(std::size_t layer) {
+    return layer == 0 ? embedding_.output() : stack_.input_above(layer - 1, layers_[layer - 1]);
+  }
+  /// The layers above the first, and the head.
+  void forward_from_second() {
+    stack_.begin();
+    for (std::size_t l = 1; l < layers_.size(); ++l) {
+      stack_.forward(l - 1, layers_[l - 1]);
+      layers_[l].forward(input(l));
+    }
+    head_.forward(layers_.back());
+  }
 
   Batch batch_;
   ParameterStore<Real> store_;
   Embedding<Real> embedding_;
+  Stack<Real> stack_;
   std::vector<RecurrentLayer<Real>> layers_;
   Head<Real> head_;
 };

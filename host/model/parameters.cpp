@@ -49,23 +49,40 @@ double glorot(const Parameter& p) { return std::sqrt(6.0 / static_cast<double>(p
 
 }  // namespace
 
+std::string direction_suffix(std::int64_t layer, bool reverse) {
+  return "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
+}
+
 ParameterLayout::ParameterLayout(const ModelConfig& config) {
   const CellTraits& cell = traits(config.cell);
   const std::int64_t V = config.vocabulary, E = config.embedding, H = config.hidden, GH = cell.gates * H;
-  embedding = add("embedding.weight", {V, E}, Initializer::kEmbedding);
-  const ParameterId w_ih = add("rnn.weight_ih_l0", {GH, E}, Initializer::kMatrix);
-  const ParameterId w_hh = add("rnn.weight_hh_l0", {GH, H}, Initializer::kRecurrentMatrix);
-  const ParameterId bias = add("rnn.bias_ih_l0", {GH}, Initializer::kGateBias);
-  layers.push_back({.w_ih = w_ih, .w_hh = w_hh, .bias = bias});
-  if (cell.recurrent_bias) layers.back().b_hh = add("rnn.bias_hh_l0", {H}, Initializer::kBias);
-  fc_weight = add("fc.weight", {1, H}, Initializer::kMatrix);
-  fc_bias = add("fc.bias", {1}, Initializer::kBias);
+  embedding = add("embedding.weight", {V, E}, Initializer::kEmbedding, 1);
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::int64_t input = layer == 0 ? E : config.output_width();
+    layers.emplace_back();
+    for (std::int64_t d = 0; d < config.directions(); ++d) {
+      const std::string suffix = direction_suffix(layer, d > 0);
+      const ParameterId w_ih = add("rnn.weight_ih" + suffix, {GH, input}, Initializer::kMatrix, H);
+      const ParameterId w_hh = add("rnn.weight_hh" + suffix, {GH, H}, Initializer::kRecurrentMatrix, H);
+      const ParameterId bias = add("rnn.bias_ih" + suffix, {GH}, Initializer::kGateBias, H);
+      layers.back().push_back({.w_ih = w_ih, .w_hh = w_hh, .bias = bias});
+      if (cell.recurrent_bias) layers.back().back().b_hh = add("rnn.bias_hh" + suffix, {H}, Initializer::kBias, H);
+    }
+  }
+  const std::int64_t P = config.pooled_width();
+  fc_weight = add("fc.weight", {1, P}, Initializer::kMatrix, P);
+  fc_bias = add("fc.bias", {1}, Initializer::kBias, P);
 }
 
-ParameterId ParameterLayout::add(std::string name, std::vector<std::int64_t> shape, Initializer initializer) {
+ParameterId ParameterLayout::add(std::string name, std::vector<std::int64_t> shape, Initializer initializer,
+                                 std::int64_t fan_in) {
   const std::int64_t count = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies{});
-  parameters.push_back(
-      {.name = std::move(name), .shape = std::move(shape), .initializer = initializer, .offset = size, .size = count});
+  parameters.push_back({.name = std::move(name),
+                        .shape = std::move(shape),
+                        .initializer = initializer,
+                        .fan_in = fan_in,
+                        .offset = size,
+                        .size = count});
   size += count;
   return parameters.size() - 1;
 }
@@ -77,12 +94,12 @@ void initialise(const ModelConfig& config, const Initialisation& how, std::span<
   REEL_CHECK(static_cast<std::int64_t>(parameters.size()) == parameter_count(config), "{} parameters",
              parameters.size());
   const bool keras = how.init == Init::kKeras;
-  const double torch_limit = 1 / std::sqrt(static_cast<double>(config.hidden));
   const ParameterLayout layout(config);
   for (ParameterId id = 0; id < layout.parameters.size(); ++id) {
     const Parameter& p = layout.parameters[id];
     const RandomKey key{.seed = how.seed, .stream = RandomStream::kInitialisation, .step = id};
     const std::span<Real> values = part_of(parameters, p);
+    const double torch_limit = 1 / std::sqrt(static_cast<double>(p.fan_in));
     const auto fill = [&](auto value) {
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(value(i));
     };

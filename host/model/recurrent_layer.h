@@ -1,16 +1,22 @@
-// One recurrent layer: the projection of its input, the recurrence, and both on the way back.
+// One recurrent layer: for each of its directions the projection of its input, the recurrence, and both on the way
+// back.
 #pragma once
+
+#include <vector>
 
 #include "host/model/embedding.h"
 
 namespace reel {
 
+/// One direction of a layer. The reverse one is the same with an index that begins at a row's end: its step 0 is the
+/// row's last.
 template <class Real>
-class RecurrentLayer {
+class LayerDirection {
  public:
   /// Of the parameters `ids` and up to `rows` distinct rows of input in a batch. Keeps references to the store and the
   /// batch.
-  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Layer& ids, std::int64_t rows)
+  LayerDirection(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Direction& ids,
+                 std::int64_t rows)
       : store_(store),
         batch_(batch),
         ids_(ids),
@@ -27,17 +33,17 @@ class RecurrentLayer {
     d_projected_ = reals(rows * width_);
   }
 
-  void forward(const LayerInput<Real>& input) {
-    const std::span<Real> rows = projected_.first(input.index.capacity() * width_);
-    project(input.table, input.index.count, input.index.tokens, rows);
-    run(rows, input.index.row_of, saved(), false);
+  void forward(std::span<const Real> table, const TokenIndex& index) {
+    const std::span<Real> rows = projected_.first(index.capacity() * width_);
+    project(table, index.count, index.tokens, rows);
+    run(rows, index.row_of, saved(), false);
   }
   /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
   /// those between the first and the last need not be written.
-  void forward(std::span<const Real> projected, std::span<const std::int32_t> row_of, bool last_only) {
+  void forward_projected(std::span<const Real> projected, std::span<const std::int32_t> row_of, bool last_only) {
     run(projected, row_of, {}, last_only);
   }
-  /// Every row of a table [V, E] projected, [V, G*H], as long as parameters do not change.
+  /// Every row of a table projected, [rows, G*H], as long as parameters do not change.
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
@@ -53,9 +59,10 @@ class RecurrentLayer {
         .subspan(static_cast<std::size_t>(unused * hidden_));
   }
 
-  /// Of the forward() of `input` before it. Writes the gradients of the layer's parameters, and of the input's rows to
-  /// `d_rows` [room for U, E].
-  void backward(const LayerInput<Real>& input, const OutputGradient<Real>& d_output, std::span<Real> d_rows) {
+  /// Of the forward() of this input before it. Writes the gradients of the parameters, and of the input's rows to
+  /// `d_rows` [room for U, width of the input], or adds the latter to what stands there.
+  void backward(std::span<const Real> table, const TokenIndex& index, const OutputGradient<Real>& d_output,
+                std::span<Real> d_rows, bool add_to_rows) {
     const auto d_input = d_input_.first(batch_.positions() * width_);
     store_.backend().run(RecurrenceBackward<Real>{
         .cell = cell_.cell,
@@ -70,12 +77,13 @@ class RecurrentLayer {
         .d_w_hh = store_.gradient(ids_.w_hh),
         .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
     store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
-                                                  .index = input.index,
+                                                  .index = index,
                                                   .d_input = d_input,
-                                                  .embedding = input.table,
+                                                  .embedding = table,
                                                   .w_ih = store_.value(ids_.w_ih),
-                                                  .d_projected = d_projected_.first(input.index.capacity() * width_),
+                                                  .d_projected = d_projected_.first(index.capacity() * width_),
                                                   .d_embedding = d_rows,
+                                                  .accumulate = add_to_rows,
                                                   .d_w_ih = store_.gradient(ids_.w_ih),
                                                   .d_bias = store_.gradient(ids_.bias)});
   }
@@ -106,11 +114,43 @@ class RecurrentLayer {
 
   ParameterStore<Real>& store_;
   const Batch& batch_;
-  ParameterLayout::Layer ids_;
+  ParameterLayout::Direction ids_;
   CellTraits cell_;
   std::int64_t hidden_, width_;                       // H, G*H
   Buffer<Real> projected_, h_, saved_;                // [max distinct, G*H], [T+1, B, H], [T, B, S*H]
   Buffer<Real> d_input_, d_recurrent_, d_projected_;  // [T, B, G*H], the same or empty, [max distinct, G*H]
+};
+
+template <class Real>
+class RecurrentLayer {
+ public:
+  /// Of up to `rows` distinct rows of input in a batch. Keeps references to the store and the batch.
+  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch,
+                 const std::vector<ParameterLayout::Direction>& directions, std::int64_t rows) {
+    for (const ParameterLayout::Direction& ids : directions) directions_.emplace_back(store, batch, ids, rows);
+  }
+
+  std::size_t directions() const { return directions_.size(); }
+  LayerDirection<Real>& direction(std::size_t d) { return directions_[d]; }
+  /// [T+1, B, H] of a direction, in its own order of steps; empty where the layer does not have it.
+  std::span<const Real> states(std::size_t d) {
+    return d < directions_.size() ? directions_[d].states() : std::span<const Real>();
+  }
+
+  void forward(const LayerInput<Real>& input) {
+    for (std::size_t d = 0; d < directions_.size(); ++d) directions_[d].forward(input.table, input.index.of(d));
+  }
+  /// Of the forward() of `input` before it, with what `d_output` gives for each direction. Writes the gradients of the
+  /// layer's parameters, and of the input's rows to `d_rows` [room for U, width of the input].
+  template <class DOutput>
+  void backward(const LayerInput<Real>& input, const DOutput& d_output, std::span<Real> d_rows) {
+    for (std::size_t d = 0; d < directions_.size(); ++d) {
+      directions_[d].backward(input.table, input.index.of(d), d_output(d), d_rows, d > 0);
+    }
+  }
+
+ private:
+  std::vector<LayerDirection<Real>> directions_;
 };
 
 }  // namespace reel

@@ -1,6 +1,8 @@
 // Logits of many batches of a model that does not change meanwhile.
 #pragma once
 
+#include <vector>
+
 #include "host/model/model.h"
 
 namespace reel {
@@ -14,15 +16,15 @@ class Inference {
   /// Runs the model's current batch; model.logits() is valid afterwards.
   void run() {
     tokens_ += model_.tokens();
-    if (vocabulary_.span().empty() && tokens_ > model_.config().vocabulary) vocabulary_ = model_.project_vocabulary();
-    if (vocabulary_.span().empty()) return model_.forward();
-    model_.forward(vocabulary_.span());
+    if (vocabulary_.empty() && tokens_ > model_.config().vocabulary) vocabulary_ = model_.project_vocabulary();
+    if (vocabulary_.empty()) return model_.forward();
+    model_.forward(vocabulary_);
   }
 
  private:
   Model<Real>& model_;
-  std::int64_t tokens_ = 0;  // of all batches, padding included
-  Buffer<Real> vocabulary_;  // [V, H] once it is worth it
+  std::int64_t tokens_ = 0;               // of all batches, padding included
+  std::vector<Buffer<Real>> vocabulary_;  // [V, G*H] of each direction, once it is worth it
 };
 
 }  // namespace reel

@@ -43,7 +43,10 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
 
 std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps) {
   const ModelConfig& config = model.saved.config;
-  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * config.hidden * traits(config.cell).held()), 1, most);
+  // Where layers stand above others, each one's states once more, and what flows back into them.
+  const std::int64_t of_a_state = traits(config.cell).held() + (config.layers > 1 ? 2 : 0);
+  const std::int64_t held = config.layers * config.output_width() * of_a_state;
+  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * held), 1, most);
 }
 
 }  // namespace reel

@@ -58,6 +58,8 @@ struct TrainConfig {
   Clipping clipping{.norm = 1.0};
   float dropout = 0.5f;
   float word_dropout = 0.2f;
+  float layer_dropout = 0;   // between recurrent layers
+  bool variational = false;  // one mask of it for all steps
 
   std::int64_t epochs = 4;
   std::int64_t batch_size = 64;

@@ -42,6 +42,8 @@ ClassificationTask::BatchSize ClassificationTask::select(Model<float>& model, st
                 .word_dropout = config_.word_dropout,
                 .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
                 .dropout = config_.dropout,
+                .layer_dropout = config_.layer_dropout,
+                .variational = config_.variational,
                 .seed = config_.seed,
                 .step = static_cast<std::uint64_t>(step)});
   BatchSize batch{.reviews = static_cast<std::int64_t>(size),

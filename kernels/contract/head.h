@@ -9,24 +9,45 @@
 
 namespace reel {
 
-enum class Pool { kLast, kMean };
+enum class Pool {
+  kLast,
+  kMean,
+  kMax,
+  kConcat,  // last, mean and max, in this order
+};
 
-/// pooled[b] = h[lengths[b], b] (last) or the mean of h[1..lengths[b], b] (0 for an empty row), after dropout: an
-/// element is kept and divided by 1 - dropout where random_uniform(dropout_key, b * H + j) >= dropout.
-/// logits[b] = pooled[b] . fc_weight + fc_bias.
+/// How many pooled states stand behind each other.
+constexpr std::int64_t pooled_parts(Pool pool) { return pool == Pool::kConcat ? 3 : 1; }
+/// Which of them part `part` is.
+constexpr Pool pooled_part(Pool pool, std::int64_t part) {
+  constexpr Pool kParts[] = {Pool::kLast, Pool::kMean, Pool::kMax};
+  return pool == Pool::kConcat ? kParts[part] : pool;
+}
+constexpr bool has_maximum(Pool pool) { return pool == Pool::kMax || pool == Pool::kConcat; }
+
+/// A part of pooled[b] is h[lengths[b], b] (last), or the mean or the maximum of h[1..lengths[b], b] (0 for an empty
+/// row); of two directions, the first's and then the reverse one's, which has gone through the row from its end. After
+/// dropout: an element is kept and divided by 1 - dropout where random_uniform(dropout_key, b * P + j) >= dropout.
+/// logits[b] = pooled[b] . fc_weight + fc_bias. D directions, P = pooled_parts(pool) * D * H.
 template <class Real>
 struct HeadForward {
   static constexpr const char* kName = "head_forward";
-  SequenceShape shape;
+  SequenceShape shape;                    // of one direction
   std::span<const std::int32_t> lengths;  // [B]
   std::span<const Real> h;                // [T+1, B, H]
+  std::span<const Real> h_reverse{};      // the same, or empty
   Pool pool = Pool::kLast;
   float dropout = 0;
   RandomKey dropout_key{.stream = RandomStream::kDropout};
-  std::span<const Real> fc_weight;  // [H]
-  std::span<const Real> fc_bias;    // [1]
-  std::span<Real> pooled;           // out [B, H]
-  std::span<Real> logits;           // out [B]
+  std::span<const Real> fc_weight;   // [P]
+  std::span<const Real> fc_bias;     // [1]
+  std::span<Real> pooled;            // out [B, P]
+  std::span<std::int32_t> argmax{};  // out [D, B, H] where the pool has a maximum: the first step that has it, or -1
+  std::span<Real> logits;            // out [B]
+
+  std::int64_t directions() const { return h_reverse.empty() ? 1 : 2; }
+  std::span<const Real> states(std::int64_t direction) const { return direction == 0 ? h : h_reverse; }
+  std::int64_t pooled_width() const { return pooled_parts(pool) * directions() * shape.hidden; }  // P
 };
 
 /// What one batch measured, in backend memory.
@@ -42,27 +63,45 @@ template <class Real>
 struct HeadBackward {
   static constexpr const char* kName = "head_backward";
   SequenceShape shape;
+  std::int64_t directions = 1;            // D
   std::span<const std::int32_t> labels;   // [B]
   std::span<const Real> logits;           // [B]
   std::span<BatchStats> stats;            // out [1]
   std::span<const std::int32_t> lengths;  // [B]
-  std::span<const Real> pooled;           // [B, H]
-  std::span<const Real> fc_weight;        // [H]
+  std::span<const Real> pooled;           // [B, P]
+  std::span<const Real> fc_weight;        // [P]
   Pool pool = Pool::kLast;
   float dropout = 0;
   RandomKey dropout_key{.stream = RandomStream::kDropout};
-  std::span<Real> d_fc_weight;  // out [H]
+  std::span<Real> d_fc_weight;  // out [P]
   std::span<Real> d_fc_bias;    // out [1]
-  /// out [B, H]: an OutputGradient's `last` (Pool::kLast), or its `every`: the pooled state's gradient divided by the
-  /// row's length, 0 for an empty row.
+  /// out [parts, D, B, H]: the pooled state's gradient, a mean's divided by the row's length, 0 for an empty row.
   std::span<Real> d_state;
+
+  std::int64_t pooled_width() const { return pooled_parts(pool) * directions * shape.hidden; }  // P
 };
 
-/// What HeadBackward wrote to d_state.
+/// What HeadBackward wrote to d_state, and HeadForward to `argmax`, of one of the directions.
 template <class Real>
-OutputGradient<Real> output_gradient(Pool pool, std::span<const Real> d_state) {
-  if (pool == Pool::kMean) return {.last = {}, .every = d_state};
-  return {.last = d_state, .every = {}};
+OutputGradient<Real> output_gradient(Pool pool, std::int64_t directions, std::int64_t direction,
+                                     std::span<const Real> d_state, std::span<const std::int32_t> argmax) {
+  OutputGradient<Real> gradient;
+  const std::size_t size = d_state.size() / static_cast<std::size_t>(pooled_parts(pool) * directions);  // B*H
+  for (std::int64_t part = 0; part < pooled_parts(pool); ++part) {
+    const auto of_part = d_state.subspan(static_cast<std::size_t>(part * directions + direction) * size, size);
+    switch (pooled_part(pool, part)) {
+      case Pool::kMean:
+        gradient.every = of_part;
+        break;
+      case Pool::kMax:
+        gradient.maximum = of_part;
+        gradient.argmax = argmax.subspan(static_cast<std::size_t>(direction) * size, size);
+        break;
+      default:
+        gradient.last = of_part;
+    }
+  }
+  return gradient;
 }
 
 template <class Real>
@@ -70,26 +109,28 @@ void check_arguments(const HeadForward<Real>& op) {
   const auto [B, T, H] = op.shape;
   check_size(op.lengths, B, "lengths");
   check_size(op.h, (T + 1) * B * H, "h");
-  check_size(op.fc_weight, H, "fc_weight");
+  check_optional(op.h_reverse, (T + 1) * B * H, "h_reverse");
+  check_size(op.fc_weight, op.pooled_width(), "fc_weight");
   check_size(op.fc_bias, 1, "fc_bias");
-  check_size(op.pooled, B * H, "pooled");
+  check_size(op.pooled, B * op.pooled_width(), "pooled");
+  check_size(op.argmax, has_maximum(op.pool) ? op.directions() * B * H : 0, "argmax");
   check_size(op.logits, B, "logits");
   check_share(op.dropout, "dropout");
 }
 
 template <class Real>
 void check_arguments(const HeadBackward<Real>& op) {
-  const auto [B, T, H] = op.shape;
+  const std::int64_t B = op.shape.batch;
   check_size(op.labels, B, "labels");
   check_size(op.logits, B, "logits");
   check_size(op.stats, 1, "stats");
   check_share(op.dropout, "dropout");
   check_size(op.lengths, B, "lengths");
-  check_size(op.pooled, B * H, "pooled");
-  check_size(op.fc_weight, H, "fc_weight");
-  check_size(op.d_fc_weight, H, "d_fc_weight");
+  check_size(op.pooled, B * op.pooled_width(), "pooled");
+  check_size(op.fc_weight, op.pooled_width(), "fc_weight");
+  check_size(op.d_fc_weight, op.pooled_width(), "d_fc_weight");
   check_size(op.d_fc_bias, 1, "d_fc_bias");
-  check_size(op.d_state, B * H, "d_state");
+  check_size(op.d_state, B * op.pooled_width(), "d_state");
 }
 
 }  // namespace reel

@@ -40,6 +40,7 @@ struct ProjectionGradient {
   std::span<const Real> w_ih;       // [W, E]
   std::span<Real> d_projected;      // scratch [room for U, W]
   std::span<Real> d_embedding;      // out [room for U, E], rows in the order of index.tokens
+  bool accumulate = false;          // d_embedding is added to what stands there
   std::span<Real> d_w_ih;           // out [W, E]
   std::span<Real> d_bias;           // out [W]
 

@@ -41,12 +41,20 @@ struct RecurrenceForward {
   bool last_only = false;
 };
 
-/// What flows back into a layer's states: `last` at each row's last step, `every` at every step of it. What is absent
-/// is empty.
+/// What flows back into a layer's states: `last` at each row's last step, `every` at every step of it, `maximum` at the
+/// step (from 0) that `argmax` has for the unit, and of a layer above at (b, t) the H numbers from `column` on of row
+/// row_of[b, t]. What is absent is empty.
 template <class Real>
 struct OutputGradient {
-  std::span<const Real> last;   // [B, H]
-  std::span<const Real> every;  // [B, H]
+  std::span<const Real> last{};            // [B, H]
+  std::span<const Real> every{};           // [B, H]
+  std::span<const Real> maximum{};         // [B, H]
+  std::span<const std::int32_t> argmax{};  // [B, H]; -1: no step
+  IndexedRows<Real> above{};
+  std::int64_t column = 0;
+
+  /// Whether some of it is known step by step alone.
+  bool has_steps() const { return !maximum.empty() || !above.values.empty(); }
 };
 
 /// Back-propagation through time: d_input[t, b], the gradient of the input, for t < lengths[b] (others are undefined).
@@ -97,6 +105,14 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
   check_size(op.w_hh, cell.gates * H * H, "w_hh");
   check_optional(op.d_output.last, B * H, "d_output.last");
   check_optional(op.d_output.every, B * H, "d_output.every");
+  check_optional(op.d_output.maximum, B * H, "d_output.maximum");
+  check_size(op.d_output.argmax, static_cast<std::int64_t>(op.d_output.maximum.size()), "d_output.argmax");
+  if (const IndexedRows<Real>& above = op.d_output.above; !above.values.empty()) {
+    check_not_negative(static_cast<double>(op.d_output.column), "d_output.column");
+    check_not_negative(static_cast<double>(above.width - H - op.d_output.column), "columns of d_output.above");
+    check_size(above.values, above.rows() * above.width, "d_output.above");
+    check_size(above.row_of, B * T, "d_output.above.row_of");
+  }
   check_size(op.d_input, T * B * cell.gates * H, "d_input");
   check_size(op.d_recurrent, cell.recurrent_bias ? T * B * cell.gates * H : 0, "d_recurrent");
   check_size(op.d_w_hh, cell.gates * H * H, "d_w_hh");

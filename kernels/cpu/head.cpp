@@ -17,37 +17,64 @@ void apply_dropout(float dropout, const RandomKey& key, std::size_t b, std::span
   for (std::size_t j = 0; j < row.size(); ++j) row[j] *= uniform.at(b * row.size() + j) >= dropout ? scale : Real{0};
 }
 
+/// One direction's states of row b as one part of the pooled state; h: [T+1, B, H].
 template <class Real>
-void pool_row(const HeadForward<Real>& op, std::size_t b, std::span<Real> pooled) {
-  const auto B = static_cast<std::size_t>(op.shape.batch);
+void pool_states(Pool pool, std::size_t length, std::span<const Real> h, std::size_t b, std::size_t B,
+                 std::span<Real> pooled, std::int32_t* argmax) {
   const std::size_t H = pooled.size();
-  const auto length = static_cast<std::size_t>(op.lengths[b]);
-  const auto h = [&](std::size_t t) { return op.h.subspan((t * B + b) * H, H); };
-  if (op.pool == Pool::kLast) {
-    std::copy_n(h(length).begin(), H, pooled.begin());
+  const auto state = [&](std::size_t t) { return h.subspan((t * B + b) * H, H); };
+  if (pool == Pool::kLast) {
+    std::copy_n(state(length).begin(), H, pooled.begin());
     return;
   }
   std::fill(pooled.begin(), pooled.end(), Real{0});
+  if (pool == Pool::kMax) {
+    std::fill_n(argmax, H, length > 0 ? 0 : -1);
+    if (length > 0) std::copy_n(state(1).begin(), H, pooled.begin());
+    for (std::size_t t = 2; t <= length; ++t) {
+      const std::span<const Real> row = state(t);
+      for (std::size_t j = 0; j < H; ++j) {
+        const bool above = !(row[j] <= pooled[j]);  // keeps NaN
+        pooled[j] = above ? row[j] : pooled[j];
+        argmax[j] = above ? static_cast<std::int32_t>(t - 1) : argmax[j];
+      }
+    }
+    return;
+  }
   for (std::size_t t = 1; t <= length; ++t) {
-    const std::span<const Real> row = h(t);
+    const std::span<const Real> row = state(t);
     for (std::size_t j = 0; j < H; ++j) pooled[j] += row[j];
   }
   if (length == 0) return;
   for (Real& value : pooled) value /= static_cast<Real>(length);
 }
 
+template <class Real>
+void pool_row(const HeadForward<Real>& op, std::size_t b, std::span<Real> pooled) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const auto length = static_cast<std::size_t>(op.lengths[b]);
+  std::size_t filled = 0;
+  for (std::int64_t part = 0; part < pooled_parts(op.pool); ++part) {
+    for (std::int64_t d = 0; d < op.directions(); ++d, filled += H) {
+      std::int32_t* const argmax = op.argmax.data() + (static_cast<std::size_t>(d) * B + b) * H;
+      pool_states(pooled_part(op.pool, part), length, op.states(d), b, B, pooled.subspan(filled, H),
+                  op.argmax.empty() ? nullptr : argmax);
+    }
+  }
+}
+
 }  // namespace
 
 template <class Real>
 void execute(CpuContext& context, const HeadForward<Real>& op) {
-  const auto B = static_cast<std::size_t>(op.shape.batch);
-  const auto H = static_cast<std::size_t>(op.shape.hidden);
-  for_each_row(context, B, [&](std::size_t b) {
-    const std::span<Real> pooled = op.pooled.subspan(b * H, H);
+  const auto P = static_cast<std::size_t>(op.pooled_width());
+  for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) {
+    const std::span<Real> pooled = op.pooled.subspan(b * P, P);
     pool_row(op, b, pooled);
     apply_dropout(op.dropout, op.dropout_key, b, pooled);
     Real logit = 0;
-    for (std::size_t j = 0; j < H; ++j) logit += pooled[j] * op.fc_weight[j];
+    for (std::size_t j = 0; j < P; ++j) logit += pooled[j] * op.fc_weight[j];
     op.logits[b] = logit + op.fc_bias[0];
   });
 }
@@ -56,6 +83,7 @@ template <class Real>
 void execute(CpuContext& context, const HeadBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const auto P = static_cast<std::size_t>(op.pooled_width());
   double loss = 0;
   double correct = 0;
   for (std::size_t b = 0; b < B; ++b) {
@@ -65,20 +93,26 @@ void execute(CpuContext& context, const HeadBackward<Real>& op) {
   }
   op.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
   const std::span<Real> d_logits = context.arena.take<Real>(B);
+  const std::span<Real> d_pooled = context.arena.take<Real>(B * P);
   for_each_row(context, B, [&](std::size_t b) {
     const Real probability = Real{1} / (Real{1} + std::exp(-op.logits[b]));
     d_logits[b] = (probability - static_cast<Real>(op.labels[b])) / static_cast<Real>(B);
-    const std::span<Real> d_state = op.d_state.subspan(b * H, H);
-    for (std::size_t j = 0; j < H; ++j) d_state[j] = d_logits[b] * op.fc_weight[j];
-    apply_dropout(op.dropout, op.dropout_key, b, d_state);
-    if (op.pool != Pool::kMean) return;
+    const std::span<Real> row = d_pooled.subspan(b * P, P);
+    for (std::size_t j = 0; j < P; ++j) row[j] = d_logits[b] * op.fc_weight[j];
+    apply_dropout(op.dropout, op.dropout_key, b, row);
     const auto length = static_cast<Real>(op.lengths[b]);
-    for (Real& value : d_state) value = length > 0 ? value / length : Real{0};
+    const auto D = static_cast<std::size_t>(op.directions);
+    for (std::size_t block = 0; block < P / H; ++block) {
+      const std::span<const Real> from = row.subspan(block * H, H);
+      const std::span<Real> to = op.d_state.subspan((block * B + b) * H, H);
+      const bool mean = pooled_part(op.pool, static_cast<std::int64_t>(block / D)) == Pool::kMean;
+      for (std::size_t j = 0; j < H; ++j) to[j] = !mean ? from[j] : length > 0 ? from[j] / length : Real{0};
+    }
   });
   std::fill(op.d_fc_weight.begin(), op.d_fc_weight.end(), Real{0});
   op.d_fc_bias[0] = 0;
   for (std::size_t b = 0; b < B; ++b) {
-    for (std::size_t j = 0; j < H; ++j) op.d_fc_weight[j] += d_logits[b] * op.pooled[b * H + j];
+    for (std::size_t j = 0; j < P; ++j) op.d_fc_weight[j] += d_logits[b] * op.pooled[b * P + j];
     op.d_fc_bias[0] += d_logits[b];
   }
 }

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
@@ -65,6 +66,23 @@ HWY_INLINE Vector<Real> load_part(const Real* from, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) lanes[i] = from[i];
   return hn::Load(Tag<Real>(), lanes);
 #endif
+}
+
+/// The first lanes' integers, as reals.
+template <class Real, class Part>
+HWY_INLINE Vector<Real> load_integers(const std::int32_t* from, Part part) {
+  const hn::Rebind<std::int32_t, Tag<Real>> d;
+  alignas(64) std::int32_t lanes[kLanes<Real>] = {};
+  if constexpr (!std::is_same_v<Part, Whole>) {
+    std::memcpy(lanes, from, (part < kLanes<Real> ? part : kLanes<Real>)*sizeof(std::int32_t));
+    from = lanes;
+  }
+  const auto integers = hn::LoadU(d, from);
+  if constexpr (sizeof(Real) == sizeof(std::int32_t)) {
+    return hn::ConvertTo(Tag<Real>(), integers);
+  } else {
+    return hn::PromoteTo(Tag<Real>(), integers);
+  }
 }
 
 template <class Real>

@@ -12,6 +12,12 @@ void execute(CpuContext& context, const IndexTokens& op);
 // Each of the following exists for float and double.
 void execute(CpuContext& context, const ProjectTokens<float>& op);
 void execute(CpuContext& context, const ProjectTokens<double>& op);
+void execute(CpuContext& context, const IndexSteps& op);
+void execute(CpuContext& context, const ReverseIndex& op);
+void execute(CpuContext& context, const StackStates<float>& op);
+void execute(CpuContext& context, const StackStates<double>& op);
+void execute(CpuContext& context, const StackGradient<float>& op);
+void execute(CpuContext& context, const StackGradient<double>& op);
 void execute(CpuContext& context, const RecurrenceForward<float>& op);
 void execute(CpuContext& context, const RecurrenceForward<double>& op);
 void execute(CpuContext& context, const RecurrenceBackward<float>& op);

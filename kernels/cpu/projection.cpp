@@ -63,6 +63,15 @@ void sum_segment(std::span<const std::int32_t> positions, const Real* d_input, s
   }
 }
 
+/// What flows into distinct token u's row of the projection: d_input itself where it occurs once, else their sum.
+template <class Real>
+const Real* token_gradient(const ProjectionGradient<Real>& op, std::size_t u) {
+  const std::int32_t begin = op.index.segment[u];
+  const auto W = static_cast<std::size_t>(op.width());
+  if (op.index.segment[u + 1] != begin + 1) return op.d_projected.data() + u * W;
+  return op.d_input.data() + static_cast<std::size_t>(op.index.position[static_cast<std::size_t>(begin)]) * W;
+}
+
 /// d_projected and d_embedding, a block of tokens at a time: what one product reads the sum has just left in the cache.
 template <class Real>
 void run_token_gradients(CpuContext& context, const ProjectionGradient<Real>& op) {
@@ -78,14 +87,17 @@ void run_token_gradients(CpuContext& context, const ProjectionGradient<Real>& op
     for (std::size_t i = 0; i < count; ++i) {
       const auto begin = static_cast<std::size_t>(op.index.segment[first + i]);
       const auto end = static_cast<std::size_t>(op.index.segment[first + i + 1]);
-      Real* const row = op.d_projected.data() + (first + i) * W;
-      sum_segment<Real>(op.index.position.subspan(begin, end - begin), op.d_input.data(), W, row);
-      rows[i] = row;
+      rows[i] = token_gradient(op, first + i);
+      if (end == begin + 1) continue;
+      sum_segment<Real>(op.index.position.subspan(begin, end - begin), op.d_input.data(), W,
+                        op.d_projected.data() + (first + i) * W);
     }
-    multiply_rows<Exact<Real>>(
-        std::span(rows).first(count), w,
-        [=, to = op.d_embedding.data() + first * E](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
-            HWY_ATTR { store_part(sum, to + i * E + column, part); });
+    multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
+                               [=, to = op.d_embedding.data() + first * E, add = op.accumulate](
+                                   std::size_t i, std::size_t column, auto part, Vector<Real> sum) HWY_ATTR {
+                                 Real* const element = to + i * E + column;
+                                 store_part(add ? hn::Add(load_part(element, part), sum) : sum, element, part);
+                               });
   });
 }
 
@@ -98,7 +110,7 @@ void run_weight_gradients(CpuContext& context, const ProjectionGradient<Real>& o
   const auto gradient = context.arena.take<const Real*>(U);
   const auto embedded = context.arena.take<const Real*>(U);
   for (std::size_t u = 0; u < U; ++u) {
-    gradient[u] = op.d_projected.data() + u * W;
+    gradient[u] = token_gradient(op, u);
     embedded[u] = op.embedding.data() + static_cast<std::size_t>(op.index.tokens[u]) * E;
   }
   sum_outer<Exact<Real>>(context, gradient, embedded, W, E, op.d_w_ih.data());

@@ -17,10 +17,30 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// What one step of a row reads and writes; `every` and `last` are null where nothing flows back into this state.
+/// What flows into single steps of a row: a maximum's part, and a layer's above. What is absent is null.
+template <class Real>
+struct StepGradient {
+  const Real *maximum, *above;
+  const std::int32_t* argmax;
+  std::int32_t t;
+
+  template <class Part>
+  HWY_INLINE Vector<Real> added_to(Vector<Real> dh, std::size_t column, Part part) const {
+    if (maximum != nullptr) {
+      const Tag<Real> d;
+      const auto here = hn::Eq(load_integers<Real>(argmax + column, part), hn::Set(d, static_cast<Real>(t)));
+      dh = hn::Add(dh, hn::IfThenElseZero(here, load_part(maximum + column, part)));
+    }
+    return above == nullptr ? dh : hn::Add(dh, load_part(above + column, part));
+  }
+};
+
+/// What one step of a row reads and writes; `every`, `last` and `single` are null where nothing flows back into this
+/// state.
 template <class Real>
 struct RowStepBack {
   const Real *h, *every, *last;
+  const StepGradient<Real>* single;
   Real* dz;
 };
 
@@ -41,6 +61,7 @@ struct EarlierGradient {
     const RowStepBack<Real> row = rows[i];
     if (row.every != nullptr) dh = hn::Add(dh, load_part(row.every + column, part));
     if (row.last != nullptr) dh = hn::Add(dh, load_part(row.last + column, part));
+    if (row.single != nullptr) dh = row.single->added_to(dh, column, part);
     if constexpr (kGated) {
       return run_gated_step_back(cell, gates[i], H, column, part, dh, [&](std::size_t gate, Vector<Real> v) HWY_ATTR {
         factors.keep(first_factor + i, gate * H + column, v, part);
@@ -57,6 +78,7 @@ struct EarlierGradient {
 template <class Operand, bool kGated, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto T = static_cast<std::size_t>(op.shape.steps);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
   const CellTraits& cell = traits(op.cell);
   const std::size_t GH = static_cast<std::size_t>(cell.gates) * H, SH = static_cast<std::size_t>(cell.saved) * H;
@@ -70,8 +92,23 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto gated_steps = context.arena.take<GatedStepBack<Real>>(kGated ? B : 0);
   const auto carry = context.arena.take<Real>(kGated ? B * H : 0);
   std::ranges::fill(carry, Real{0});
-  const Real* const every = op.d_output.every.data();
-  const Real* const last = op.d_output.last.data();
+  const OutputGradient<Real>& d_output = op.d_output;
+  const Real* const every = d_output.every.data();
+  const Real* const last = d_output.last.data();
+  const auto single = context.arena.take<StepGradient<Real>>(d_output.has_steps() ? B : 0);
+  const auto single_of = [&](std::size_t b, std::size_t t) {
+    const Real* above = nullptr;
+    if (!d_output.above.values.empty()) {
+      const auto row = static_cast<std::size_t>(d_output.above.row_of[b * T + t]);
+      above = d_output.above.values.data() + row * static_cast<std::size_t>(d_output.above.width) +
+              static_cast<std::size_t>(d_output.column);
+    }
+    const bool maximum = !d_output.maximum.empty();
+    return StepGradient<Real>{.maximum = maximum ? d_output.maximum.data() + b * H : nullptr,
+                              .above = above,
+                              .argmax = maximum ? d_output.argmax.data() + b * H : nullptr,
+                              .t = static_cast<std::int32_t>(t)};
+  };
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
     const std::size_t begin = plan.begin[task];
@@ -87,7 +124,9 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
         step[i] = {.h = op.h.data() + ((t + 1) * B + b) * H,
                    .every = every == nullptr ? nullptr : every + b * H,
                    .last = last == nullptr || t + 1 != static_cast<std::size_t>(op.lengths[b]) ? nullptr : last + b * H,
+                   .single = single.empty() ? nullptr : &single[begin + i],
                    .dz = dz};
+        if (!single.empty()) single[begin + i] = single_of(b, t);
         if constexpr (!kGated) continue;
         const Real* const saved = op.saved.data() + (t * B + b) * SH;
         gated_steps[begin + i] = {.saved = saved,

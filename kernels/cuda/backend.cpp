@@ -84,6 +84,10 @@ class CudaBackend final : public Backend<float> {
   void execute(const IndexTokens& op) override { cuda::execute(context_, op); }
   void execute(const ProjectTokens<float>& op) override { cuda::execute(context_, op); }
   void execute(const RecurrenceForward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const IndexSteps& op) override { cuda::execute(context_, op); }
+  void execute(const ReverseIndex& op) override { cuda::execute(context_, op); }
+  void execute(const StackStates<float>& op) override { cuda::execute(context_, op); }
+  void execute(const StackGradient<float>& op) override { cuda::execute(context_, op); }
   void execute(const HeadForward<float>& op) override { cuda::execute(context_, op); }
   void execute(const HeadBackward<float>& op) override { cuda::execute(context_, op); }
   void execute(const RecurrenceBackward<float>& op) override { cuda::execute(context_, op); }

@@ -105,7 +105,8 @@ struct Cudnn::Parts {
   Recurrence recurrence;
   cudnnMathType_t math;
   Descriptor<cudnnHandle_t> handle{f.Destroy};
-  using Key = std::tuple<Cell, std::int64_t, std::int64_t, std::int64_t>;  // B, T, H
+  /// B, T, H, and where the states are: what the forward pass keeps is a layer's own.
+  using Key = std::tuple<Cell, std::int64_t, std::int64_t, std::int64_t, const float*>;
   std::map<Key, std::unique_ptr<Plan>> plans;
 
   Parts(Platform& used, Recurrence chosen, Precision precision)
@@ -144,8 +145,8 @@ struct Cudnn::Parts {
     throw Error(text);
   }
 
-  Plan& plan(Cell cell, const SequenceShape& s) {
-    std::unique_ptr<Plan>& known = plans[{cell, s.batch, s.steps, s.hidden}];
+  Plan& plan(Cell cell, const SequenceShape& s, const float* h) {
+    std::unique_ptr<Plan>& known = plans[{cell, s.batch, s.steps, s.hidden, h + s.batch * s.hidden}];
     if (!known) known = make_plan(cell, s);
     return *known;
   }
@@ -207,7 +208,7 @@ Cudnn::Cudnn(Platform& platform, Recurrence recurrence, Precision precision)
 Cudnn::~Cudnn() = default;
 
 void Cudnn::forward(Cell cell, const SequenceShape& shape, const float* x, const float* w_hh, float* h) {
-  const Plan& plan = parts_->plan(cell, shape);
+  const Plan& plan = parts_->plan(cell, shape, h);
   parts_->set_weights(plan, w_hh, shape.hidden);
   parts_->check(parts_->f.RNNForward(parts_->handle, plan.rnn, CUDNN_FWD_MODE_TRAINING, nullptr, plan.sequence, x,
                                      plan.sequence, h + shape.batch * shape.hidden, plan.state, h, nullptr, nullptr,
@@ -218,7 +219,7 @@ void Cudnn::forward(Cell cell, const SequenceShape& shape, const float* x, const
 
 void Cudnn::backward(Cell cell, const SequenceShape& shape, const float* w_hh, const float* h, const float* d_y,
                      float* dx, float* d_h0) {
-  const Plan& plan = parts_->plan(cell, shape);
+  const Plan& plan = parts_->plan(cell, shape, h);
   parts_->set_weights(plan, w_hh, shape.hidden);
   parts_->check(
       parts_->f.RNNBackwardData_v8(parts_->handle, plan.rnn, nullptr, plan.sequence, h + shape.batch * shape.hidden,

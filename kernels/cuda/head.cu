@@ -3,40 +3,58 @@
 // Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward: the
 // same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by kSlices
 // interleaved slices that are added in order.
+#include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
-#include "kernels/philox.h"
 
 namespace reel::cuda {
 namespace {
 
 constexpr int kThreads = 128;
 
-/// 0 or 1 / (1 - dropout): by what dropout multiplies the element at `position`.
-__device__ inline float dropout_factor(float dropout, const RandomKey& key, std::size_t position) {
-  if (dropout <= 0) return 1;
-  return random_uniform(key, position) >= dropout ? 1.0f / (1.0f - dropout) : 0.0f;
-}
+/// Where a column of the pooled state is from.
+struct PooledColumn {
+  int part, direction, unit;
+
+  __device__ PooledColumn(int column, int directions, int hidden)
+      : part(column / hidden / directions), direction(column / hidden % directions), unit(column % hidden) {}
+};
 
 struct ForwardArgs {
   const std::int32_t* lengths;  // [B]
-  const float* h;               // [T+1, B, H]
-  const float* fc_weight;       // [H]
+  const float *h, *h_reverse;   // [T+1, B, H]; the latter or null
+  const float* fc_weight;       // [P]
   const float* fc_bias;         // [1]
-  float* pooled;                // [B, H]
+  float* pooled;                // [B, P]
+  std::int32_t* argmax;         // [D, B, H] or null
   float* logits;                // [B]
   RandomKey key;
   float dropout;
-  int batch, hidden;
-  bool mean;
+  int batch, hidden, directions, width;
+  Pool pool;
 };
 
 __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
+  const PooledColumn column(j, args.directions, args.hidden);
+  const Pool pool = pooled_part(args.pool, column.part);
   const int length = args.lengths[b];
   const std::size_t step = static_cast<std::size_t>(args.batch) * args.hidden;
-  const float* h = args.h + static_cast<std::size_t>(b) * args.hidden + j;
-  if (!args.mean) return h[length * step];
+  const float* const states = column.direction == 0 ? args.h : args.h_reverse;
+  const float* const h = states + static_cast<std::size_t>(b) * args.hidden + column.unit;
+  if (pool == Pool::kLast) return h[length * step];
+  if (pool == Pool::kMax) {
+    float largest = length > 0 ? h[step] : 0.0f;
+    int where = length > 0 ? 0 : -1;
+    for (int t = 2; t <= length; ++t) {
+      const float value = h[t * step];
+      if (value <= largest) continue;  // keeps NaN
+      largest = value;
+      where = t - 1;
+    }
+    args.argmax[column.direction * step + static_cast<std::size_t>(b) * args.hidden + column.unit] = where;
+    return largest;
+  }
   float sum = 0;
   for (int t = 1; t <= length; ++t) sum += h[t * step];
   return length > 0 ? sum / static_cast<float>(length) : 0.0f;
@@ -46,8 +64,8 @@ __global__ void head_forward_kernel(ForwardArgs args) {
   REEL_SHARED(float[32], partial);
   const int b = static_cast<int>(blockIdx.x);
   float product = 0;
-  for (int j = static_cast<int>(threadIdx.x); j < args.hidden; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * args.hidden + j;
+  for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
+    const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
     const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, i);
     args.pooled[i] = pooled;
     product = fmaf(pooled, args.fc_weight[j], product);
@@ -60,17 +78,17 @@ struct BackwardArgs {
   const std::int32_t* labels;   // [B]
   const std::int32_t* lengths;  // [B]
   const float* logits;          // [B]
-  const float* pooled;          // [B, H]
-  const float* fc_weight;       // [H]
+  const float* pooled;          // [B, P]
+  const float* fc_weight;       // [P]
   RandomKey key;
   float dropout;
-  int batch, hidden;
+  int batch, hidden, directions, width;
   float* d_logits;     // [B] scratch
   BatchStats* stats;   // [1]
-  float* d_fc_weight;  // [H]
+  float* d_fc_weight;  // [P]
   float* d_fc_bias;    // [1]
-  float* d_state;      // [B, H]
-  bool mean;
+  float* d_state;      // [parts, D, B, H]
+  Pool pool;
 };
 
 /// d_logits and d_state: a block for each batch row.
@@ -80,10 +98,15 @@ __global__ void head_rows_kernel(BackwardArgs args) {
   const float d_logit = (probability - static_cast<float>(args.labels[b])) / static_cast<float>(args.batch);
   if (threadIdx.x == 0) args.d_logits[b] = d_logit;
   const int length = args.lengths[b];
-  for (int j = static_cast<int>(threadIdx.x); j < args.hidden; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * args.hidden + j;
+  for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
+    const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
     const float d_pooled = d_logit * args.fc_weight[j] * dropout_factor(args.dropout, args.key, i);
-    args.d_state[i] = !args.mean ? d_pooled : length > 0 ? d_pooled / static_cast<float>(length) : 0.0f;
+    const PooledColumn column(j, args.directions, args.hidden);
+    const bool mean = pooled_part(args.pool, column.part) == Pool::kMean;
+    const std::size_t row = static_cast<std::size_t>(j / args.hidden) * args.batch + b;
+    args.d_state[row * args.hidden + column.unit] = !mean        ? d_pooled
+                                                    : length > 0 ? d_pooled / static_cast<float>(length)
+                                                                 : 0.0f;
   }
 }
 
@@ -95,12 +118,12 @@ __global__ void head_weights_kernel(BackwardArgs args) {
   const int column = static_cast<int>(threadIdx.x) % kColumns, slice = static_cast<int>(threadIdx.x) / kColumns;
   const int j = static_cast<int>(blockIdx.x) * kColumns + column;
   float sum = 0;
-  for (int b = slice; j < args.hidden && b < args.batch; b += kSlices) {
-    sum = fmaf(args.d_logits[b], args.pooled[static_cast<std::size_t>(b) * args.hidden + j], sum);
+  for (int b = slice; j < args.width && b < args.batch; b += kSlices) {
+    sum = fmaf(args.d_logits[b], args.pooled[static_cast<std::size_t>(b) * args.width + j], sum);
   }
   sums[slice][column] = sum;
   __syncthreads();
-  if (slice > 0 || j >= args.hidden) return;
+  if (slice > 0 || j >= args.width) return;
   for (int s = 1; s < kSlices; ++s) sum += sums[s][column];
   args.d_fc_weight[j] = sum;
 }
@@ -130,13 +153,14 @@ __global__ void head_stats_kernel(BackwardArgs args) {
 
 void execute(CudaContext& context, const HeadForward<float>& op) {
   launch(head_forward_kernel, per_block(context, op.shape.batch, kThreads),
-         {op.lengths.data(), op.h.data(), op.fc_weight.data(), op.fc_bias.data(), op.pooled.data(), op.logits.data(),
-          op.dropout_key, op.dropout, static_cast<int>(op.shape.batch), static_cast<int>(op.shape.hidden),
-          op.pool == Pool::kMean});
+         {op.lengths.data(), op.h.data(), op.h_reverse.data(), op.fc_weight.data(), op.fc_bias.data(), op.pooled.data(),
+          op.argmax.data(), op.logits.data(), op.dropout_key, op.dropout, static_cast<int>(op.shape.batch),
+          static_cast<int>(op.shape.hidden), static_cast<int>(op.directions()), static_cast<int>(op.pooled_width()),
+          op.pool});
 }
 
 void execute(CudaContext& context, const HeadBackward<float>& op) {
-  const std::int64_t B = op.shape.batch, H = op.shape.hidden;
+  const std::int64_t B = op.shape.batch, P = op.pooled_width();
   context.scratch.reserve(Scratch::need<float>(B));
   const BackwardArgs kernel_args{.labels = op.labels.data(),
                                  .lengths = op.lengths.data(),
@@ -146,15 +170,17 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .key = op.dropout_key,
                                  .dropout = op.dropout,
                                  .batch = static_cast<int>(B),
-                                 .hidden = static_cast<int>(H),
+                                 .hidden = static_cast<int>(op.shape.hidden),
+                                 .directions = static_cast<int>(op.directions),
+                                 .width = static_cast<int>(P),
                                  .d_logits = context.scratch.take<float>(B),
                                  .stats = op.stats.data(),
                                  .d_fc_weight = op.d_fc_weight.data(),
                                  .d_fc_bias = op.d_fc_bias.data(),
                                  .d_state = op.d_state.data(),
-                                 .mean = op.pool == Pool::kMean};
+                                 .pool = op.pool};
   launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
-  launch(head_weights_kernel, per_block(context, (H + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
+  launch(head_weights_kernel, per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
   launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
 }
 

@@ -11,6 +11,10 @@ namespace reel::cuda {
 void execute(CudaContext& context, const SelectRows& op);
 void execute(CudaContext& context, const IndexTokens& op);
 void execute(CudaContext& context, const ProjectTokens<float>& op);
+void execute(CudaContext& context, const IndexSteps& op);
+void execute(CudaContext& context, const ReverseIndex& op);
+void execute(CudaContext& context, const StackStates<float>& op);
+void execute(CudaContext& context, const StackGradient<float>& op);
 void execute(CudaContext& context, const RecurrenceForward<float>& op);
 void execute(CudaContext& context, const HeadForward<float>& op);
 void execute(CudaContext& context, const HeadBackward<float>& op);

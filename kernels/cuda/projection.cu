@@ -163,7 +163,13 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
 
   sum_columns(context, bias);
-  context.platform.product({.m = U, .n = E, .k = W, .a = d_projected, .b = op.w_ih.data(), .c = op.d_embedding.data()});
+  context.platform.product({.m = U,
+                            .n = E,
+                            .k = W,
+                            .a = d_projected,
+                            .b = op.w_ih.data(),
+                            .c = op.d_embedding.data(),
+                            .beta = op.accumulate ? 1.0f : 0.0f});
   context.platform.product(
       {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
 }

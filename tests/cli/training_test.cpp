@@ -37,10 +37,16 @@ TEST_F(Program, EveryOptimizerTrainsWithItsNumbers) {
 }
 
 /// The same bits at any number of threads, interrupted or not; the program knows its model again.
-TEST_F(Program, EveryCellTrainsStopsAndGoesOn) {
-  for (const CellTraits& cell : kCells) {
-    SCOPED_TRACE(cell.name);
-    const std::string name = cell.name, flags = "--device cpu --epochs 2 --cell " + name;
+TEST_F(Program, EveryNetworkTrainsStopsAndGoesOn) {
+  std::vector<std::string> networks;
+  for (const CellTraits& cell : kCells) networks.emplace_back(cell.name);
+  networks.emplace_back("gru --layers 2 --layer-dropout 0.3 --pool concat");
+  networks.emplace_back("lstm --bidirectional --pool max");
+  networks.emplace_back("tanh --layers 3 --bidirectional --layer-dropout 0.2 --variational --pool mean");
+  for (const std::string& network : networks) {
+    SCOPED_TRACE(network);
+    const std::string name = std::to_string(&network - networks.data());
+    const std::string flags = "--device cpu --epochs 2 --cell " + network;
     train_small(flags + " --threads 2 --out whole-" + name);
     train_small(flags + " --threads 1 --max-steps 3 --out parts-" + name);
     const Result resumed = reel("train --threads 1 --resume parts-" + name);

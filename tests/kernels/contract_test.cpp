@@ -163,51 +163,76 @@ TEST_F(Contract, OfGatedRecurrences) {
   REEL_SHORT(forward, saved);
   expect_refused<RecurrenceForward<double>>(forward, "b_hh", [](auto& op) { op.b_hh = {}; });
   expect_refused<RecurrenceForward<double>>(forward, "a row of the input", [](auto& op) { op.input.width = H; });
-  const RecurrenceBackward<double> back{.cell = Cell::kGru,
-                                        .shape = {B, T, H},
-                                        .lengths = ints(B),
-                                        .h = reals((T + 1) * B * H),
-                                        .saved = reals(T * B * S * H),
-                                        .w_hh = reals(G * H * H),
-                                        .d_output = {.last = reals(B * H), .every = reals(B * H)},
-                                        .d_input = reals(T * B * G * H),
-                                        .d_recurrent = reals(T * B * G * H),
-                                        .d_w_hh = reals(G * H * H),
-                                        .d_b_hh = reals(H)};
+  const RecurrenceBackward<double> back{
+      .cell = Cell::kGru,
+      .shape = {B, T, H},
+      .lengths = ints(B),
+      .h = reals((T + 1) * B * H),
+      .saved = reals(T * B * S * H),
+      .w_hh = reals(G * H * H),
+      .d_output = {.last = reals(B * H),
+                   .every = reals(B * H),
+                   .maximum = reals(B * H),
+                   .argmax = ints(B * H),
+                   .above = {.values = reals(U * 2 * H), .width = 2 * H, .row_of = ints(B * T)},
+                   .column = H},
+      .d_input = reals(T * B * G * H),
+      .d_recurrent = reals(T * B * G * H),
+      .d_w_hh = reals(G * H * H),
+      .d_b_hh = reals(H)};
   REEL_SHORT(back, saved);
   REEL_SHORT(back, w_hh);
   REEL_SHORT(back, d_input);
   REEL_SHORT(back, d_recurrent);
   REEL_SHORT(back, d_w_hh);
   REEL_SHORT(back, d_b_hh);
+  REEL_SHORT(back, d_output.last);
+  REEL_SHORT(back, d_output.every);
+  REEL_SHORT(back, d_output.argmax);
+  REEL_WRONG(back, d_output.column, -1);
+  const auto refuse = [&](const char* name, const std::function<void(OutputGradient<double>&)>& change) {
+    expect_refused<RecurrenceBackward<double>>(back, name, [&](auto& op) { change(op.d_output); });
+  };
+  refuse("maximum", [](auto& o) { o.maximum = o.maximum.subspan(1); });
+  refuse("columns of d_output.above", [](auto& o) { o.column = H + 1; });
+  refuse("d_output.above", [](auto& o) { o.above.values = o.above.values.subspan(1); });
+  refuse("d_output.above.row_of", [](auto& o) { o.above.row_of = o.above.row_of.subspan(1); });
   expect_refused<RecurrenceBackward<double>>(back, "saved", [](auto& op) { op.saved = {}; });
 }
 
 TEST_F(Contract, OfHeads) {
+  constexpr std::int64_t P = 3 * 2 * H;  // three poolings of two directions
   const HeadForward<double> forward{.shape = {B, T, H},
                                     .lengths = ints(B),
                                     .h = reals((T + 1) * B * H),
-                                    .fc_weight = reals(H),
+                                    .h_reverse = reals((T + 1) * B * H),
+                                    .pool = Pool::kConcat,
+                                    .fc_weight = reals(P),
                                     .fc_bias = reals(1),
-                                    .pooled = reals(B * H),
+                                    .pooled = reals(B * P),
+                                    .argmax = ints(2 * B * H),
                                     .logits = reals(B)};
   REEL_SHORT(forward, lengths);
   REEL_SHORT(forward, h);
+  REEL_SHORT(forward, h_reverse);
   REEL_SHORT(forward, fc_weight);
   REEL_SHORT(forward, fc_bias);
   REEL_SHORT(forward, pooled);
+  REEL_SHORT(forward, argmax);
   REEL_SHORT(forward, logits);
   REEL_WRONG(forward, dropout, -0.5f);
   const HeadBackward<double> back{.shape = {B, T, H},
+                                  .directions = 2,
                                   .labels = ints(B),
                                   .logits = reals(B),
                                   .stats = room<BatchStats>(1),
                                   .lengths = ints(B),
-                                  .pooled = reals(B * H),
-                                  .fc_weight = reals(H),
-                                  .d_fc_weight = reals(H),
+                                  .pooled = reals(B * P),
+                                  .fc_weight = reals(P),
+                                  .pool = Pool::kConcat,
+                                  .d_fc_weight = reals(P),
                                   .d_fc_bias = reals(1),
-                                  .d_state = reals(B * H)};
+                                  .d_state = reals(B * P)};
   REEL_SHORT(back, labels);
   REEL_SHORT(back, logits);
   REEL_SHORT(back, stats);
@@ -218,6 +243,49 @@ TEST_F(Contract, OfHeads) {
   REEL_SHORT(back, d_fc_bias);
   REEL_SHORT(back, d_state);
   REEL_WRONG(back, dropout, 2);
+}
+
+TEST_F(Contract, OfStacks) {
+  TokenIndex steps = index();
+  steps.slot = ints(B * T);
+  const IndexSteps list{.shape = {B, T}, .lengths = ints(B), .index = steps};
+  REEL_SHORT(list, lengths);
+  REEL_SHORT(list, index.slot);
+  REEL_SHORT(list, index.tokens);
+  const ReverseIndex reverse{.shape = {B, T},
+                             .lengths = ints(B),
+                             .row_of = ints(B * T),
+                             .position = ints(B * T),
+                             .reverse_row_of = ints(B * T),
+                             .reverse_position = ints(B * T)};
+  REEL_SHORT(reverse, lengths);
+  REEL_SHORT(reverse, row_of);
+  REEL_SHORT(reverse, position);
+  REEL_SHORT(reverse, reverse_row_of);
+  REEL_SHORT(reverse, reverse_position);
+  const StackStates<double> stack{.shape = {B, T, H},
+                                  .lengths = ints(B),
+                                  .h = reals((T + 1) * B * H),
+                                  .h_reverse = reals((T + 1) * B * H),
+                                  .dropout = {.rate = 0.5f},
+                                  .rows = reals(T * B * 2 * H)};
+  REEL_SHORT(stack, lengths);
+  REEL_SHORT(stack, h);
+  REEL_SHORT(stack, h_reverse);
+  REEL_SHORT(stack, rows);
+  REEL_WRONG(stack, dropout.rate, 2);
+  REEL_WRONG(stack, dropout.layer, -1);
+  const StackGradient<double> back{.shape = {B, T},
+                                   .count = ints(1),
+                                   .tokens = ints(B * T),
+                                   .width = 2 * H,
+                                   .dropout = {.rate = 0.5f},
+                                   .d_rows = reals(T * B * 2 * H)};
+  REEL_SHORT(back, count);
+  REEL_SHORT(back, tokens);
+  REEL_SHORT(back, d_rows);
+  REEL_WRONG(back, width, 0);
+  REEL_WRONG(back, dropout.rate, -1);
 }
 
 TEST_F(Contract, OfOptimizers) {

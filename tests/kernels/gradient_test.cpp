@@ -68,6 +68,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"GruMeanUnmasked", {13, 4, 19, 5, 7}, Pool::kMean, Cell::kGru, true, 0},
                     Case{"Lstm", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kLstm, false, 0},
                     Case{"LstmMeanUnmasked", {13, 4, 19, 5, 7}, Pool::kMean, Cell::kLstm, true, 0},
+                    Case{"MaxPool", {13, 4, 6, 5, 7}, Pool::kMax, Cell::kTanh, false, 0},
+                    Case{"ConcatPool", {13, 4, 19, 5, 7}, Pool::kConcat, Cell::kLstm, false, 0.4f},
                     Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, false, 0.4f},
                     Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Cell::kTanh, false, 0}),
     [](const testing::TestParamInfo<Case>& tested) { return tested.param.name; });

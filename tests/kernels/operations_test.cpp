@@ -161,6 +161,8 @@ const Case kCases[] = {
     Case{{300, 128, 128, 64, 20}}, Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
     Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
     Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
+    Case{{50, 16, 16, 6, 12}, Pool::kMax}, Case{{90, 20, 33, 7, 13}, Pool::kConcat, kTanh, 0.5f},
+    Case{{90, 20, 33, 7, 13}, Pool::kMax, kRelu},  // many units whose largest state, 0, is that of several steps
     // In clusters of blocks:
     Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
     Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
@@ -171,12 +173,18 @@ const Case kCases[] = {
     Case{{1, 1, 1, 1, 1}, Pool::kLast, kGru}, Case{{1, 1, 1, 1, 1}, Pool::kLast, kLstm},
     Case{{90, 20, 33, 7, 13}, Pool::kLast, kGru}, Case{{90, 20, 33, 7, 13}, Pool::kMean, kLstm, 0.5f},
     Case{{300, 128, 128, 64, 20}, Pool::kLast, kLstm}, Case{{200, 24, 40, 131, 20}, Pool::kMean, kGru},
-    Case{{50, 16, 67, 19, 40}, Pool::kLast, kLstm, 0.25f}, Case{{3, 4, 515, 3, 4}, Pool::kLast, kGru}};
+    Case{{50, 16, 67, 19, 40}, Pool::kLast, kLstm, 0.25f}, Case{{3, 4, 515, 3, 4}, Pool::kLast, kGru},
+    Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru}};
+
+const char* pool_name(Pool pool) {
+  constexpr const char* kNames[] = {"Last", "Mean", "Max", "Concat"};
+  return kNames[static_cast<int>(pool)];
+}
 
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;
-  return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
-                     c.pool == Pool::kMean ? "Mean" : "Last", traits(c.cell).name, c.dropout > 0 ? "Dropout" : "");
+  return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps, pool_name(c.pool),
+                     traits(c.cell).name, c.dropout > 0 ? "Dropout" : "");
 }
 
 /// Whatever the order of threads, warps and blocks. `--deep`: every kernel in ten orders; else a sample by

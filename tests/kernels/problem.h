@@ -29,6 +29,8 @@ struct Problem {
   float dropout = 0;
   std::vector<std::int32_t> ids, lengths, labels;                                 // [B, T], [B], [B]
   std::vector<double> embedding, w_ih, w_hh, bias, b_hh, fc_weight, fc_bias, h0;  // h0 [B, H]
+
+  std::int64_t pooled_width() const { return pooled_parts(pool) * shape.hidden; }  // P
 };
 
 /// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes; dz is
@@ -58,7 +60,7 @@ inline Problem make_problem(const Shape& shape, Pool pool, Cell cell, float drop
   p.w_hh = fill(GH * H, 1.5 / static_cast<double>(H) + 0.05);
   p.bias = fill(GH, 0.3);
   if (traits(cell).recurrent_bias) p.b_hh = fill(H, 0.3);
-  p.fc_weight = fill(H, 0.5);
+  p.fc_weight = fill(p.pooled_width(), 0.5);
   p.fc_bias = fill(1, 0.5);
   p.h0 = fill(B * H, 0.5);
   for (std::int64_t i = 0; i < B * T; ++i) {

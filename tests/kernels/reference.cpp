@@ -73,6 +73,40 @@ double keep(const Problem& p, std::size_t position) {
   return random_uniform(key, position) >= p.dropout ? 1 / (1 - static_cast<double>(p.dropout)) : 0;
 }
 
+Pool part_of(const Problem& p, std::size_t part) { return pooled_part(p.pool, static_cast<std::int64_t>(part)); }
+
+/// The step of row b, from 1, at which unit j is largest.
+std::size_t largest_step(const Problem& p, const Indexer& n, const Results& r, std::size_t b, std::size_t j) {
+  std::size_t largest = 1;
+  for (std::size_t t = 2; t <= static_cast<std::size_t>(p.lengths[b]); ++t) {
+    if (r.h[n.h(t, b, j)] > r.h[n.h(largest, b, j)]) largest = t;
+  }
+  return largest;
+}
+
+double pool_unit(const Problem& p, const Indexer& n, const Results& r, std::size_t b, std::size_t part, std::size_t j) {
+  const auto length = static_cast<std::size_t>(p.lengths[b]);
+  if (part_of(p, part) == Pool::kLast) return r.h[n.h(length, b, j)];
+  if (length == 0) return 0;
+  if (part_of(p, part) == Pool::kMax) return r.h[n.h(largest_step(p, n, r, b, j), b, j)];
+  double mean = 0;
+  for (std::size_t t = 1; t <= length; ++t) mean += r.h[n.h(t, b, j)] / static_cast<double>(length);
+  return mean;
+}
+
+/// What flows from the pooled state into h of step t + 1.
+double pooled_gradient(const Problem& p, const Indexer& n, const Results& r, std::size_t b, std::size_t t,
+                       std::size_t j) {
+  double sum = 0;
+  for (std::size_t part = 0; part < static_cast<std::size_t>(pooled_parts(p.pool)); ++part) {
+    const bool here = part_of(p, part) == Pool::kMean ||
+                      (part_of(p, part) == Pool::kLast ? t + 1 == static_cast<std::size_t>(p.lengths[b])
+                                                       : t + 1 == largest_step(p, n, r, b, j));
+    if (here) sum += r.d_state[(part * n.B + b) * n.H + j];
+  }
+  return sum;
+}
+
 void forward(const Problem& p, const Indexer& n, Results& r) {
   std::copy(p.h0.begin(), p.h0.end(), r.h.begin());
   for (std::size_t b = 0; b < n.B; ++b) {
@@ -80,14 +114,11 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
     Saved saved{std::vector<double>(n.T * 5 * n.H), n.H};
     for (std::size_t t = 0; t < length; ++t) step(p, n, r, b, t, saved);
     double logit = p.fc_bias[0];
-    for (std::size_t j = 0; j < n.H; ++j) {
-      double pooled = p.pool == Pool::kLast ? r.h[n.h(length, b, j)] : 0;
-      if (p.pool == Pool::kMean) {
-        for (std::size_t t = 1; t <= length; ++t) pooled += r.h[n.h(t, b, j)] / static_cast<double>(length);
-      }
-      pooled *= keep(p, b * n.H + j);
-      r.pooled[b * n.H + j] = pooled;
-      logit += p.fc_weight[j] * pooled;
+    const auto P = static_cast<std::size_t>(p.pooled_width());
+    for (std::size_t column = 0; column < P; ++column) {
+      const double pooled = pool_unit(p, n, r, b, column / n.H, column % n.H) * keep(p, b * P + column);
+      r.pooled[b * P + column] = pooled;
+      logit += p.fc_weight[column] * pooled;
     }
     r.logits[b] = logit;
     const double probability = 1 / (1 + std::exp(-logit));
@@ -102,12 +133,11 @@ void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r)
   Saved saved{std::vector<double>(n.T * 5 * H), H};
   for (std::size_t t = 0; t < length; ++t) step(p, n, r, b, t, saved);
   std::vector<double> dh(H), before(H), dc(H), d_input(GH), d_recurrent(GH);
-  for (std::size_t j = 0; j < H; ++j) dh[j] = p.pool == Pool::kLast ? r.d_state[b * H + j] : 0;
   for (std::size_t t = length; t-- > 0;) {
     const auto id = static_cast<std::size_t>(p.ids[b * n.T + t]);
     std::fill(before.begin(), before.end(), 0.0);
     for (std::size_t j = 0; j < H; ++j) {
-      if (p.pool == Pool::kMean) dh[j] += r.d_state[b * H + j];
+      dh[j] += pooled_gradient(p, n, r, b, t, j);
       const double h = r.h[n.h(t + 1, b, j)], h_before = r.h[n.h(t, b, j)];
       const auto s = [&](std::size_t block) { return saved.at(t, block, j); };
       const auto slope = [](double y) { return y * (1 - y); };
@@ -159,9 +189,10 @@ Results reference(const Problem& p) {
   r.h.resize((n.T + 1) * n.B * n.H);
   const std::size_t GH = p.bias.size();
   r.dz.resize(n.T * n.B * GH);
-  for (auto* v : {&r.pooled, &r.d_state}) v->resize(n.B * n.H);
+  const auto P = static_cast<std::size_t>(p.pooled_width());
+  for (auto* v : {&r.pooled, &r.d_state}) v->resize(n.B * P);
   r.logits.resize(n.B);
-  r.d_fc_weight.resize(n.H);
+  r.d_fc_weight.resize(P);
   r.d_fc_bias.resize(1);
   r.d_w_hh.resize(GH * n.H);
   r.d_b_hh.resize(p.b_hh.size());
@@ -173,10 +204,11 @@ Results reference(const Problem& p) {
   for (std::size_t b = 0; b < n.B; ++b) {
     const double d_logit = (1 / (1 + std::exp(-r.logits[b])) - p.labels[b]) / static_cast<double>(n.B);
     r.d_fc_bias[0] += d_logit;
-    for (std::size_t j = 0; j < n.H; ++j) {
-      r.d_fc_weight[j] += d_logit * r.pooled[b * n.H + j];
-      const double share = p.pool == Pool::kLast ? 1 : p.lengths[b] > 0 ? 1.0 / p.lengths[b] : 0;
-      r.d_state[b * n.H + j] = d_logit * p.fc_weight[j] * keep(p, b * n.H + j) * share;
+    for (std::size_t j = 0; j < P; ++j) {
+      r.d_fc_weight[j] += d_logit * r.pooled[b * P + j];
+      const bool mean = part_of(p, j / n.H) == Pool::kMean;
+      const double share = !mean ? 1 : p.lengths[b] > 0 ? 1.0 / p.lengths[b] : 0;
+      r.d_state[(j / n.H * n.B + b) * n.H + j % n.H] = d_logit * p.fc_weight[j] * keep(p, b * P + j) * share;
     }
     backward_row(p, n, b, r);
   }

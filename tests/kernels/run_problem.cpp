@@ -79,6 +79,7 @@ class Runner {
 
   void forward() {
     const auto [V, E, H, B, T] = p_.shape;
+    const std::int64_t P = p_.pooled_width();
     ids_ = to_device(p_.ids);
     lengths_ = to_device(p_.lengths);
     labels_ = to_device(p_.labels);
@@ -91,7 +92,8 @@ class Runner {
     projected_ = zeros(p_.shape.distinct() * gates_);
     saved_ = zeros(T * B * traits(p_.cell).saved * H);
     h_ = to_device(p_.h0, (T + 1) * B * H);
-    pooled_ = zeros(B * H);
+    pooled_ = zeros(B * P);
+    if (has_maximum(p_.pool)) argmax_ = backend_.template allocate<std::int32_t>(B * H);
     logits_ = zeros(B);
     backend_.run(
         IndexTokens{.shape = p_.shape.rows(), .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
@@ -119,17 +121,18 @@ class Runner {
                                    .fc_weight = fc_weight_.span(),
                                    .fc_bias = fc_bias.span(),
                                    .pooled = pooled_.span(),
+                                   .argmax = argmax_.span(),
                                    .logits = logits_.span()});
     backend_.synchronize();
   }
 
   void backward() {
     const auto [V, E, H, B, T] = p_.shape;
-    const std::int64_t U = p_.shape.distinct();
+    const std::int64_t U = p_.shape.distinct(), P = p_.pooled_width();
     stats_ = backend_.template allocate<BatchStats>(1);
-    d_fc_weight_ = zeros(H);
+    d_fc_weight_ = zeros(P);
     d_fc_bias_ = zeros(1);
-    d_state_ = zeros(B * H);
+    d_state_ = zeros(B * P);
     dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * gates_), 7.0));  // nobody has to clear it
     if (traits(p_.cell).recurrent_bias) {
       d_recurrent_ = to_device(std::vector<double>(dz_.size(), 7.0));
@@ -153,17 +156,18 @@ class Runner {
                                     .d_fc_weight = d_fc_weight_.span(),
                                     .d_fc_bias = d_fc_bias_.span(),
                                     .d_state = d_state_.span()});
-    backend_.run(RecurrenceBackward<Real>{.cell = p_.cell,
-                                          .shape = p_.shape.sequences(),
-                                          .lengths = lengths_.span(),
-                                          .h = h_.span(),
-                                          .saved = saved_.span(),
-                                          .w_hh = w_hh_.span(),
-                                          .d_output = output_gradient<Real>(p_.pool, d_state_.span()),
-                                          .d_input = dz_.span(),
-                                          .d_recurrent = d_recurrent_.span(),
-                                          .d_w_hh = d_w_hh_.span(),
-                                          .d_b_hh = d_b_hh_.span()});
+    backend_.run(
+        RecurrenceBackward<Real>{.cell = p_.cell,
+                                 .shape = p_.shape.sequences(),
+                                 .lengths = lengths_.span(),
+                                 .h = h_.span(),
+                                 .saved = saved_.span(),
+                                 .w_hh = w_hh_.span(),
+                                 .d_output = output_gradient<Real>(p_.pool, 1, 0, d_state_.span(), argmax_.span()),
+                                 .d_input = dz_.span(),
+                                 .d_recurrent = d_recurrent_.span(),
+                                 .d_w_hh = d_w_hh_.span(),
+                                 .d_b_hh = d_b_hh_.span()});
     backend_.run(ProjectionGradient<Real>{.shape = p_.shape.rows(),
                                           .index = index_,
                                           .d_input = dz_.span(),
@@ -203,7 +207,7 @@ class Runner {
   const Problem& p_;
   std::int64_t gates_ = traits(p_.cell).gates * p_.shape.hidden;  // G*H
   TokenIndex index_;
-  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_;
+  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_, argmax_;
   Buffer<Real> embedding_, w_ih_, w_hh_, b_hh_, fc_weight_, projected_, h_, saved_, pooled_, logits_;
   Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_,
       d_w_ih_, d_bias_;

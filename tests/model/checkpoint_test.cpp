@@ -42,6 +42,31 @@ TEST(Checkpoint, HasPyTorchsNamesAndLayouts) {
   file.get<float>("fc.bias", {1});
 }
 
+TEST(Checkpoint, KnowsLayersAndDirectionsByPyTorchsNames) {
+  const TemporaryFolder folder;
+  const ModelConfig config{.vocabulary = 7,
+                           .embedding = 3,
+                           .hidden = 4,
+                           .cell = Cell::kGru,
+                           .layers = 3,
+                           .bidirectional = true,
+                           .pool = Pool::kConcat};
+  std::vector<float> all(static_cast<std::size_t>(parameter_count(config)));
+  initialise<float>(config, {.init = Init::kTorch, .seed = 2}, all);
+  save_model(folder / "m", config, all, {});
+  const SavedModel model = load_model(folder / "m");
+  EXPECT_EQ(model.parameters, all);
+  EXPECT_EQ(model.config.layers, 3);
+  EXPECT_TRUE(model.config.bidirectional);
+  EXPECT_EQ(model.config.pool, Pool::kConcat);
+  const SafetensorsFile file(folder / "m");
+  EXPECT_EQ(file.tensors().size(), 1u + 3 * 2 * 4 + 2);
+  file.get<float>("rnn.weight_ih_l0_reverse", {12, 3});
+  file.get<float>("rnn.weight_ih_l2_reverse", {12, 8});
+  file.get<float>("rnn.bias_hh_l1_reverse", {12});
+  file.get<float>("fc.weight", {1, 24});
+}
+
 /// A file as PyTorch writes it: two biases, no metadata.
 void write_torch_file(const std::filesystem::path& path, std::int64_t vocabulary) {
   const std::vector<float> table(static_cast<std::size_t>(vocabulary * 3), 1), ih(12, 2), hh(16, 3), b1(4, 4),
@@ -100,8 +125,8 @@ TEST(Checkpoint, KeepsTheRecurrentBiasOfAGru) {
   std::vector<float> loaded(all.size());
   load_weights(folder / "t", kGru, loaded);
   const ParameterLayout layout(kGru);
-  const auto joined = part_of(std::span(loaded), layout.parameters[layout.layers[0].bias]);
-  const auto own = part_of(std::span(loaded), layout.parameters[*layout.layers[0].b_hh]);
+  const auto joined = part_of(std::span(loaded), layout.parameters[layout.layers[0][0].bias]);
+  const auto own = part_of(std::span(loaded), layout.parameters[*layout.layers[0][0].b_hh]);
   const auto& bias = values["rnn.bias_ih_l0"];
   for (std::size_t i = 0; i < 12; ++i) EXPECT_EQ(joined[i], i < 8 ? bias[i] + 0.5f : bias[i]);
   for (const float b : own) EXPECT_EQ(b, 0.5f);

@@ -78,6 +78,8 @@ Training train(const TestDevice& device, const Case& c) {
                  {.padding = c.padding,
                   .word_dropout = 0.1f,
                   .dropout = 0.3f,
+                  .layer_dropout = config.layers > 1 ? 0.2f : 0.0f,
+                  .variational = config.bidirectional,
                   .seed = 5,
                   .step = static_cast<std::uint64_t>(step)});
     model.forward();
@@ -129,7 +131,7 @@ TEST_P(DeviceTraining, AVocabularyProjectedAtOnceGivesTheSameLogits) {
     Model<float> model(*backend, c.model, kReviews, kSteps);
     initialise(*backend, c.model, model);
     model.select(data, rows.span(), {.padding = c.padding});
-    at_once ? model.forward(model.project_vocabulary().span()) : model.forward();
+    at_once ? model.forward(model.project_vocabulary()) : model.forward();
     std::vector<float> values(kReviews);
     backend->download(model.logits(), std::span(values));
     return values;
@@ -177,6 +179,16 @@ const Case kCases[] = {
     {"RmspropPadded", {.vocabulary = 40, .embedding = 8, .hidden = 65}, OptimizerKind::kRmsprop, Padding::kPre, 1e-4},
     {"AdagradWide", {.vocabulary = 30, .embedding = 8, .hidden = 260}, OptimizerKind::kAdagrad, Padding::kNone, 1e-3},
     {"Gru", {.vocabulary = 60, .embedding = 12, .hidden = 20, .cell = Cell::kGru}},
+    {"TwoLayers", {.vocabulary = 60, .embedding = 12, .hidden = 20, .layers = 2}},
+    {"ReverseToo",
+     {.vocabulary = 60, .embedding = 12, .hidden = 20, .layers = 2, .bidirectional = true, .pool = Pool::kConcat},
+     OptimizerKind::kAdam,
+     Padding::kNone,
+     1e-3},
+    {"GruBothWays",
+     {.vocabulary = 500, .embedding = 9, .hidden = 33, .cell = Cell::kGru, .bidirectional = true, .pool = Pool::kMax}},
+    {"ThreeLstms",
+     {.vocabulary = 60, .embedding = 12, .hidden = 20, .cell = Cell::kLstm, .layers = 3, .bidirectional = true}},
     {"LstmMean", {.vocabulary = 500, .embedding = 9, .hidden = 33, .cell = Cell::kLstm, .pool = Pool::kMean}},
 };
 

@@ -1,4 +1,4 @@
-// The whole model against PyTorch and Keras in float64; tests/golden/make_golden.py wrote the values.
+// The whole model against PyTorch and Keras in float64; the scripts of tests/golden/ wrote the values.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "host/model/model.h"
 #include "host/model/optimizer.h"
@@ -23,10 +24,10 @@ Cell cell_named(const std::string& name) {
 
 class Golden : public testing::Test {
  protected:
-  Golden() {
-    std::ifstream file(test_files() / "golden" / "golden.json");
+  explicit Golden(const char* name = "golden.json", std::int64_t steps = 6) {
+    std::ifstream file(test_files() / "golden" / name);
     golden_ = nlohmann::json::parse(file);
-    data_.steps = 6;
+    data_.steps = steps;
     for (const auto& row : golden_["ids"]) {
       for (const auto& id : row) data_.ids.push_back(id);
     }
@@ -52,7 +53,8 @@ class Golden : public testing::Test {
 
   BatchStats run(Model<double>& model, Padding padding) {
     const DeviceDataset data = to_device(*backend_, data_);
-    const std::vector<std::int32_t> rows = {0, 1, 2, 3};
+    std::vector<std::int32_t> rows(data_.labels.size());
+    std::iota(rows.begin(), rows.end(), 0);
     std::vector<BatchStats> stats(1);
     model.select(data, rows, {.padding = padding});
     model.forward();
@@ -94,6 +96,35 @@ TEST_F(Golden, ForwardAndGradients) {
 TEST_F(Golden, ForwardAndGradientsOfGatedCells) {
   ASSERT_EQ(golden_["gated"].size(), 8u);
   for (const auto& expected : golden_["gated"]) check(expected, expected["parameters"]);
+}
+
+class FamilyGolden : public Golden {
+ protected:
+  FamilyGolden() : Golden("family.json", 5) {}
+};
+
+TEST_F(FamilyGolden, EveryCellLayerDirectionAndPooling) {
+  ASSERT_EQ(golden_["cases"].size(), 4u * 2 * 2 * 4);
+  for (const auto& expected : golden_["cases"]) {
+    SCOPED_TRACE(expected["cell"].dump() + expected["layers"].dump() + expected["bidirectional"].dump() +
+                 expected["pool"].dump());
+    const Names<Pool> pools = pool_names();
+    const auto pool = std::ranges::find(pools, expected["pool"].get<std::string>(), &Names<Pool>::value_type::first);
+    const ModelConfig config{.vocabulary = golden_["V"],
+                             .embedding = golden_["E"],
+                             .hidden = golden_["H"],
+                             .cell = cell_named(expected["cell"]),
+                             .layers = expected["layers"],
+                             .bidirectional = expected["bidirectional"],
+                             .pool = pool->second};
+    std::vector<double> parameters(static_cast<std::size_t>(parameter_count(config)));
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      parameters[i] = static_cast<double>(i * 7919 % 1201) / 1000 - 0.6;
+    Model<double> model(*backend_, config, 3, 5, parameters);
+    EXPECT_NEAR(run(model, Padding::kNone).loss_sum / 3, expected["loss"].get<double>(), kTolerance);
+    expect_near(model.logits(), expected["logits"], "logits");
+    expect_near(gradient(model), expected["gradient"], "gradient");
+  }
 }
 
 OptimizerSettings settings_of(const nlohmann::json& golden) {

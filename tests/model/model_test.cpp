@@ -14,6 +14,13 @@ namespace reel {
 namespace {
 
 constexpr ModelConfig kConfig{.vocabulary = 50, .embedding = 12, .hidden = 20};
+constexpr ModelConfig kTall{.vocabulary = 50,
+                            .embedding = 12,
+                            .hidden = 20,
+                            .cell = Cell::kLstm,
+                            .layers = 2,
+                            .bidirectional = true,
+                            .pool = Pool::kConcat};
 constexpr std::int64_t kReviews = 23;
 
 /// Random reviews of 0 to 9 words in rows of `steps`.
@@ -37,11 +44,12 @@ struct StepResult {
   bool operator==(const StepResult&) const = default;
 };
 
-StepResult train_step(int threads, std::int64_t steps, const BatchOptions& options) {
+StepResult train_step(int threads, std::int64_t steps, const BatchOptions& options,
+                      const ModelConfig& config = kConfig) {
   const auto backend = make_cpu_backend<float>(threads);
-  Model<float> model(*backend, kConfig, kReviews, steps);
-  initialise<float>(kConfig, {.seed = 3}, model.parameters());
-  Optimizer<float> optimizer(*backend, {}, parameter_count(kConfig));
+  Model<float> model(*backend, config, kReviews, steps);
+  initialise<float>(config, {.seed = 3}, model.parameters());
+  Optimizer<float> optimizer(*backend, {}, parameter_count(config));
   const DeviceDataset data = to_device(*backend, make_reviews(steps));
   std::vector<std::int32_t> rows(kReviews);
   std::iota(rows.begin(), rows.end(), 0);
@@ -58,7 +66,10 @@ StepResult train_step(int threads, std::int64_t steps, const BatchOptions& optio
   return result;
 }
 
-TEST(Model, ExtraPaddingChangesNothingWhenMasked) { EXPECT_EQ(train_step(1, 9, {}), train_step(1, 31, {})); }
+TEST(Model, ExtraPaddingChangesNothingWhenMasked) {
+  EXPECT_EQ(train_step(1, 9, {}), train_step(1, 31, {}));
+  EXPECT_EQ(train_step(1, 9, {}, kTall), train_step(1, 31, {}, kTall));
+}
 
 TEST(Model, ExtraPaddingMattersWhenUnmasked) {
   EXPECT_NE(train_step(1, 9, {.padding = Padding::kPost}), train_step(1, 31, {.padding = Padding::kPost}));
@@ -68,6 +79,46 @@ TEST(Model, AnyNumberOfThreadsGivesTheSameBits) {
   const BatchOptions options{.word_dropout = 0.3f, .dropout = 0.5f, .seed = 7};
   const StepResult one = train_step(1, 9, options);
   for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, options), one) << threads << " threads";
+  const BatchOptions dropping{.dropout = 0.5f, .layer_dropout = 0.3f, .seed = 7};
+  const StepResult tall = train_step(1, 9, dropping, kTall);
+  for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, dropping, kTall), tall) << threads << " threads";
+}
+
+/// Finite differences through what has no golden values: the dropout between layers.
+TEST(Model, GradientsGoThroughLayerDropout) {
+  constexpr double kStep = 1e-5, kTolerance = 2e-8;  // central differences are exact to kStep^2
+  const auto backend = make_cpu_backend<double>(1);
+  const DeviceDataset data = to_device(*backend, make_reviews(9));
+  std::vector<std::int32_t> rows(kReviews);
+  std::iota(rows.begin(), rows.end(), 0);
+  for (const bool variational : {false, true}) {
+    for (const bool bidirectional : {false, true}) {
+      ModelConfig config = kTall;
+      config.hidden = 5;
+      config.bidirectional = bidirectional;
+      Model<double> model(*backend, config, kReviews, 9);
+      initialise<double>(config, {.seed = 3}, model.parameters());
+      std::vector<BatchStats> stats(1);
+      const auto loss = [&] {
+        model.select(data, rows, {.layer_dropout = 0.4f, .variational = variational, .seed = 2, .step = 7});
+        model.forward();
+        model.backward(stats);
+        return stats[0].loss_sum / static_cast<double>(kReviews);
+      };
+      loss();
+      const std::vector<double> dense(model.gradient().dense.begin(), model.gradient().dense.end());
+      const std::span<double> parameters = model.parameters().last(dense.size());
+      for (std::size_t i = 0; i < dense.size(); i += 7) {
+        const double value = parameters[i];
+        parameters[i] = value + kStep;
+        const double above = loss();
+        parameters[i] = value - kStep;
+        const double below = loss();
+        parameters[i] = value;
+        EXPECT_NEAR(dense[i], (above - below) / (2 * kStep), kTolerance) << i;
+      }
+    }
+  }
 }
 
 class ModelLogits : public testing::Test {
@@ -107,14 +158,14 @@ TEST_F(ModelLogits, OfASmallerBatchLeaveNoTrace) {
 }
 
 TEST_F(ModelLogits, OfAVocabularyProjectedAtOnceAreTheSame) {
-  for (const Pool pool : {Pool::kLast, Pool::kMean}) {
-    ModelConfig config = kConfig;
+  for (const auto& [pool, network] : {std::pair{Pool::kLast, kConfig}, {Pool::kMean, kConfig}, {Pool::kLast, kTall}}) {
+    ModelConfig config = network;
     config.pool = pool;
     const auto logits = [&](bool at_once) {  // each time of a new model, in whose memory no states lie
       Model<float> model(*backend_, config, kReviews, 9);
       initialise<float>(config, {.seed = 3}, model.parameters());
       model.select(data_, rows_, {});
-      at_once ? model.forward(model.project_vocabulary().span()) : model.forward();
+      at_once ? model.forward(model.project_vocabulary()) : model.forward();
       return std::vector<float>(model.logits().begin(), model.logits().end());
     };
     EXPECT_EQ(logits(true), logits(false));

@@ -29,7 +29,7 @@ struct RnnForwardArgs {
         hidden(static_cast<int>(op.shape.hidden)) {}
 };
 
-/// The contract's OutputGradient: what flows into the states from above.
+/// What the contract's OutputGradient has for whole rows.
 struct OutputGradientArgs {
   const float* last;   // [B, H] or null
   const float* every;  // [B, H] or null
@@ -40,6 +40,32 @@ struct OutputGradientArgs {
   /// Of element i of [B, H]: what its row's last step adds, and what every step does.
   __device__ float last_at(std::size_t i) const { return last != nullptr ? last[i] : 0.0f; }
   __device__ float every_at(std::size_t i) const { return every != nullptr ? every[i] : 0.0f; }
+};
+
+/// What it has for single steps.
+struct StepGradientArgs {
+  const float* maximum;        // [B, H] or null
+  const std::int32_t* argmax;  // [B, H]
+  const float* above;          // [rows, width] or null
+  const std::int32_t* row_of;  // [B, T]
+  int width, column;
+
+  explicit StepGradientArgs(const OutputGradient<float>& gradient)
+      : maximum(gradient.maximum.data()),
+        argmax(gradient.argmax.data()),
+        above(gradient.above.values.data()),
+        row_of(gradient.above.row_of.data()),
+        width(static_cast<int>(gradient.above.width)),
+        column(static_cast<int>(gradient.column)) {}
+
+  /// Of unit j of row b at step t, which the row has.
+  __device__ float at(int b, int t, int j, int steps, int hidden) const {
+    float sum = 0;
+    const std::size_t i = static_cast<std::size_t>(b) * hidden + j;
+    if (maximum != nullptr && argmax[i] == t) sum = maximum[i];
+    if (above == nullptr) return sum;
+    return sum + above[static_cast<std::size_t>(row_of[b * steps + t]) * width + column + j];
+  }
 };
 
 struct RnnBackwardArgs {

@@ -33,8 +33,9 @@ __global__ void gather_input_kernel(GatherInputArgs args) {
 struct SpreadGradientArgs {
   const std::int32_t* lengths;  // [B]
   OutputGradientArgs d_output;
+  StepGradientArgs single;
   float* d_y;  // [T, B, H]
-  int batch, hidden;
+  int batch, steps, hidden;
 };
 
 /// A block for each t, b.
@@ -46,7 +47,7 @@ __global__ void spread_gradient_kernel(SpreadGradientArgs args) {
   for (int j = static_cast<int>(threadIdx.x); j < H; j += static_cast<int>(blockDim.x)) {
     const std::size_t i = static_cast<std::size_t>(b) * H + j;
     const float last = t == length - 1 ? args.d_output.last_at(i) : 0.0f;
-    to[j] = t < length ? last + args.d_output.every_at(i) : 0.0f;
+    to[j] = t < length ? last + args.d_output.every_at(i) + args.single.at(b, t, j, args.steps, H) : 0.0f;
   }
 }
 
@@ -70,7 +71,8 @@ void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& o
   float* const d_y = context.scratch.take<float>(T * B * H);
   float* const d_h0 = context.scratch.take<float>(B * H);  // cuDNN's to write, nobody's to read
   launch(spread_gradient_kernel, per_block(context, T * B, kThreads),
-         {op.lengths.data(), OutputGradientArgs(op.d_output), d_y, static_cast<int>(B), static_cast<int>(H)});
+         {op.lengths.data(), OutputGradientArgs(op.d_output), StepGradientArgs(op.d_output), d_y, static_cast<int>(B),
+          static_cast<int>(T), static_cast<int>(H)});
   context.cudnn->backward(op.cell, op.shape, op.w_hh.data(), op.h.data(), d_y, op.d_input.data(), d_h0);
 }
 

@@ -49,6 +49,7 @@ __global__ void step_forward_kernel(StepForwardArgs args) {
 
 struct StepBackwardArgs {
   RnnBackwardArgs all;
+  StepGradientArgs single;
   const float* d_h;  // [B, H] W_hh^T d_recurrent[t+1]
   float* carry;      // [B, H] of gated cells
   int t;
@@ -70,7 +71,8 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
       continue;
     }
     const bool last = t == length - 1;
-    const float d_h = (last ? all.d_output.last_at(i) : args.d_h[i]) + all.d_output.every_at(i);
+    const float d_h = (last ? all.d_output.last_at(i) : args.d_h[i]) + all.d_output.every_at(i) +
+                      args.single.at(b, t, j, all.steps, H);
     if constexpr (kGates == 1) {
       d_input[j] = input_gradient<kCell>(d_h, all.h[(step + all.batch) * H + j]);
     } else {
@@ -116,7 +118,8 @@ void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>
   void (*kernel)(StepBackwardArgs) = nullptr;
   with_cell(op.cell, [&](auto cell) { kernel = step_backward_kernel<cell()>; });
   for (std::int64_t t = T - 1; t >= 0; --t) {
-    launch(kernel, per_block(context, B, kThreads), {RnnBackwardArgs(op), d_h, carry, static_cast<int>(t)});
+    launch(kernel, per_block(context, B, kThreads),
+           {RnnBackwardArgs(op), StepGradientArgs(op.d_output), d_h, carry, static_cast<int>(t)});
     if (t == 0) break;
     context.platform.product(
         {.m = B, .n = H, .k = GH, .a = op.recurrent_gradient().data() + t * B * GH, .b = op.w_hh.data(), .c = d_h});

@@ -87,7 +87,10 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
-  choose(context, op.cell, op.shape, 0).backward(context, op);
+  const Strategy& chosen = choose(context, op.cell, op.shape, 0);
+  // The kernels that keep W_hh add to the last step and to every step alone.
+  const bool fits = &chosen == &kCudnn || !op.d_output.has_steps();
+  (fits ? chosen : kStepwise).backward(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;
   const std::int64_t GH = traits(op.cell).gates * H;
