@@ -12,6 +12,7 @@
 #endif
 #define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw std::logic_error(#condition))
 #define TOML_HEADER_ONLY 1
+#define TOML_FLOAT_CHARCONV 1  // else by streams, which call memory that runs out a number that is none
 #include <toml++/impl/preprocessor.h>
 #if TOML_LIB_MAJOR == 3 && TOML_LIB_MINOR < 4
 #include <toml++/impl/forward_declarations.h>

@@ -25,10 +25,10 @@ struct IndexSteps {
 struct ReverseIndex {
   static constexpr const char* kName = "reverse";
   BatchShape shape;
-  std::span<const std::int32_t> lengths;     // [B]
-  std::span<const std::int32_t> row_of;      // [B, T]
-  std::span<const std::int32_t> position{};  // [B*T], or empty
-  std::span<std::int32_t> reverse_row_of;    // out [B, T]
+  std::span<const std::int32_t> lengths;       // [B]
+  std::span<const std::int32_t> row_of;        // [B, T]
+  std::span<const std::int32_t> position{};    // [B*T], or empty
+  std::span<std::int32_t> reverse_row_of;      // out [B, T]
   std::span<std::int32_t> reverse_position{};  // out, as long as `position`
 };
 

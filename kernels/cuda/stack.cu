@@ -72,9 +72,9 @@ struct LayerDropoutArgs {
 };
 
 struct StackArgs {
-  const std::int32_t* lengths;    // [B]
-  const float *h, *h_reverse;     // [T+1, B, H]; the latter or null
-  float* rows;                    // [T, B, W]
+  const std::int32_t* lengths;  // [B]
+  const float *h, *h_reverse;   // [T+1, B, H]; the latter or null
+  float* rows;                  // [T, B, W]
   int hidden, width;
   LayerDropoutArgs dropout;
 };
@@ -121,8 +121,8 @@ void execute(CudaContext& context, const IndexSteps& op) {
 void execute(CudaContext& context, const ReverseIndex& op) {
   const auto [B, T] = op.shape;
   launch(reverse_index_kernel, over(context, B * T),
-         {op.lengths.data(), op.row_of.data(), op.position.data(), op.reverse_row_of.data(),
-          op.reverse_position.data(), static_cast<int>(B), static_cast<int>(T)});
+         {op.lengths.data(), op.row_of.data(), op.position.data(), op.reverse_row_of.data(), op.reverse_position.data(),
+          static_cast<int>(B), static_cast<int>(T)});
 }
 
 void execute(CudaContext& context, const StackStates<float>& op) {

@@ -62,7 +62,9 @@ TEST_F(BadInput, ArgumentsThatLookLikeNumbers) {
     expect_failure(std::string("train --checkpoint-every ") + interval, 2, ", expected minutes as in 5m, or steps");
   }
   EXPECT_THAT(reel("train --dump-config --checkpoint-every 0.5m").out, HasSubstr("checkpoint-every = \"0.5m\"\n"));
-  for (const char* line : {"lr = 1e-400", "lr = inf", "epochs = 2.0", "epochs = 1e1"}) {
+  folder_.write("c.toml", "hidden-size = 5 # units\nlr = 1e-400# so\n");
+  expect_failure("train --dump-config --config c.toml", 1, "c.toml:2: ");
+  for (const char* line : {"lr = inf", "epochs = 2.0", "epochs = 1e1"}) {
     folder_.write("c.toml", "hidden-size = 5 # units\n" + std::string(line) + "# so\n");
     expect_failure("train --dump-config --config c.toml", 1, std::string("c.toml: --"));
   }

@@ -106,9 +106,10 @@ void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.d_bias, expected.d_bias);
 }
 
-/// Parameters after three steps on one row of every length up to 6.
+/// Parameters after three steps of two layers in both directions on one row of every length up to 6.
 std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
-  const ModelConfig config{.vocabulary = 50, .embedding = 6, .hidden = 20};
+  const ModelConfig config{
+      .vocabulary = 50, .embedding = 6, .hidden = 20, .layers = 2, .bidirectional = true, .pool = Pool::kConcat};
   const auto backend = device.make();
   Model<float> model(*backend, config, 7, 6);
   std::vector<float> weights(model.parameters().size());
@@ -124,7 +125,7 @@ std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
   backend->upload(std::span<const std::int32_t>(order), rows.span());
   auto stats = backend->allocate<BatchStats>(1);
   for (std::uint64_t step = 0; step < 3; ++step) {
-    model.select(on_device, rows.span(), {.padding = Padding::kPre, .word_dropout = 0.3f, .step = step});
+    model.select(on_device, rows.span(), {.word_dropout = 0.3f, .layer_dropout = 0.2f, .step = step});
     model.forward();
     model.backward(stats.span());
     optimizer.step(model, 0.01, {.norm = 0.1, .value = 0.05}, stats.span());
