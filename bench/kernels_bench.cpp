@@ -82,7 +82,8 @@ void add_training_parts(const std::string& variant, const BackendOptions& option
 void add_operation(const std::string& name, const BackendOptions& options, const Shape& shape, bool ragged,
                    void (Operations::*operation)(), std::int64_t flop_per_token, bool distinct = false) {
   const std::string steps = shape.steps == kRecipe.steps ? "" : "/T:" + std::to_string(shape.steps);
-  const std::string suffix = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden);
+  const std::string cell = shape.cell == kRecipe.cell ? "" : std::string("/") + traits(shape.cell).name;
+  const std::string suffix = "/B:" + std::to_string(shape.batch) + steps + "/H:" + std::to_string(shape.hidden) + cell;
   add(name + suffix + (ragged ? "/ragged" : "/full"), [=](benchmark::State& state) {
     const auto backend = make_backend(options);
     if (options.precision == Precision::kMixed) check_accuracy(*backend, shape, ragged);
@@ -95,7 +96,7 @@ void add_operation(const std::string& name, const BackendOptions& options, const
 }
 
 void add_recurrence(const std::string& variant, const BackendOptions& options, const Shape& shape, bool ragged) {
-  const std::int64_t product = 2 * shape.hidden * shape.hidden;
+  const std::int64_t product = 2 * shape.gates() * shape.hidden;
   add_operation("recurrence_forward/" + variant, options, shape, ragged, &Operations::recurrence_forward, product);
   add_operation("recurrence_backward/" + variant, options, shape, ragged, &Operations::recurrence_backward,
                 2 * product);
@@ -109,6 +110,13 @@ void add_cpu(Precision precision) {
         std::string(precision == Precision::kMixed ? "mixed/" : "float32/") + "threads:" + std::to_string(threads);
     const BackendOptions options{.precision = precision, .threads = threads};
     for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
+    for (const Cell cell : {Cell::kGru, Cell::kLstm}) {
+      Shape shape = kRecipe;
+      shape.cell = cell;
+      add_recurrence(variant, options, shape, true);
+      add_training("training_step/" + variant + "/B:" + std::to_string(shape.batch) + "/" + traits(cell).name, options,
+                   shape);
+    }
     add_training_parts(variant, options, kRecipe);
     if (precision == Precision::kMixed) continue;  // the rest is float32 all the same
     const std::int64_t product = 2 * kRecipe.embedding * kRecipe.hidden;

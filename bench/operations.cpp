@@ -28,7 +28,8 @@ Buffer<float> random(Backend<float>& backend, std::int64_t count, float limit) {
 }  // namespace
 
 Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged) : backend_(backend), shape_(shape) {
-  const auto [V, E, H, B, T] = shape;
+  const auto [V, E, H, B, T, cell] = shape;
+  const std::int64_t GH = shape.gates(), S = traits(cell).saved;
   const std::int64_t U = max_distinct(shape.rows(), V);
   Backend<float>& b = backend_;
   const Dataset reviews = make_reviews(B, T, V, ragged);
@@ -44,18 +45,24 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   index_ = {count_.span(), distinct_.span(), slot_.span(), row_of_.span(), segment_.span(), position_.span()};
   const auto limit = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
   embedding_ = random(b, V * E, 0.05f);
-  w_ih_ = random(b, H * E, limit(E));
-  bias_ = random(b, H, limit(H));
-  w_hh_ = random(b, H * H, limit(H));
+  w_ih_ = random(b, GH * E, limit(E));
+  bias_ = random(b, GH, limit(H));
+  w_hh_ = random(b, GH * H, limit(H));
   d_last_ = random(b, B * H, limit(B));
-  projected_ = b.allocate<float>(U * H);
+  projected_ = b.allocate<float>(U * GH);
   h_ = b.allocate<float>((T + 1) * B * H);
-  dz_ = b.allocate<float>(T * B * H);
-  d_w_hh_ = b.allocate<float>(H * H);
-  d_projected_ = b.allocate<float>(U * H);
+  saved_ = b.allocate<float>(T * B * S * H);
+  dz_ = b.allocate<float>(T * B * GH);
+  if (traits(cell).recurrent_bias) {
+    b_hh_ = random(b, H, limit(H));
+    d_recurrent_ = b.allocate<float>(T * B * GH);
+    d_b_hh_ = b.allocate<float>(H);
+  }
+  d_w_hh_ = b.allocate<float>(GH * H);
+  d_projected_ = b.allocate<float>(U * GH);
   d_embedding_ = b.allocate<float>(U * E);
-  d_w_ih_ = b.allocate<float>(H * E);
-  d_bias_ = b.allocate<float>(H);
+  d_w_ih_ = b.allocate<float>(GH * E);
+  d_bias_ = b.allocate<float>(GH);
   b.run(IndexTokens{shape_.rows(), ids_.span(), lengths_.span(), index_});
   project();
   recurrence_forward();
@@ -74,22 +81,29 @@ void Operations::project() {
 }
 
 void Operations::recurrence_forward() {
-  backend_.run(
-      RecurrenceForward<float>{.shape = shape_.sequences(),
-                               .lengths = lengths_.span(),
-                               .input = {.values = projected_.span(), .width = shape_.hidden, .row_of = row_of_.span()},
-                               .w_hh = w_hh_.span(),
-                               .h = h_.span()});
+  backend_.run(RecurrenceForward<float>{
+      .cell = shape_.cell,
+      .shape = shape_.sequences(),
+      .lengths = lengths_.span(),
+      .input = {.values = projected_.span(), .width = shape_.gates(), .row_of = row_of_.span()},
+      .w_hh = w_hh_.span(),
+      .b_hh = b_hh_.span(),
+      .h = h_.span(),
+      .saved = saved_.span()});
 }
 
 void Operations::recurrence_backward() {
-  backend_.run(RecurrenceBackward<float>{.shape = shape_.sequences(),
+  backend_.run(RecurrenceBackward<float>{.cell = shape_.cell,
+                                         .shape = shape_.sequences(),
                                          .lengths = lengths_.span(),
                                          .h = h_.span(),
+                                         .saved = saved_.span(),
                                          .w_hh = w_hh_.span(),
                                          .d_output = {.last = d_last_.span(), .every = {}},
                                          .d_input = dz_.span(),
-                                         .d_w_hh = d_w_hh_.span()});
+                                         .d_recurrent = d_recurrent_.span(),
+                                         .d_w_hh = d_w_hh_.span(),
+                                         .d_b_hh = d_b_hh_.span()});
 }
 
 void Operations::embedding_gradient() {
@@ -120,11 +134,12 @@ std::vector<std::vector<float>> Operations::recurrence_results() const {
   backend_.download(lengths_.span(), std::span(lengths));
   std::vector<std::vector<float>> results{to_host(h_), to_host(dz_), to_host(d_w_hh_)};
   const auto B = lengths.size(), H = static_cast<std::size_t>(shape_.hidden);
+  const auto GH = static_cast<std::size_t>(shape_.gates());
   for (std::size_t b = 0; b < B; ++b) {
     const auto length = static_cast<std::size_t>(lengths[b]), T = static_cast<std::size_t>(shape_.steps);
     for (std::size_t t = length; t < T; ++t) {
       std::fill_n(results[0].begin() + static_cast<std::ptrdiff_t>(((t + 1) * B + b) * H), H, 0.0f);
-      std::fill_n(results[1].begin() + static_cast<std::ptrdiff_t>((t * B + b) * H), H, 0.0f);
+      std::fill_n(results[1].begin() + static_cast<std::ptrdiff_t>((t * B + b) * GH), GH, 0.0f);
     }
   }
   return results;

@@ -23,7 +23,9 @@ class Operations {
   std::int64_t tokens() const { return tokens_; }  // that rows really have
   std::int64_t distinct_tokens() const;
   /// What a pass of the recurrence reads and writes, at least.
-  std::int64_t recurrence_bytes() const { return static_cast<std::int64_t>((h_.size() + dz_.size()) * sizeof(float)); }
+  std::int64_t recurrence_bytes() const {
+    return static_cast<std::int64_t>((h_.size() + saved_.size() + dz_.size()) * sizeof(float));
+  }
   /// h, dz and d_w_hh, those of steps after a row's end left out: what the recurrence computed.
   std::vector<std::vector<float>> recurrence_results() const;
 
@@ -33,8 +35,8 @@ class Operations {
   std::int64_t tokens_ = 0;
   TokenIndex index_;
   Buffer<std::int32_t> ids_, lengths_, count_, distinct_, slot_, row_of_, segment_, position_;
-  Buffer<float> embedding_, w_ih_, bias_, w_hh_, projected_, h_, d_last_;
-  Buffer<float> dz_, d_w_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
+  Buffer<float> embedding_, w_ih_, bias_, w_hh_, b_hh_, projected_, h_, saved_, d_last_;
+  Buffer<float> dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
 };
 
 /// The largest difference of an element from `expected`, relative to the largest magnitude in its tensor.

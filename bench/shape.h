@@ -13,8 +13,10 @@ struct Shape {
   std::int64_t hidden = 0;      // H
   std::int64_t batch = 0;       // B
   std::int64_t steps = 0;       // T
+  Cell cell = Cell::kTanh;
 
   BatchShape rows() const { return {batch, steps}; }
+  std::int64_t gates() const { return traits(cell).gates * hidden; }  // G*H
   SequenceShape sequences() const { return {batch, steps, hidden}; }
 };
 

@@ -8,7 +8,7 @@
 namespace reel::bench {
 
 Training::Training(Backend<float>& backend, const Shape& shape)
-    : config_{.vocabulary = shape.vocabulary, .embedding = shape.embedding, .hidden = shape.hidden},
+    : config_{.vocabulary = shape.vocabulary, .embedding = shape.embedding, .hidden = shape.hidden, .cell = shape.cell},
       model_(backend, config_, shape.batch, shape.steps),
       optimizer_(backend, {}, parameter_count(config_)),
       rows_(backend.allocate<std::int32_t>(shape.batch)),

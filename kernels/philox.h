@@ -23,6 +23,7 @@ enum class RandomStream : std::uint32_t {
   kGeneratedReviews = 5,
   kCorpusShuffle = 6,
   kLayerDropout = 7,
+  kEmbeddingDropout = 8,
 };
 
 /// Names a sequence of random numbers, one for each position.

@@ -11,7 +11,9 @@
 #include "host/files/limits.h"
 #include "host/files/lines.h"
 #include "host/predict/predictor.h"
+#include "host/predict/stream.h"
 #include "host/text/ids.h"
+#include "host/text/tokenizer.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -20,9 +22,15 @@ namespace {
 struct PredictOptions {
   std::filesystem::path model;
   std::vector<std::string> texts;
-  bool ids = false;
+  bool ids = false, stream = false;
   DeviceOptions device;
 };
+
+void write(const std::string& lines) {
+  if (std::fwrite(lines.data(), 1, lines.size(), stdout) < lines.size() || std::fflush(stdout) != 0) {
+    fail("standard output: {}", std::strerror(errno));
+  }
+}
 
 /// Reads inputs, and prints a JSON line for each, batch by batch.
 class Printer {
@@ -46,7 +54,7 @@ class Printer {
     std::string lines;
     try {
       for (const float logit : predictor_.run()) {
-        const Prediction p = predictor_.prediction(logit);
+        const Prediction p = prediction(predictor_.trained(), logit);
         lines += to_json({{"logit", p.logit}, {"probability", p.probability}, {"label", p.label}}) + '\n';
       }
     } catch (const Error&) {
@@ -57,21 +65,47 @@ class Printer {
   }
 
  private:
-  static void write(const std::string& lines) {
-    if (std::fwrite(lines.data(), 1, lines.size(), stdout) < lines.size() || std::fflush(stdout) != 0) {
-      fail("standard output: {}", std::strerror(errno));
-    }
-  }
-
   Predictor& predictor_;
   bool ids_;
   std::int64_t inputs_ = 0;
   std::size_t bytes_ = 0;  // of the inputs since the last flush
 };
 
+/// One text on standard input: a line after each of its words, as soon as that has ended.
+int predict_stream(const TrainedModel& trained, Backend<float>& backend) {
+  Stream stream(trained, backend);
+  std::string text, lines;  // text: what may be half a word
+  const auto add = [&](std::string_view words) {
+    for_each_word(words, [&](std::string_view word) {
+      const std::optional<float> logit = stream.next(word);
+      if (!logit) return;
+      const Prediction p = prediction(trained, *logit);
+      lines += to_json(
+          {{"word", std::string(word)}, {"logit", p.logit}, {"probability", p.probability}, {"label", p.label}});
+      lines += '\n';
+    });
+    write(std::exchange(lines, ""));
+  };
+  while (true) {
+    char block[4096];
+    const ssize_t count = ::read(STDIN_FILENO, block, sizeof(block));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("standard input: cannot be read: {}", std::strerror(errno));
+    if (count == 0) break;
+    text.append(block, static_cast<std::size_t>(count));
+    if (text.size() > kMaxLine) fail("standard input: a word is longer than {} bytes", kMaxLine);
+    const std::size_t end = text.find_last_of(" \t\r\n") + 1;  // npos + 1 is 0
+    add(std::string_view(text).substr(0, end));
+    text.erase(0, end);
+  }
+  add(text);
+  return kSuccess;
+}
+
 int predict(const PredictOptions& options) {
   TrainedModel trained = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
+  if (options.stream) return predict_stream(trained, *backend);
   const std::size_t most = options.texts.empty() ? Predictor::kMostInputs : options.texts.size();
   Predictor predictor(std::move(trained), *backend, most);
   Printer printer(predictor, options.ids);
@@ -102,8 +136,13 @@ Command add_predict_command(CLI::App& app) {
   command->add_option("text", options->texts, "Texts; none: lines of standard input");
   add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},
                    R"(What an input is: text, or {"ids": [...]})");
+  command->add_flag("--stream", options->stream,
+                    "Standard input is one text: a line after each word, of the text so far; its state is kept");
   options->device.add_to(*command);
   return [options] {
+    if (options->stream && (!options->texts.empty() || options->ids)) {
+      throw CLI::ValidationError("--stream", "expected a text on standard input, not as arguments or ids");
+    }
     options->model = take_mark(options->model.string());
     std::ranges::transform(options->texts, options->texts.begin(), take_mark);
     return predict(*options);

@@ -149,7 +149,7 @@ int train(TrainOptions options, const std::string& config_text) {
 
 Command add_train_command(CLI::App& app, const std::vector<std::string>& arguments) {
   auto options = std::make_shared<TrainOptions>();
-  options->config = preset_config(preset_of(arguments));
+  options->config = preset_config(preset_of(arguments), cell_of(arguments));
   CLI::App* command = app.add_subcommand("train", "Train a classifier and write a run folder");
   options->add_to(*command);
   return [options, command]() -> int {

@@ -24,8 +24,10 @@ struct BatchOptions {
   float word_dropout = 0;
   std::int32_t unknown_id = 2;
   float dropout = 0;
+  float embedding_dropout = 0;
   float layer_dropout = 0;
   bool variational = false;  // layer_dropout has one mask for all steps of a row
+  std::int64_t bptt = 0;     // steps from a row's end that gradients go back; 0: all
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
 };

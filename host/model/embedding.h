@@ -11,6 +11,7 @@ template <class Real>
 struct LayerInput {
   std::span<const Real> table;  // [rows, width]
   DirectedIndex index;
+  EmbeddingDropout dropout{};  // of the table's rows
 };
 
 template <class Real>
@@ -37,7 +38,14 @@ class Embedding {
   /// The whole table.
   std::span<const Real> table() const { return store_.value(store_.layout().embedding); }
   /// The batch of the last forward().
-  LayerInput<Real> output() const { return {.table = table(), .index = index_}; }
+  LayerInput<Real> output() const {
+    const BatchOptions& options = batch_.options();
+    return {
+        .table = table(),
+        .index = index_,
+        .dropout = {.rate = options.embedding_dropout,
+                    .key = {.seed = options.seed, .stream = RandomStream::kEmbeddingDropout, .step = options.step}}};
+  }
 
  private:
   const ParameterStore<Real>& store_;

@@ -69,6 +69,15 @@ class Model {
   }
   std::span<const Real> logits() const { return head_.logits(); }  // [B]
 
+  /// From now on a batch, of one row and one step, begins with the states that carry_state() has left, zero at first.
+  void keep_state() {
+    for (RecurrentLayer<Real>& layer : layers_) layer.direction(0).keep_state();
+  }
+  /// Leaves the states of the batch of the last forward() to the next one.
+  void carry_state() {
+    for (RecurrentLayer<Real>& layer : layers_) layer.direction(0).carry_state();
+  }
+
   /// Loss and accuracy of the batch of the last forward(), and all gradients.
   void backward(std::span<BatchStats> stats) {
     head_.backward(stats);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "host/model/embedding.h"
+#include "kernels/check.h"
 
 namespace reel {
 
@@ -33,9 +34,9 @@ class LayerDirection {
     d_projected_ = reals(rows * width_);
   }
 
-  void forward(std::span<const Real> table, const TokenIndex& index) {
+  void forward(const LayerInput<Real>& input, const TokenIndex& index) {
     const std::span<Real> rows = projected_.first(index.capacity() * width_);
-    project(table, index.count, index.tokens, rows);
+    project(input.table, index.count, index.tokens, input.dropout, rows);
     run(rows, index.row_of, saved(), false);
   }
   /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
@@ -47,7 +48,7 @@ class LayerDirection {
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
-    project(table, {}, {}, all.span());
+    project(table, {}, {}, {}, all.span());
     return all;
   }
 
@@ -59,9 +60,21 @@ class LayerDirection {
         .subspan(static_cast<std::size_t>(unused * hidden_));
   }
 
+  /// From now on the states of a batch of one row and one step begin with what carry_state() has left, zero at first.
+  void keep_state() {
+    REEL_CHECK(batch_.largest().batch == 1 && batch_.largest().steps == 1, "state kept of {} rows of {} steps",
+               batch_.largest().batch, batch_.largest().steps);
+    if (cell_.cell == Cell::kLstm) c_ = store_.backend().template allocate<Real>(hidden_);
+  }
+  void carry_state() {
+    std::vector<Real> state(static_cast<std::size_t>(hidden_));
+    store_.backend().download(std::span<const Real>(states().last(state.size())), std::span(state));
+    store_.backend().upload(std::span<const Real>(state), states().first(state.size()));
+  }
+
   /// Of the forward() of this input before it. Writes the gradients of the parameters, and of the input's rows to
   /// `d_rows` [room for U, width of the input], or adds the latter to what stands there.
-  void backward(std::span<const Real> table, const TokenIndex& index, const OutputGradient<Real>& d_output,
+  void backward(const LayerInput<Real>& input, const TokenIndex& index, const OutputGradient<Real>& d_output,
                 std::span<Real> d_rows, bool add_to_rows) {
     const auto d_input = d_input_.first(batch_.positions() * width_);
     store_.backend().run(RecurrenceBackward<Real>{
@@ -72,6 +85,7 @@ class LayerDirection {
         .saved = saved(),
         .w_hh = store_.value(ids_.w_hh),
         .d_output = d_output,
+        .bptt = batch_.options().bptt,
         .d_input = d_input,
         .d_recurrent = d_recurrent_.first(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
         .d_w_hh = store_.gradient(ids_.w_hh),
@@ -79,8 +93,9 @@ class LayerDirection {
     store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
                                                   .index = index,
                                                   .d_input = d_input,
-                                                  .embedding = table,
+                                                  .embedding = input.table,
                                                   .w_ih = store_.value(ids_.w_ih),
+                                                  .dropout = input.dropout,
                                                   .d_projected = d_projected_.first(index.capacity() * width_),
                                                   .d_embedding = d_rows,
                                                   .accumulate = add_to_rows,
@@ -99,16 +114,19 @@ class LayerDirection {
                                                  .w_hh = store_.value(ids_.w_hh),
                                                  .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
                                                  .h = states(),
+                                                 .initial_c = c_.span(),
+                                                 .final_c = c_.span(),
                                                  .saved = saved,
                                                  .last_only = last_only});
   }
   void project(std::span<const Real> table, std::span<const std::int32_t> count, std::span<const std::int32_t> tokens,
-               std::span<Real> to) const {
+               const EmbeddingDropout& dropout, std::span<Real> to) const {
     store_.backend().run(ProjectTokens<Real>{.count = count,
                                              .tokens = tokens,
                                              .embedding = table,
                                              .w_ih = store_.value(ids_.w_ih),
                                              .bias = store_.value(ids_.bias),
+                                             .dropout = dropout,
                                              .projected = to});
   }
 
@@ -117,7 +135,7 @@ class LayerDirection {
   ParameterLayout::Direction ids_;
   CellTraits cell_;
   std::int64_t hidden_, width_;                       // H, G*H
-  Buffer<Real> projected_, h_, saved_;                // [max distinct, G*H], [T+1, B, H], [T, B, S*H]
+  Buffer<Real> projected_, h_, saved_, c_;            // [max distinct, G*H], [T+1, B, H], [T, B, S*H], [B, H] or empty
   Buffer<Real> d_input_, d_recurrent_, d_projected_;  // [T, B, G*H], the same or empty, [max distinct, G*H]
 };
 
@@ -138,14 +156,14 @@ class RecurrentLayer {
   }
 
   void forward(const LayerInput<Real>& input) {
-    for (std::size_t d = 0; d < directions_.size(); ++d) directions_[d].forward(input.table, input.index.of(d));
+    for (std::size_t d = 0; d < directions_.size(); ++d) directions_[d].forward(input, input.index.of(d));
   }
   /// Of the forward() of `input` before it, with what `d_output` gives for each direction. Writes the gradients of the
   /// layer's parameters, and of the input's rows to `d_rows` [room for U, width of the input].
   template <class DOutput>
   void backward(const LayerInput<Real>& input, const DOutput& d_output, std::span<Real> d_rows) {
     for (std::size_t d = 0; d < directions_.size(); ++d) {
-      directions_[d].backward(input.table, input.index.of(d), d_output(d), d_rows, d > 0);
+      directions_[d].backward(input, input.index.of(d), d_output(d), d_rows, d > 0);
     }
   }
 

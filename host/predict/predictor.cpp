@@ -43,8 +43,8 @@ std::vector<float> Predictor::run() {
   return logits;
 }
 
-Prediction Predictor::prediction(float logit) const {
-  if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", trained_.file.string(), logit);
+Prediction prediction(const TrainedModel& trained, float logit) {
+  if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", trained.file.string(), logit);
   const double x = logit;
   return {.logit = x, .probability = 1 / (1 + std::exp(-x)), .label = x > 0 ? 1 : 0};
 }

@@ -16,6 +16,9 @@ struct Prediction {
   int label = 0;
 };
 
+/// What a model's logit says. Throws Error where it is no number.
+Prediction prediction(const TrainedModel& trained, float logit);
+
 /// Collects inputs, and classifies as many at once as it has room for.
 class Predictor {
  public:
@@ -34,8 +37,6 @@ class Predictor {
 
   /// The logits of everything that was added since the last run(), in that order; ids before texts.
   std::vector<float> run();
-  /// Throws Error where a logit is no number.
-  Prediction prediction(float logit) const;
 
  private:
   void encode_texts();

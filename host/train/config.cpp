@@ -28,8 +28,15 @@ std::string_view OptimizerConfig::unused_flag() const {
   return "";
 }
 
-TrainConfig preset_config(Preset preset) {
+TrainConfig preset_config(Preset preset, Cell cell) {
   TrainConfig config{.preset = preset};
+  config.model.cell = cell;
+  if (preset == Preset::kLong) {
+    config.preprocessing.maxlen = 400;
+    config.model.pool = Pool::kConcat;
+    config.epochs = cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 5;
+    config.word_dropout = cell == Cell::kLstm ? 0.2f : 0.3f;
+  }
   if (preset == Preset::kTutorial) {
     config.preprocessing.mask = false;
     config.schedule = ScheduleKind::kConstant;

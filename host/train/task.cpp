@@ -42,8 +42,10 @@ ClassificationTask::BatchSize ClassificationTask::select(Model<float>& model, st
                 .word_dropout = config_.word_dropout,
                 .unknown_id = std::max(config_.preprocessing.load.oov_char, 0),
                 .dropout = config_.dropout,
+                .embedding_dropout = config_.embedding_dropout,
                 .layer_dropout = config_.layer_dropout,
                 .variational = config_.variational,
+                .bptt = config_.bptt,
                 .seed = config_.seed,
                 .step = static_cast<std::uint64_t>(step)});
   BatchSize batch{.reviews = static_cast<std::int64_t>(size),

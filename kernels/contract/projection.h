@@ -6,8 +6,16 @@
 
 #include "kernels/contract/batch.h"
 #include "kernels/contract/checks.h"
+#include "kernels/philox.h"
 
 namespace reel {
+
+/// Words that are left out of a step, everywhere: the embedding of token w is divided by 1 - rate where
+/// random_uniform(key, w) >= rate, else 0 (Merity, Keskar and Socher, ICLR 2018).
+struct EmbeddingDropout {
+  float rate = 0;
+  RandomKey key{.stream = RandomStream::kEmbeddingDropout};
+};
 
 /// projected[u] = W_ih . embedding[tokens[u]] + bias, or, where `tokens` is empty, of every word: embedding[u].
 /// `tokens` are those that this device's IndexTokens listed, which may be every word in order where there is room for
@@ -20,6 +28,7 @@ struct ProjectTokens {
   std::span<const Real> embedding;       // [V, E]
   std::span<const Real> w_ih;            // [W, E]
   std::span<const Real> bias;            // [W]
+  EmbeddingDropout dropout{};            // of none where `tokens` is empty
   std::span<Real> projected;             // out [room for U, W], or [V, W]; undefined from U on
 
   std::int64_t width() const { return static_cast<std::int64_t>(bias.size()); }                                // W
@@ -38,6 +47,7 @@ struct ProjectionGradient {
   std::span<const Real> d_input;    // [T, B, W]
   std::span<const Real> embedding;  // [V, E]
   std::span<const Real> w_ih;       // [W, E]
+  EmbeddingDropout dropout{};       // that of ProjectTokens
   std::span<Real> d_projected;      // scratch [room for U, W]
   std::span<Real> d_embedding;      // out [room for U, E], rows in the order of index.tokens
   bool accumulate = false;          // d_embedding is added to what stands there
@@ -56,6 +66,8 @@ void check_arguments(const ProjectTokens<Real>& op) {
   check_size(op.w_ih, op.width() * op.embedding_width(), "w_ih");
   check_size(op.embedding, op.vocabulary() * op.embedding_width(), "embedding");
   check_size(op.count, op.tokens.empty() ? 0 : 1, "count");
+  check_share(op.dropout.rate, "dropout.rate");
+  if (op.tokens.empty()) check_not_negative(-op.dropout.rate, "dropout of the whole vocabulary");
   check_not_negative(static_cast<double>(op.vocabulary() - op.rows()), "words beyond the tokens");
   check_size(op.projected, op.rows() * op.width(), "projected");
 }
@@ -66,6 +78,7 @@ void check_arguments(const ProjectionGradient<Real>& op) {
   check_positive(op.width(), "d_bias");
   const std::int64_t W = op.width(), E = op.embedding_width(), U = op.index.capacity();
   check_positive(E, "a row of w_ih");
+  check_share(op.dropout.rate, "dropout.rate");
   check_size(op.d_input, op.shape.steps * op.shape.batch * W, "d_input");
   check_size(op.w_ih, W * E, "w_ih");
   check_size(op.embedding, op.index.vocabulary() * E, "embedding");

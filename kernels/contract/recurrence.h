@@ -36,7 +36,9 @@ struct RecurrenceForward {
   IndexedRows<Real> input;                // width G*H
   std::span<const Real> w_hh;             // [G*H, H]
   std::span<const Real> b_hh{};           // [H] of cells with a recurrent bias
-  std::span<Real> h;                      // in/out [T+1, B, H]; h[0] is given; an LSTM's c begins with 0
+  std::span<Real> h;                      // in/out [T+1, B, H]; h[0] is given
+  std::span<const Real> initial_c{};      // [B, H] of LSTM, or empty: 0
+  std::span<Real> final_c{};              // out [B, H] of LSTM, after each row's last step, or empty; may be initial_c
   std::span<Real> saved{};                // out [T, B, S*H] for the way back, or empty
   bool last_only = false;
 };
@@ -59,17 +61,20 @@ struct OutputGradient {
 
 /// Back-propagation through time: d_input[t, b], the gradient of the input, for t < lengths[b] (others are undefined).
 /// d_recurrent is that of W_hh h + b_hh, which is d_input itself but for cells with a recurrent bias;
-/// d_w_hh = sum over t, b of d_recurrent[t, b] h[t, b]^T, d_b_hh = that of its last gate.
+/// d_w_hh = sum over t, b of d_recurrent[t, b] h[t, b]^T, d_b_hh = that of its last gate. Truncated, gradients stop
+/// `bptt` steps before a row's end: those of steps before are 0. The initial state is a constant.
 template <class Real>
 struct RecurrenceBackward {
   static constexpr const char* kName = "rnn_backward";
   Cell cell = Cell::kTanh;
   SequenceShape shape;
   std::span<const std::int32_t> lengths;  // [B]
-  std::span<const Real> h;        // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
-  std::span<const Real> saved{};  // [T, B, S*H] of the forward pass
-  std::span<const Real> w_hh;     // [G*H, H]
+  std::span<const Real> h;            // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
+  std::span<const Real> saved{};      // [T, B, S*H] of the forward pass
+  std::span<const Real> w_hh;         // [G*H, H]
+  std::span<const Real> initial_c{};  // [B, H] of the forward pass, or empty
   OutputGradient<Real> d_output;
+  std::int64_t bptt = 0;          // 0: to the first step
   std::span<Real> d_input;        // out [T, B, G*H]
   std::span<Real> d_recurrent{};  // scratch [T, B, G*H] of cells with a recurrent bias
   std::span<Real> d_w_hh;         // out [G*H, H]
@@ -92,6 +97,8 @@ void check_arguments(const RecurrenceForward<Real>& op) {
   check_size(op.b_hh, cell.recurrent_bias ? H : 0, "b_hh");
   check_size(op.h, (T + 1) * B * H, "h");
   check_optional(op.saved, T * B * cell.saved * H, "saved");
+  check_optional(op.initial_c, op.cell == Cell::kLstm ? B * H : 0, "initial_c");
+  check_optional(op.final_c, op.cell == Cell::kLstm ? B * H : 0, "final_c");
 }
 
 template <class Real>
@@ -113,6 +120,8 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
     check_size(above.values, above.rows() * above.width, "d_output.above");
     check_size(above.row_of, B * T, "d_output.above.row_of");
   }
+  check_optional(op.initial_c, op.cell == Cell::kLstm ? B * H : 0, "initial_c");
+  check_not_negative(static_cast<double>(op.bptt), "bptt");
   check_size(op.d_input, T * B * cell.gates * H, "d_input");
   check_size(op.d_recurrent, cell.recurrent_bias ? T * B * cell.gates * H : 0, "d_recurrent");
   check_size(op.d_w_hh, cell.gates * H * H, "d_w_hh");

@@ -16,6 +16,14 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles together
 
+/// 0 or 1 / (1 - rate): by what dropout multiplies the embedding of a token.
+template <class Real>
+Real dropout_factor(const EmbeddingDropout& dropout, std::int32_t token) {
+  if (dropout.rate <= 0) return 1;
+  const bool kept = random_uniform(dropout.key, static_cast<std::uint64_t>(token)) >= dropout.rate;
+  return kept ? Real{1} / (Real{1} - static_cast<Real>(dropout.rate)) : Real{0};
+}
+
 template <class Real>
 void run_project(CpuContext& context, const ProjectTokens<Real>& op) {
   const auto E = static_cast<std::size_t>(op.embedding_width());
@@ -27,14 +35,18 @@ void run_project(CpuContext& context, const ProjectTokens<Real>& op) {
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
     const Real* rows[kTokenBlock];
+    Real factors[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t u = first + i;
       rows[i] = op.embedding.data() + (op.tokens.empty() ? u : static_cast<std::size_t>(op.tokens[u])) * E;
+      factors[i] = op.tokens.empty() ? Real{1} : dropout_factor<Real>(op.dropout, op.tokens[u]);
     }
     multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
-                               [=, bias = op.bias.data(), to = op.projected.data() + first * W](
+                               [=, factors = &factors[0], bias = op.bias.data(), to = op.projected.data() + first * W](
                                    std::size_t i, std::size_t column, auto part, Vector<Real> sum) HWY_ATTR {
-                                 store_part(hn::Add(sum, load_part(bias + column, part)), to + i * W + column, part);
+                                 const Vector<Real> factor = hn::Set(Tag<Real>(), factors[i]);
+                                 store_part(hn::MulAdd(sum, factor, load_part(bias + column, part)),
+                                            to + i * W + column, part);
                                });
   });
 }
@@ -63,12 +75,13 @@ void sum_segment(std::span<const std::int32_t> positions, const Real* d_input, s
   }
 }
 
-/// What flows into distinct token u's row of the projection: d_input itself where it occurs once, else their sum.
+/// What flows into distinct token u's row of the projection: d_input itself where it occurs once and is not to be
+/// multiplied by its dropout, else the sum.
 template <class Real>
 const Real* token_gradient(const ProjectionGradient<Real>& op, std::size_t u) {
   const std::int32_t begin = op.index.segment[u];
   const auto W = static_cast<std::size_t>(op.width());
-  if (op.index.segment[u + 1] != begin + 1) return op.d_projected.data() + u * W;
+  if (op.dropout.rate > 0 || op.index.segment[u + 1] != begin + 1) return op.d_projected.data() + u * W;
   return op.d_input.data() + static_cast<std::size_t>(op.index.position[static_cast<std::size_t>(begin)]) * W;
 }
 
@@ -84,24 +97,26 @@ void run_token_gradients(CpuContext& context, const ProjectionGradient<Real>& op
     const std::size_t first = task * kTokenBlock;
     const std::size_t count = std::min(kTokenBlock, U - first);
     const Real* rows[kTokenBlock];
+    Real factors[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
+      factors[i] = dropout_factor<Real>(op.dropout, op.index.tokens[first + i]);
       const auto begin = static_cast<std::size_t>(op.index.segment[first + i]);
       const auto end = static_cast<std::size_t>(op.index.segment[first + i + 1]);
       rows[i] = token_gradient(op, first + i);
-      if (end == begin + 1) continue;
-      sum_segment<Real>(op.index.position.subspan(begin, end - begin), op.d_input.data(), W,
-                        op.d_projected.data() + (first + i) * W);
+      Real* const row = op.d_projected.data() + (first + i) * W;
+      if (rows[i] == row) sum_segment<Real>(op.index.position.subspan(begin, end - begin), op.d_input.data(), W, row);
     }
     multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
-                               [=, to = op.d_embedding.data() + first * E, add = op.accumulate](
+                               [=, factors = &factors[0], to = op.d_embedding.data() + first * E, add = op.accumulate](
                                    std::size_t i, std::size_t column, auto part, Vector<Real> sum) HWY_ATTR {
                                  Real* const element = to + i * E + column;
+                                 sum = hn::Mul(sum, hn::Set(Tag<Real>(), factors[i]));
                                  store_part(add ? hn::Add(load_part(element, part), sum) : sum, element, part);
                                });
   });
 }
 
-/// d_w_ih and d_bias: every element is summed over the tokens in ascending order.
+/// d_bias and d_w_ih: every element is summed over the tokens in ascending order.
 template <class Real>
 void run_weight_gradients(CpuContext& context, const ProjectionGradient<Real>& op) {
   const auto E = static_cast<std::size_t>(op.embedding_width());
@@ -113,7 +128,6 @@ void run_weight_gradients(CpuContext& context, const ProjectionGradient<Real>& o
     gradient[u] = token_gradient(op, u);
     embedded[u] = op.embedding.data() + static_cast<std::size_t>(op.index.tokens[u]) * E;
   }
-  sum_outer<Exact<Real>>(context, gradient, embedded, W, E, op.d_w_ih.data());
   constexpr std::size_t kVectors = 4, kColumns = kVectors * kLanes<Real>;
   context.pool.run((W + kColumns - 1) / kColumns, [&](std::size_t task) HWY_ATTR {
     const std::size_t first = task * kColumns;
@@ -131,6 +145,13 @@ void run_weight_gradients(CpuContext& context, const ProjectionGradient<Real>& o
       store_part(sum[v], op.d_bias.data() + column, W - column);
     }
   });
+  if (op.dropout.rate > 0) {
+    for (std::size_t u = 0; u < U; ++u) {
+      const Real factor = dropout_factor<Real>(op.dropout, op.index.tokens[u]);
+      for (Real& element : op.d_projected.subspan(u * W, W)) element *= factor;
+    }
+  }
+  sum_outer<Exact<Real>>(context, gradient, embedded, W, E, op.d_w_ih.data());
 }
 
 template <class Real>

@@ -74,6 +74,24 @@ struct EarlierGradient {
   }
 };
 
+/// How many of a row's steps no gradient reaches.
+template <class Real>
+std::size_t steps_before(const RecurrenceBackward<Real>& op, std::size_t b) {
+  const auto length = static_cast<std::size_t>(op.lengths[b]), bptt = static_cast<std::size_t>(op.bptt);
+  return bptt == 0 || bptt >= length ? 0 : length - bptt;
+}
+
+/// Those steps' gradients.
+template <class Real>
+void clear_steps(const RecurrenceBackward<Real>& op, std::size_t b) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto GH = static_cast<std::size_t>(traits(op.cell).gates * op.shape.hidden);
+  for (std::size_t t = 0; t < steps_before(op, b); ++t) {
+    std::fill_n(op.d_input.data() + (t * B + b) * GH, GH, Real{0});
+    std::fill_n(op.recurrent_gradient().data() + (t * B + b) * GH, GH, Real{0});
+  }
+}
+
 /// d_input and d_recurrent of every row and step, from the last step to the first.
 template <class Operand, bool kGated, class Real = typename Operand::Real>
 void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
@@ -95,6 +113,7 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const OutputGradient<Real>& d_output = op.d_output;
   const Real* const every = d_output.every.data();
   const Real* const last = d_output.last.data();
+  const Real* const initial_c = op.initial_c.data();
   const auto single = context.arena.take<StepGradient<Real>>(d_output.has_steps() ? B : 0);
   const auto single_of = [&](std::size_t b, std::size_t t) {
     const Real* above = nullptr;
@@ -116,8 +135,10 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
     const auto step = row_steps.subspan(begin, rows.size());
     const auto buffer = [&](std::size_t t) { return t % 2 * B + begin; };
     std::size_t running = 0;  // rows that already ran at step t + 1
+    std::size_t done = 0;     // rows, the longest, that have come as far back as gradients go
     cpu::for_each_step(context, rows, op.lengths, false, [&](std::size_t t, std::size_t active) HWY_ATTR {
-      for (std::size_t i = 0; i < active; ++i) {
+      for (; done < active && t < steps_before(op, rows[done]); ++done) clear_steps(op, rows[done]);
+      for (std::size_t i = done; i < active; ++i) {
         const std::size_t b = rows[i];
         Real* const dz = d_recurrent.data() + (t * B + b) * GH;
         dz_later[i] = factors.row(buffer(t + 1) + i, dz + B * GH);
@@ -131,22 +152,24 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
         const Real* const saved = op.saved.data() + (t * B + b) * SH;
         gated_steps[begin + i] = {.saved = saved,
                                   .h = step[i].h - B * H,
-                                  .c = t == 0 ? nullptr : saved - B * SH + GH,
+                                  .c = t > 0                  ? saved - B * SH + GH
+                                       : initial_c == nullptr ? nullptr
+                                                              : initial_c + b * H,
                                   .carry = carry.data() + b * H,
                                   .d_input = op.d_input.data() + (t * B + b) * GH,
                                   .d_recurrent = dz};
       }
-      const EarlierGradient<Operand, kGated> finish{.rows = step.data(),
-                                                    .gates = gated_steps.data() + (kGated ? begin : 0),
+      const EarlierGradient<Operand, kGated> finish{.rows = step.data() + done,
+                                                    .gates = gated_steps.data() + (kGated ? begin + done : 0),
                                                     .step_size = B * H,
                                                     .factors = factors,
-                                                    .first_factor = buffer(t),
+                                                    .first_factor = buffer(t) + done,
                                                     .cell = op.cell,
                                                     .H = H};
-      multiply_rows<Operand>(dz_later.first(running), w, finish);
+      multiply_rows<Operand>(dz_later.subspan(done, running - done), w, finish);
       for (std::size_t i = running; i < active; ++i) {  // rows whose last step this is
         for (std::size_t column = 0; column < H; column += kLanes<Real>) {
-          finish(i, column, H - column, hn::Zero(Tag<Real>()));
+          finish(i - done, column, H - column, hn::Zero(Tag<Real>()));
         }
       }
       running = active;
@@ -164,14 +187,14 @@ void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op
   std::size_t pairs = 0;
   for (std::size_t b = 0; b < B; ++b) {
     longest = std::max(longest, static_cast<std::size_t>(op.lengths[b]));
-    pairs += static_cast<std::size_t>(op.lengths[b]);
+    pairs += static_cast<std::size_t>(op.lengths[b]) - steps_before(op, b);
   }
   const auto dz = context.arena.take<const Real*>(pairs);
   const auto h = context.arena.take<const Real*>(pairs);
   std::size_t filled = 0;
   for (std::size_t t = 0; t < longest; ++t) {
     for (std::size_t b = 0; b < B; ++b) {
-      if (static_cast<std::size_t>(op.lengths[b]) <= t) continue;
+      if (static_cast<std::size_t>(op.lengths[b]) <= t || t < steps_before(op, b)) continue;
       dz[filled] = op.recurrent_gradient().data() + (t * B + b) * GH;
       h[filled++] = op.h.data() + (t * B + b) * H;
     }

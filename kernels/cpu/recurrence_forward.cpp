@@ -67,7 +67,11 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto gated_steps = context.arena.take<GatedStep<Real>>(gated ? B : 0);
   const auto products = context.arena.take<Real>(gated ? B * GH : 0);
   const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);  // where it is not saved, and 0 at first
-  std::ranges::fill(c, Real{0});
+  if (op.initial_c.empty()) {
+    std::ranges::fill(c, Real{0});
+  } else {
+    std::ranges::copy(op.initial_c, c.begin());
+  }
 
   context.pool.run(plan.tasks(), [&](std::size_t task) HWY_ATTR {
     const std::span<const std::size_t> rows = plan.task(task);
@@ -75,6 +79,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
     const auto state = states.subspan(begin, rows.size());
     const auto step = row_steps.subspan(begin, rows.size());
     const auto buffer = [&](std::size_t t) { return t % 2 * B + begin; };
+    const auto length = [&](std::size_t b) { return static_cast<std::size_t>(op.lengths[b]); };
     const auto input = [&](std::size_t b, std::size_t t) {
       const auto row = static_cast<std::size_t>(op.input.row_of[b * T + t]);
       REEL_CHECK(row < inputs, "row {}[{}] is {}, {} inputs", b, t, row, inputs);
@@ -87,7 +92,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
     cpu::for_each_step(context, rows, op.lengths, true, [&](std::size_t t, std::size_t active) HWY_ATTR {
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t b = rows[i];
-        const bool last = t + 1 == static_cast<std::size_t>(op.lengths[b]);
+        const bool last = t + 1 == length(b);
         state[i] = factors.row(buffer(t) + i, state_at(t, i, t == 0));
         step[i] = {.x = input(b, t), .x_next = input(b, last ? t : t + 1), .h = state_at(t + 1, i, last)};
         if (!gated) continue;
@@ -129,6 +134,12 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
                                                 .first_factor = buffer(t + 1),
                                                 .cell = op.cell});
     });
+    for (const std::size_t b : rows) {
+      if (op.final_c.empty()) break;
+      const bool saved = length(b) > 0 && !op.saved.empty();
+      const Real* const last = saved ? op.saved.data() + ((length(b) - 1) * B + b) * SH + GH : c.data() + b * H;
+      std::copy_n(last, H, op.final_c.data() + b * H);
+    }
   });
 }
 

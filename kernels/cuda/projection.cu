@@ -9,6 +9,7 @@
 // earlier, 1 if it begins here. Second level: a block for each slot adds its partial sums in order. All orders are
 // fixed by the index, so the bits are too.
 #include "kernels/cuda/column_sums.h"
+#include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 
@@ -44,6 +45,26 @@ struct FillArgs {
 __global__ void fill_rows_kernel(FillArgs args) {
   const std::int64_t i = global_thread();
   if (i < args.rows * args.width) args.out[i] = args.row[i % args.width];
+}
+
+struct ScaleRowsArgs {
+  const std::int32_t* count;   // [1] U
+  const std::int32_t* tokens;  // [U]
+  const float* bias;           // [W], added after, or null
+  float* rows;                 // [slots, W]
+  std::int64_t slots;
+  int width;
+  EmbeddingDropout dropout;
+};
+
+/// Each token's row times its dropout.
+__global__ void scale_rows_kernel(ScaleRowsArgs args) {
+  const std::int64_t i = global_thread();
+  if (i >= args.slots * args.width) return;
+  const auto u = static_cast<int>(i / args.width), j = static_cast<int>(i % args.width);
+  if (u >= args.count[0]) return;
+  const float factor = dropout_factor(args.dropout.rate, args.dropout.key, static_cast<std::size_t>(args.tokens[u]));
+  args.rows[i] = fmaf(args.rows[i], factor, args.bias == nullptr ? 0.0f : args.bias[j]);
 }
 
 struct SumArgs {
@@ -139,7 +160,10 @@ void execute(CudaContext& context, const ProjectTokens<float>& op) {
   const bool whole = lists_vocabulary(op.rows(), op.vocabulary());
   if (!whole) context.scratch.reserve(Scratch::need<float>(U * E));
   const float* const rows = rows_of(context, whole, op.count, op.tokens, op.embedding, E);
-  launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
+  const bool drops = op.dropout.rate > 0;
+  if (!drops) {
+    launch(fill_rows_kernel, over(context, U * W), {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
+  }
   context.platform.product({.m = U,
                             .n = W,
                             .k = E,
@@ -147,7 +171,10 @@ void execute(CudaContext& context, const ProjectTokens<float>& op) {
                             .b = op.w_ih.data(),
                             .c = op.projected.data(),
                             .b_transposed = true,
-                            .beta = 1});
+                            .beta = drops ? 0.0f : 1.0f});
+  if (!drops) return;
+  launch(scale_rows_kernel, over(context, U * W),
+         {op.count.data(), op.tokens.data(), op.bias.data(), op.projected.data(), U, static_cast<int>(W), op.dropout});
 }
 
 void execute(CudaContext& context, const ProjectionGradient<float>& op) {
@@ -163,6 +190,11 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
 
   sum_columns(context, bias);
+  if (op.dropout.rate > 0) {
+    launch(scale_rows_kernel, over(context, U * W),
+           {op.index.count.data(), op.index.tokens.data(), nullptr, op.d_projected.data(), U, static_cast<int>(W),
+            op.dropout});
+  }
   context.platform.product({.m = U,
                             .n = E,
                             .k = W,

@@ -6,7 +6,9 @@
 namespace reel {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 TEST_F(Program, SaysWhatItTrains) {
   std::string rows = "text,label\n";
@@ -43,6 +45,7 @@ TEST_F(Program, EveryNetworkTrainsStopsAndGoesOn) {
   networks.emplace_back("gru --layers 2 --layer-dropout 0.3 --pool concat");
   networks.emplace_back("lstm --bidirectional --pool max");
   networks.emplace_back("tanh --layers 3 --bidirectional --layer-dropout 0.2 --variational --pool mean");
+  networks.emplace_back("gru --bptt 2 --embedding-dropout 0.4");
   for (const std::string& network : networks) {
     SCOPED_TRACE(network);
     const std::string name = std::to_string(&network - networks.data());
@@ -57,6 +60,41 @@ TEST_F(Program, EveryNetworkTrainsStopsAndGoesOn) {
     EXPECT_EQ(prediction.code, 0) << prediction.err;
     EXPECT_THAT(prediction.out, HasSubstr("\"probability\":"));
   }
+}
+
+/// A line after each word; the last one is that of the whole text, as long as a row has room for it.
+TEST_F(Program, AStreamGoesOnWithItsState) {
+  const std::string text = "A warm,\tgood film...\nbut dull.";
+  for (const std::string network : {"tanh", "gru --layers 2", "lstm"}) {
+    SCOPED_TRACE(network);
+    const std::string name = network.substr(0, network.find(' '));
+    train_small("--device cpu --cell " + network + " --out " + name);
+    const Result whole = reel("predict " + name + " \"$(cat in)\"", text),
+                 stream = reel("predict --stream " + name, text);
+    EXPECT_EQ(stream.code, 0) << stream.err;
+    EXPECT_EQ(std::ranges::count(stream.out, '\n'), 6) << stream.out;
+    EXPECT_THAT(stream.out, StartsWith("{\"word\":\"a\",\"logit\":"));
+    const std::string last = stream.out.substr(stream.out.rfind("\"logit\""));
+    EXPECT_EQ("{" + last, whole.out);
+  }
+  std::string long_text;
+  for (int i = 0; i < 300; ++i) long_text += "good film ";
+  EXPECT_EQ(std::ranges::count(reel("predict --stream lstm", long_text).out, '\n'), 600) << "beyond maxlen too";
+  train_small("--pool max --out max");
+  train_small("--bidirectional --out both");
+  train_small("--mask off --out padded");
+  expect_failure("predict --stream max", 1, "needs the whole text: its pooling is max", "film");
+  expect_failure("predict --stream both", 1, "needs the whole text: it reads it from both ends", "film");
+  expect_failure("predict --stream padded", 1, "needs the whole text: its padding is not masked", "film");
+  expect_failure("predict --stream tanh film", 2, "--stream: expected a text on standard input");
+}
+
+TEST_F(Program, ALongPresetIsThatOfItsCell) {
+  EXPECT_THAT(reel("train --dump-config --preset long").out,
+              AllOf(HasSubstr("maxlen = 400\n"), HasSubstr("pool = \"concat\"\n"), HasSubstr("epochs = 5\n")));
+  EXPECT_THAT(reel("train --dump-config --preset long --cell lstm").out, HasSubstr("epochs = 4\n"));
+  EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity gru").out, HasSubstr("epochs = 3\n"));
+  EXPECT_THAT(reel("train --dump-config --preset long --cell gru --epochs 7").out, HasSubstr("epochs = 7\n"));
 }
 
 TEST_F(Program, UsesTheProcessorsThatItMayUse) {

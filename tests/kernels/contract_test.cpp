@@ -162,6 +162,8 @@ TEST_F(Contract, OfGatedRecurrences) {
   REEL_SHORT(forward, b_hh);
   REEL_SHORT(forward, saved);
   expect_refused<RecurrenceForward<double>>(forward, "b_hh", [](auto& op) { op.b_hh = {}; });
+  expect_refused<RecurrenceForward<double>>(forward, "initial_c", [&](auto& op) { op.initial_c = reals(B * H); });
+  expect_refused<RecurrenceForward<double>>(forward, "final_c", [&](auto& op) { op.final_c = reals(B * H); });
   expect_refused<RecurrenceForward<double>>(forward, "a row of the input", [](auto& op) { op.input.width = H; });
   const RecurrenceBackward<double> back{
       .cell = Cell::kGru,
@@ -197,6 +199,8 @@ TEST_F(Contract, OfGatedRecurrences) {
   refuse("columns of d_output.above", [](auto& o) { o.column = H + 1; });
   refuse("d_output.above", [](auto& o) { o.above.values = o.above.values.subspan(1); });
   refuse("d_output.above.row_of", [](auto& o) { o.above.row_of = o.above.row_of.subspan(1); });
+  REEL_WRONG(back, bptt, -1);
+  expect_refused<RecurrenceBackward<double>>(back, "initial_c", [&](auto& op) { op.initial_c = reals(B * H); });
   expect_refused<RecurrenceBackward<double>>(back, "saved", [](auto& op) { op.saved = {}; });
 }
 

@@ -78,8 +78,10 @@ Training train(const TestDevice& device, const Case& c) {
                  {.padding = c.padding,
                   .word_dropout = 0.1f,
                   .dropout = 0.3f,
+                  .embedding_dropout = config.bidirectional ? 0.2f : 0.0f,
                   .layer_dropout = config.layers > 1 ? 0.2f : 0.0f,
                   .variational = config.bidirectional,
+                  .bptt = config.layers > 1 || config.pool == Pool::kMean ? 6 : 0,
                   .seed = 5,
                   .step = static_cast<std::uint64_t>(step)});
     model.forward();

@@ -84,8 +84,8 @@ TEST(Model, AnyNumberOfThreadsGivesTheSameBits) {
   for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, dropping, kTall), tall) << threads << " threads";
 }
 
-/// Finite differences through what has no golden values: the dropout between layers.
-TEST(Model, GradientsGoThroughLayerDropout) {
+/// Finite differences through what has no golden values: the dropout of words and between layers.
+TEST(Model, GradientsGoThroughDropout) {
   constexpr double kStep = 1e-5, kTolerance = 2e-8;  // central differences are exact to kStep^2
   const auto backend = make_cpu_backend<double>(1);
   const DeviceDataset data = to_device(*backend, make_reviews(9));
@@ -95,12 +95,15 @@ TEST(Model, GradientsGoThroughLayerDropout) {
     for (const bool bidirectional : {false, true}) {
       ModelConfig config = kTall;
       config.hidden = 5;
+      config.pool = Pool::kMean;  // a maximum has no derivative where another step takes it over
       config.bidirectional = bidirectional;
       Model<double> model(*backend, config, kReviews, 9);
       initialise<double>(config, {.seed = 3}, model.parameters());
       std::vector<BatchStats> stats(1);
       const auto loss = [&] {
-        model.select(data, rows, {.layer_dropout = 0.4f, .variational = variational, .seed = 2, .step = 7});
+        model.select(
+            data, rows,
+            {.embedding_dropout = 0.3f, .layer_dropout = 0.4f, .variational = variational, .seed = 2, .step = 7});
         model.forward();
         model.backward(stats);
         return stats[0].loss_sum / static_cast<double>(kReviews);
@@ -108,16 +111,75 @@ TEST(Model, GradientsGoThroughLayerDropout) {
       loss();
       const std::vector<double> dense(model.gradient().dense.begin(), model.gradient().dense.end());
       const std::span<double> parameters = model.parameters().last(dense.size());
-      for (std::size_t i = 0; i < dense.size(); i += 7) {
-        const double value = parameters[i];
-        parameters[i] = value + kStep;
+      const auto check = [&](double& parameter, double gradient) {
+        const double value = parameter;
+        parameter = value + kStep;
         const double above = loss();
-        parameters[i] = value - kStep;
+        parameter = value - kStep;
         const double below = loss();
-        parameters[i] = value;
-        EXPECT_NEAR(dense[i], (above - below) / (2 * kStep), kTolerance) << i;
+        parameter = value;
+        EXPECT_NEAR(gradient, (above - below) / (2 * kStep), kTolerance);
+      };
+      for (std::size_t i = 0; i < dense.size(); i += 7) check(parameters[i], dense[i]);
+      const auto E = static_cast<std::size_t>(config.embedding);
+      const std::vector<std::int32_t> slots(model.gradient().index.slot.begin(), model.gradient().index.slot.end());
+      const std::vector<double> d_rows(model.gradient().rows.begin(), model.gradient().rows.end());
+      for (std::size_t token = 0; token < slots.size(); token += 3) {
+        if (slots[token] < 0) continue;
+        check(model.parameters()[token * E + 1], d_rows[static_cast<std::size_t>(slots[token]) * E + 1]);
       }
     }
+  }
+}
+
+/// Truncated at K steps, gradients are those of a row that begins there with the state that it has by then: here of
+/// weights with which no state is carried, so that a row of its last K words has the same.
+TEST(Model, TruncatedGradientsAreThoseOfTheLastSteps) {
+  constexpr std::int64_t kBptt = 3;
+  const auto backend = make_cpu_backend<double>(1);
+  Dataset whole = make_reviews(9), ends{.steps = 9};
+  for (std::size_t i = 0; i < kReviews; ++i) {
+    const auto length = std::min<std::int32_t>(whole.lengths[i], kBptt);
+    const auto row = std::span(whole.ids).subspan(i * 9, 9);
+    for (std::int32_t t = 0; t < 9; ++t) {
+      ends.ids.push_back(t < length ? row[static_cast<std::size_t>(whole.lengths[i] - length + t)] : 0);
+    }
+    ends.lengths.push_back(length);
+    ends.labels.push_back(whole.labels[i]);
+  }
+  for (const CellTraits& cell : kCells) {
+    SCOPED_TRACE(cell.name);
+    ModelConfig config = kConfig;
+    config.cell = cell.cell;
+    const auto gradients = [&](const Dataset& reviews, std::int64_t bptt) {
+      Model<double> model(*backend, config, kReviews, 9);
+      initialise<double>(config, {.seed = 3}, model.parameters());
+      const ParameterLayout layout(config);
+      const ParameterLayout::Direction& ids = layout.layers[0][0];
+      std::ranges::fill(part_of(model.parameters(), layout.parameters[ids.w_hh]), 0.0);
+      const auto bias = part_of(model.parameters(), layout.parameters[ids.bias]);
+      for (std::size_t i = 0; i < bias.size(); ++i) {  // gates that forget: GRU's z, LSTM's f
+        if (cell.gates > 1 && i / 20 == 1) bias[i] = -1e3;
+      }
+      std::vector<std::int32_t> order(kReviews);
+      std::iota(order.begin(), order.end(), 0);
+      std::vector<BatchStats> stats(1);
+      const DeviceDataset data = to_device(*backend, reviews);
+      model.select(data, order, {.bptt = bptt});
+      model.forward();
+      model.backward(stats);
+      const auto part = [&](ParameterId id) {
+        const Parameter& p = layout.parameters[id];
+        return model.gradient().dense.subspan(static_cast<std::size_t>(p.offset - layout.parameters[0].size),
+                                              static_cast<std::size_t>(p.size));
+      };
+      std::vector<double> values(part(ids.w_ih).begin(), part(ids.w_ih).end());
+      values.insert(values.end(), part(ids.bias).begin(), part(ids.bias).end());
+      return values;
+    };
+    const std::vector<double> truncated = gradients(whole, kBptt), expected = gradients(ends, 0);
+    ASSERT_EQ(truncated.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(truncated[i], expected[i], 1e-15) << i;
   }
 }
 

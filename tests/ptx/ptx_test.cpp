@@ -125,7 +125,8 @@ std::vector<float> train(const TestDevice& device, OptimizerKind kind) {
   backend->upload(std::span<const std::int32_t>(order), rows.span());
   auto stats = backend->allocate<BatchStats>(1);
   for (std::uint64_t step = 0; step < 3; ++step) {
-    model.select(on_device, rows.span(), {.word_dropout = 0.3f, .layer_dropout = 0.2f, .step = step});
+    model.select(on_device, rows.span(),
+                 {.word_dropout = 0.3f, .embedding_dropout = 0.2f, .layer_dropout = 0.2f, .bptt = 4, .step = step});
     model.forward();
     model.backward(stats.span());
     optimizer.step(model, 0.01, {.norm = 0.1, .value = 0.05}, stats.span());

@@ -14,6 +14,7 @@ struct RnnForwardArgs {
   const float* b_hh;            // [H] or null
   float* h;                     // [T+1, B, H]
   float* saved;                 // [T, B, S*H] or null
+  const float* initial_c;       // [B, H] or null
   int batch, steps, hidden;
 
   explicit RnnForwardArgs(const RecurrenceForward<float>& op)
@@ -24,6 +25,7 @@ struct RnnForwardArgs {
         b_hh(op.b_hh.data()),
         h(op.h.data()),
         saved(op.saved.data()),
+        initial_c(op.initial_c.data()),
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}
@@ -73,6 +75,7 @@ struct RnnBackwardArgs {
   const float* h;               // [T+1, B, H]
   const float* saved;           // [T, B, S*H] or null
   const float* w_hh;            // [G*H, H]
+  const float* initial_c;       // [B, H] or null
   OutputGradientArgs d_output;
   float* d_input;      // [T, B, G*H]
   float* d_recurrent;  // [T, B, G*H]; d_input itself but for cells with a recurrent bias
@@ -83,6 +86,7 @@ struct RnnBackwardArgs {
         h(op.h.data()),
         saved(op.saved.data()),
         w_hh(op.w_hh.data()),
+        initial_c(op.initial_c.data()),
         d_output(op.d_output),
         d_input(op.d_input.data()),
         d_recurrent(op.recurrent_gradient().data()),

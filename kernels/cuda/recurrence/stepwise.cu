@@ -18,6 +18,13 @@ struct StepForwardArgs {
   int t;
 };
 
+/// c of unit j of row b before step t, of LSTM; `later`: after step t - 1.
+template <class Args>
+__device__ float cell_before(const Args& args, int t, const float& later, int b, int j) {
+  if (t > 0) return later;
+  return args.initial_c == nullptr ? 0.0f : args.initial_c[static_cast<std::size_t>(b) * args.hidden + j];
+}
+
 /// A block for each batch row.
 template <Cell kCell>
 __global__ void step_forward_kernel(StepForwardArgs args) {
@@ -39,7 +46,7 @@ __global__ void step_forward_kernel(StepForwardArgs args) {
                      .product = product + j,
                      .b_hh = all.b_hh + j,
                      .h = h[j],
-                     .c = t > 0 && kCell == Cell::kLstm ? *c : 0.0f,
+                     .c = kCell == Cell::kLstm ? cell_before(all, t, *c, b, j) : 0.0f,
                      .saved = all.saved == nullptr ? nullptr : all.saved + step * kSaved * H + j};
       next[j] = run_gated_step<kCell>(unit, H);
       if (kCell == Cell::kLstm) *c = unit.c;
@@ -78,11 +85,10 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
     } else {
       if (last) args.carry[i] = 0;
       const float* const saved = all.saved + step * kSaved * H + j;
+      const float* const c_before = saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H;
       const GatedStepBack unit{.saved = saved,
                                .h = all.h[step * H + j],
-                               .c = t > 0 && kCell == Cell::kLstm
-                                        ? *(saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H)
-                                        : 0.0f,
+                               .c = kCell == Cell::kLstm ? cell_before(all, t, *c_before, b, j) : 0.0f,
                                .carry = args.carry + i,
                                .d_input = d_input + j,
                                .d_recurrent = d_recurrent + j};
@@ -98,7 +104,13 @@ void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& 
   const std::int64_t GH = traits(op.cell).gates * H;
   context.scratch.reserve(Scratch::need<float>(B * GH) + Scratch::need<float>(B * H));
   float* const product = context.scratch.take<float>(B * GH);
-  float* const c = context.scratch.take<float>(B * H);
+  // Rows that have ended keep theirs, which is what final_c asks for; of a row without steps it is the initial one.
+  float* const c = op.final_c.empty() ? context.scratch.take<float>(B * H) : op.final_c.data();
+  if (!op.initial_c.empty() && !op.final_c.empty() && op.initial_c.data() != op.final_c.data()) {
+    context.platform.copy(c, op.initial_c.data(), static_cast<std::size_t>(B * H) * sizeof(float));
+  } else if (op.initial_c.empty() && !op.final_c.empty()) {
+    context.platform.clear(c, static_cast<std::size_t>(B * H) * sizeof(float));
+  }
   void (*kernel)(StepForwardArgs) = nullptr;
   with_cell(op.cell, [&](auto cell) { kernel = step_forward_kernel<cell()>; });
   for (std::int64_t t = 0; t < T; ++t) {

@@ -30,6 +30,9 @@ void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>&
 void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>& op);
 
+/// truncate.cu: makes gradients 0 that op.bptt leaves out, after any of these.
+void truncate(CudaContext& context, const RecurrenceBackward<float>& op);
+
 /// cudnn.cu: cuDNN's layer, for any H; context.cudnn must be there. The forward pass keeps what the backward pass
 /// needs: one batch at a time.
 void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op);

@@ -91,6 +91,7 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   // The kernels that keep W_hh add to the last step and to every step alone.
   const bool fits = &chosen == &kCudnn || !op.d_output.has_steps();
   (fits ? chosen : kStepwise).backward(context, op);
+  truncate(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;
   const std::int64_t GH = traits(op.cell).gates * H;
