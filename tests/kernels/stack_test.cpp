@@ -97,7 +97,7 @@ TEST_P(DeviceStack, AReversedIndexBeginsAtTheEnd) {
     }
   }
   for (std::size_t i = 0; i < used; ++i) {
-    const std::int32_t t = position[i] / B, b = position[i] % B;
+    const std::int64_t t = position[i] / B, b = position[i] % B;
     EXPECT_EQ(steps[i], (kLengths[static_cast<std::size_t>(b)] - 1 - t) * B + b);
   }
 }
