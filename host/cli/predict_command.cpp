@@ -71,34 +71,78 @@ class Printer {
   std::size_t bytes_ = 0;  // of the inputs since the last flush
 };
 
-/// One text on standard input: a line after each of its words, as soon as that has ended.
-int predict_stream(const TrainedModel& trained, Backend<float>& backend) {
-  Stream stream(trained, backend);
-  std::string text, lines;  // text: what may be half a word
-  const auto add = [&](std::string_view words) {
-    for_each_word(words, [&](std::string_view word) {
-      const std::optional<float> logit = stream.next(word);
-      if (!logit) return;
-      const Prediction p = prediction(trained, *logit);
-      lines += to_json(
-          {{"word", std::string(word)}, {"logit", p.logit}, {"probability", p.probability}, {"label", p.label}});
-      lines += '\n';
+/// Reads one text in pieces of any size, and prints a JSON line after each of its words, as soon as that has ended.
+/// Words are those that a LineReader's lines have.
+class StreamPrinter {
+ public:
+  StreamPrinter(const TrainedModel& trained, Backend<float>& backend) : trained_(trained), stream_(trained, backend) {}
+
+  void add(std::string_view bytes) {
+    keep_lines([&] {
+      while (!bytes.empty()) {
+        const std::size_t end = std::min(bytes.find_first_of(" \t\n"), bytes.size());
+        if (held_.size() + end > kMaxLine) fail("standard input: a word is longer than {} bytes", kMaxLine);
+        held_ += bytes.substr(0, end);
+        bytes.remove_prefix(end);
+        if (bytes.empty()) return;
+        end_word(bytes.front() == '\n');
+        bytes.remove_prefix(1);
+      }
     });
-    write(std::exchange(lines, ""));
-  };
+  }
+
+  /// At the end of the text.
+  void finish() {
+    keep_lines([&] { end_word(true); });
+  }
+
+ private:
+  /// What is held is whole, and `ends_line` says whether its line is too. Punctuation may divide it into several words.
+  void end_word(bool ends_line) {
+    std::string_view text = held_;
+    if (ends_line && text.ends_with('\r')) text.remove_suffix(1);
+    if (std::exchange(first_, false) && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+    for_each_word(text, [&](std::string_view word) {
+      const std::optional<float> logit = stream_.next(word);
+      if (!logit) return;
+      const Prediction p = prediction(trained_, *logit);
+      lines_ += to_json(
+          {{"word", std::string(word)}, {"logit", p.logit}, {"probability", p.probability}, {"label", p.label}});
+      lines_ += '\n';
+    });
+    held_.clear();
+  }
+
+  /// Lines that come before an error are not lost.
+  template <class F>
+  void keep_lines(const F& f) {
+    try {
+      f();
+    } catch (const Error&) {
+      write(lines_);
+      throw;
+    }
+    write(std::exchange(lines_, ""));
+  }
+
+  const TrainedModel& trained_;
+  Stream stream_;
+  std::string held_;  // since the last space, tab or end of a line
+  std::string lines_;
+  bool first_ = true;  // nothing has ended: a byte order mark may begin what is held
+};
+
+int predict_stream(const TrainedModel& trained, Backend<float>& backend) {
+  StreamPrinter printer(trained, backend);
   while (true) {
     char block[4096];
     const ssize_t count = ::read(STDIN_FILENO, block, sizeof(block));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("standard input: cannot be read: {}", std::strerror(errno));
     if (count == 0) break;
-    text.append(block, static_cast<std::size_t>(count));
-    if (text.size() > kMaxLine) fail("standard input: a word is longer than {} bytes", kMaxLine);
-    const std::size_t end = text.find_last_of(" \t\r\n") + 1;  // npos + 1 is 0
-    add(std::string_view(text).substr(0, end));
-    text.erase(0, end);
+    printer.add({block, static_cast<std::size_t>(count)});
   }
-  add(text);
+  printer.finish();
   return kSuccess;
 }
 
@@ -137,7 +181,9 @@ Command add_predict_command(CLI::App& app) {
   add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},
                    R"(What an input is: text, or {"ids": [...]})");
   command->add_flag("--stream", options->stream,
-                    "Standard input is one text: a line after each word, of the text so far; its state is kept");
+                    "Standard input is one text: a line after each word, of the text so far; its state is kept. Up to "
+                    "--maxlen steps, one for each word and one for the start id, the last line is that of the whole "
+                    "text without --stream");
   options->device.add_to(*command);
   return [options] {
     if (options->stream && (!options->texts.empty() || options->ids)) {

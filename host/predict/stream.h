@@ -18,8 +18,8 @@ class Stream {
   Stream(const TrainedModel& trained, Backend<float>& backend);
 
   /// The logit after one more word (tokenizer.h), or nothing where it leaves no id and there was none before. As long
-  /// as a row of the model's has room for all of them, it is that of the whole text so far; the state goes on after
-  /// that.
+  /// as a row of the model's has room for the start id and all words, it is that of the whole text so far; the state
+  /// goes on after that.
   std::optional<float> next(std::string_view word);
 
  private:

@@ -263,5 +263,27 @@ TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   expect_failure("eval run2 --data " + fixture("aclImdb.tar.gz").string(), 1, "oov_char 5000");
 }
 
+/// The state is 0 until the first word that is "film", and 1 from there on, where the logit overflows.
+TEST_F(BadInput, AStreamKeepsTheLinesBeforeAnError) {
+  train_small("--out run");
+  SafetensorsFile file(folder_ / "run" / "model.safetensors");
+  auto tensors = file.tensors();
+  const std::vector<std::int64_t> shape = tensors.at("embedding.weight").shape;
+  std::vector<float> embedding(static_cast<std::size_t>(shape[0] * shape[1])), ones(20, 1), zeros(25), huge(5, 3e38f);
+  std::fill_n(embedding.begin() + 4 * shape[1], shape[1], 100.0f);  // id 4
+  tensors["embedding.weight"] = tensor_view(std::span<const float>(embedding), shape);
+  tensors["rnn.weight_ih_l0"] = tensor_view(std::span<const float>(ones), {5, 4});
+  tensors["rnn.weight_hh_l0"] = tensor_view(std::span<const float>(zeros), {5, 5});
+  for (const char* bias : {"rnn.bias_ih_l0", "rnn.bias_hh_l0"}) {
+    if (tensors.contains(bias)) tensors[bias] = tensor_view(std::span<const float>(zeros).first(5), {5});
+  }
+  tensors["fc.weight"] = tensor_view(std::span<const float>(huge), {1, 5});
+  folder_.write("run2/vocab.txt", contents(folder_ / "run" / "vocab.txt"));
+  write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
+  const Result result = reel("predict --stream run2", "a warm film and more");
+  expect_one_line(result, 1, "model.safetensors: the model gives");
+  EXPECT_EQ(std::ranges::count(result.out, '\n'), 2) << result.out;
+}
+
 }  // namespace
 }  // namespace reel

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "tests/support/support.h"
 
@@ -32,6 +37,26 @@ class Program : public testing::Test {
     const std::string command =
         "cd " + folder_.path().string() + " && " + environment + " " + program_ + " " + arguments + " <in >out 2>err";
     const int status = std::system(command.c_str());
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .out = contents(folder_ / "out"),
+            .err = contents(folder_ / "err")};
+  }
+
+  /// The same with standard input from a pipe. Each piece is written once the one before has been read: it is what one
+  /// call of read() gives.
+  Result reel_fed(const std::string& arguments, const std::vector<std::string>& pieces) {
+    const std::string command =
+        "cd " + folder_.path().string() + " && exec " + program_ + " " + arguments + " >out 2>err";
+    std::FILE* const input = ::popen(command.c_str(), "w");
+    if (input == nullptr) throw std::runtime_error("no pipe");
+    pollfd reader{.fd = ::fileno(input), .events = 0, .revents = 0};
+    for (const std::string& piece : pieces) {
+      if (::write(reader.fd, piece.data(), piece.size()) < 0) break;
+      int unread = 0;
+      while (::ioctl(reader.fd, FIONREAD, &unread) == 0 && unread > 0 && ::poll(&reader, 1, 0) == 0) ::usleep(100);
+      if (reader.revents != 0) break;  // it has ended
+    }
+    const int status = ::pclose(input);
     return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
             .out = contents(folder_ / "out"),
             .err = contents(folder_ / "err")};

@@ -1,4 +1,8 @@
 // What `reel train` says and does with its flags, beyond what a run leaves in its folder.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "host/files/limits.h"
 #include "kernels/contract/cells.h"
 #include "kernels/make_backend.h"
 #include "tests/cli/program.h"
@@ -87,6 +91,73 @@ TEST_F(Program, AStreamGoesOnWithItsState) {
   expect_failure("predict --stream both", 1, "needs the whole text: it reads it from both ends", "film");
   expect_failure("predict --stream padded", 1, "needs the whole text: its padding is not masked", "film");
   expect_failure("predict --stream tanh film", 2, "--stream: expected a text on standard input");
+}
+
+/// Words are those of `reel predict` without --stream, whatever pieces a pipe makes of them.
+TEST_F(Program, AStreamReadsWhatItsLineSays) {
+  train_small("--device cpu --out run");
+  const auto one_by_one = [](const std::string& text) {
+    std::vector<std::string> bytes;
+    for (const char c : text) bytes.emplace_back(1, c);
+    return bytes;
+  };
+  const auto expect_words = [&](const std::vector<std::string>& pieces, const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& piece : pieces) text += piece;
+    SCOPED_TRACE(testing::PrintToString(pieces));
+    for (const auto& fed : {pieces, {text}, one_by_one(text)}) {
+      const Result result = reel_fed("predict --stream run", fed);
+      EXPECT_EQ(result.code, 0) << result.err;
+      std::vector<std::string> actual;
+      std::istringstream lines(result.out);
+      for (std::string line; std::getline(lines, line);) actual.push_back(nlohmann::json::parse(line)["word"]);
+      EXPECT_EQ(actual, words);
+      if (text.find('\n') < text.size() - 1) continue;  // several lines
+      const std::string last = result.out.substr(std::min(result.out.rfind("\"logit\""), result.out.size()));
+      EXPECT_EQ("{" + last, reel("predict run", text).out);
+    }
+  };
+  expect_words({"A warm,\tgood film...but dull."}, {"a", "warm", "good", "film", "but", "dull"});
+  expect_words({"warm film\r\nbut", " dull\r\n\r\n"}, {"warm", "film", "but", "dull"});
+  expect_words({"warm\r", "\nfilm\r"}, {"warm", "film"});
+  expect_words({"warm\r", "film\r", " dull\r"}, {"warm\rfilm\r", "dull"});
+  expect_words({"warm\r", "film\n"}, {"warm\rfilm"});
+  expect_words({"warm film\r\r\n"}, {"warm", "film\r"});
+  expect_words({"\xEF\xBB", "\xBFwarm film"}, {"warm", "film"});
+  expect_words({"\xEF\xBB\xBF", "\xEF\xBB\xBFwarm"}, {"\xEF\xBB\xBFwarm"});
+  expect_words({"warm \xEF\xBB\xBF", "film"}, {"warm",
+                                               "\xEF\xBB\xBF"
+                                               "film"});
+  expect_words({"na\xC3", "\xAF", "f \xC3"}, {"na\xC3\xAF"
+                                              "f",
+                                              "\xEF\xBF\xBD"});
+  EXPECT_THAT(reel("predict --help").out, HasSubstr("one for each word and one for the start id"));
+  const std::string all = "a b c d e f g h i j k";  // 12 steps, as --maxlen says
+  std::vector<std::string> letters;
+  for (const char c : all) {
+    if (c != ' ') letters.emplace_back(1, c);
+  }
+  expect_words({all}, letters);
+  for (const std::string nothing : {"", "\r", "\xEF\xBB\xBF\r\n", " \t\n"}) {
+    const Result result = reel("predict --stream run", nothing);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+/// Its bytes are looked at once: again at each call of read(), they would take minutes.
+TEST_F(Program, AStreamTakesWordsOfTheLengthOfALine) {
+  train_small("--device cpu --out run");
+  program_ = "timeout 30 " + program_;
+  const std::string longest(kMaxLine, 'a');
+  const Result taken = reel("predict --stream run", "film " + longest);
+  EXPECT_EQ(taken.code, 0) << taken.err;
+  EXPECT_EQ(std::ranges::count(taken.out, '\n'), 2);
+  for (const char* end : {"", " ", "a film"}) {
+    const Result refused = reel("predict --stream run", "film " + longest + "a" + end);
+    expect_one_line(refused, 1, "standard input: a word is longer than 16777216 bytes");
+    EXPECT_EQ(std::ranges::count(refused.out, '\n'), 1) << "what came before";
+  }
 }
 
 TEST_F(Program, ALongPresetIsThatOfItsCell) {
