@@ -145,6 +145,22 @@ int train(TrainOptions options, const std::string& config_text) {
   return exit_code(outcome, *folder, config.max_steps);
 }
 
+/// Flags that would have no effect. A run that goes on cannot take them back.
+void refuse_unused(const TrainOptions& options) {
+  const TrainConfig& config = options.config;
+  if (config.layer_dropout > 0 && config.model.layers == 1) {
+    throw CLI::ValidationError("--layer-dropout", "expected --layers of 2 or more with it");
+  }
+  if (config.variational && config.layer_dropout == 0) {
+    throw CLI::ValidationError("--variational", "expected a --layer-dropout with it");
+  }
+  const std::string unused(config.optimizer.unused_flag());
+  if (unused.empty()) return;
+  const std::string& file = options.config_file;
+  throw CLI::ValidationError(
+      unused, "not one of this --optimizer's numbers" + (file.empty() ? "" : "; given here or in " + file));
+}
+
 }  // namespace
 
 Command add_train_command(CLI::App& app, const std::vector<std::string>& arguments) {
@@ -161,18 +177,7 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
     if (config.preprocessing.load.oov_char < 0 && config.word_dropout > 0) {
       throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");
     }
-    if (config.layer_dropout > 0 && config.model.layers == 1) {
-      throw CLI::ValidationError("--layer-dropout", "expected --layers of 2 or more with it");
-    }
-    if (config.variational && config.layer_dropout == 0) {
-      throw CLI::ValidationError("--variational", "expected a --layer-dropout with it");
-    }
-    const std::string unused(config.optimizer.unused_flag());
-    if (!unused.empty() && options->resume.empty()) {  // what began so goes on
-      const std::string& file = options->config_file;
-      throw CLI::ValidationError(
-          unused, "not one of this --optimizer's numbers" + (file.empty() ? "" : "; given here or in " + file));
-    }
+    if (options->resume.empty()) refuse_unused(*options);
     const std::string text = dump_config(*command);
     if (options->dump) {
       fmt::print("{}", text);

@@ -167,10 +167,13 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
 /// The name of a long flag: "--lr" of "--lr=0.1".
 std::string flag_of(const std::string& argument) { return argument.substr(0, argument.find('=')); }
 
-std::string last_value(const std::vector<std::string>& arguments, const std::string& flag) {
+/// The value that is given last to a flag of one or two names.
+std::string last_value(const std::vector<std::string>& arguments, const std::string& flag,
+                       const std::string& alias = "") {
   std::string value;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (flag_of(arguments[i]) != flag) continue;
+    const std::string name = flag_of(arguments[i]);
+    if (name != flag && (alias.empty() || name != alias)) continue;
     const std::size_t equals = arguments[i].find('=');
     if (equals != std::string::npos) {
       value = arguments[i].substr(equals + 1);
@@ -238,14 +241,11 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
 }
 
 Cell cell_of(const std::vector<std::string>& arguments) {
-  Cell cell = Cell::kTanh;
-  for (const char* flag : {"--nonlinearity", "--cell"}) {
-    const std::string given = last_value(arguments, flag);
-    for (const CellTraits& known : kCells) {
-      if (known.name == given) cell = known.cell;
-    }
+  const std::string given = last_value(arguments, "--cell", "--nonlinearity");
+  for (const CellTraits& known : kCells) {
+    if (known.name == given) return known.cell;
   }
-  return cell;
+  return Cell::kTanh;  // a wrong word is reported when the flags are parsed
 }
 
 Preset preset_of(const std::vector<std::string>& arguments) {

@@ -26,7 +26,7 @@ struct TrainOptions {
 /// that a run cannot change half way.
 std::vector<std::string> expand_arguments(const std::vector<std::string>& arguments);
 
-/// The cell that (expanded) arguments name; tanh where they do not.
+/// The cell that (expanded) arguments name last, by either name of its flag; tanh where they do not.
 Cell cell_of(const std::vector<std::string>& arguments);
 
 /// The preset that (expanded) arguments name last.

@@ -75,6 +75,22 @@ TEST_F(RunFolders, KeepTheFlagsThatTheyWereStartedWith) {
   EXPECT_EQ(reel("train --resume run").code, 0) << "what may be said anew";
 }
 
+/// Flags without an effect are refused where a run begins, not where it goes on: nobody could take them back.
+TEST_F(RunFolders, GoOnWithFlagsThatHaveNoEffect) {
+  const std::string config = "data = '" + fixture("aclImdb.tar.gz").string() +
+                             "'\nbatch-size = 2\nembedding-dim = 4\nhidden-size = 5\nmaxlen = 12\nepochs = 1\n";
+  for (const auto& [flag, line] : {std::pair{"--layer-dropout", "layer-dropout = 0.3\n"},
+                                   {"--variational", "variational = true\n"},
+                                   {"--rho", "rho = 0.5\n"}}) {
+    const std::string name = std::string("run") + flag;
+    folder_.write(name + "/config.toml", config + line);
+    expect_failure("train --config " + name + "/config.toml", 2, flag);
+    std::filesystem::create_directory(folder_ / name / "last");  // of a run that ended before its first checkpoint
+    const Result resumed = reel("train --resume " + name);
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+  }
+}
+
 TEST_F(RunFolders, OfOlderRunsMustFitTheirCheckpointToo) {
   train_small("--out run --max-steps 4");
   TrainingState state = load_training_state(folder_ / "run" / "last" / "state.safetensors");

@@ -166,6 +166,14 @@ TEST_F(Program, ALongPresetIsThatOfItsCell) {
   EXPECT_THAT(reel("train --dump-config --preset long --cell lstm").out, HasSubstr("epochs = 4\n"));
   EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity gru").out, HasSubstr("epochs = 3\n"));
   EXPECT_THAT(reel("train --dump-config --preset long --cell gru --epochs 7").out, HasSubstr("epochs = 7\n"));
+  EXPECT_THAT(reel("train --dump-config --preset long --cell lstm --nonlinearity gru").out,
+              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("epochs = 3\n")))
+      << "one flag of two names: the last one wins";
+  EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity=gru --cell=lstm").out,
+              AllOf(HasSubstr("cell = \"lstm\"\n"), HasSubstr("epochs = 4\n")));
+  folder_.write("c.toml", "cell = 'lstm'\n");
+  EXPECT_THAT(reel("train --dump-config --preset long --config c.toml --nonlinearity gru").out,
+              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("epochs = 3\n")));
 }
 
 TEST_F(Program, UsesTheProcessorsThatItMayUse) {
