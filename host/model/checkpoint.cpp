@@ -1,7 +1,9 @@
 #include "host/model/checkpoint.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <set>
 
 #include "host/files/limits.h"
 #include "host/files/safetensors.h"
@@ -13,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kStatsOfStep = 3;  // loss_sum, correct, grad_norm
-constexpr const char *kFormat = "1", *kFormatKey = "reel_format";
-const std::string kWeightHh = "rnn.weight_hh", kBiasIh = "rnn.bias_ih", kBiasHh = "rnn.bias_hh";
+constexpr const char *kFormat = "1", *kFormatKey = "reel_format", *kLayers = "layers", *kDirections = "directions";
+const std::string kRecurrent = "rnn.", kWeightHh = "rnn.weight_hh", kBiasIh = "rnn.bias_ih", kBiasHh = "rnn.bias_hh";
 
 /// Infinity is a number of an optimizer's sums: they may overflow while the weights do not.
 template <class T>
@@ -32,6 +34,21 @@ std::vector<std::int64_t> shape_in_file(const ModelConfig& config, const Paramet
 /// What PyTorch adds to a bias of the input, "" of any other parameter.
 std::string second_bias(const Parameter& parameter) {
   return parameter.name.starts_with(kBiasIh) ? kBiasHh + parameter.name.substr(kBiasIh.size()) : "";
+}
+
+/// Throws Error where `file` has a recurrent tensor that the model of `config` lacks: ignoring it would make another
+/// network of the weights.
+void check_layers(const SafetensorsFile& file, const fs::path& path, const ModelConfig& config) {
+  std::set<std::string> known;
+  for (const Parameter& parameter : ParameterLayout(config).parameters) {
+    known.insert(parameter.name);
+    known.insert(second_bias(parameter));
+  }
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (!name.starts_with(kRecurrent) || known.contains(name)) continue;
+    fail("{}: unexpected tensor '{}', expected those of {} layer{} in {}", path.string(), name, config.layers,
+         config.layers > 1 ? "s" : "", config.bidirectional ? "2 directions" : "1 direction");
+  }
 }
 
 /// Copies the tensors of `file` into the flat buffer; every shape must be that of the layout.
@@ -82,7 +99,20 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   all[kFormatKey] = kFormat;
   all["nonlinearity"] = traits(config.cell).name;
   all["pool"] = name_of(config.pool);
+  if (config.layers > 1) all[kLayers] = std::to_string(config.layers);
+  if (config.directions() > 1) all[kDirections] = std::to_string(config.directions());
   write_safetensors(path, tensors, all);
+}
+
+std::int64_t metadata_number(const std::string& where, const std::string& key, const std::string& text,
+                             std::int64_t least, std::int64_t most) {
+  std::int64_t value = 0;
+  const char* const text_end = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), text_end, value);
+  if (error != std::errc() || end != text_end || value < least || value > most) {
+    fail("{}: metadata '{}' is '{}', expected a whole number from {} to {}", where, key, text, least, most);
+  }
+  return value;
 }
 
 SavedModel load_model(const fs::path& path) {
@@ -97,6 +127,10 @@ SavedModel load_model(const fs::path& path) {
     }
     fail("{}: {} '{}', expected {}", path.string(), key, found, all);
   };
+  const auto number = [&](const char* key, std::int64_t most) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? 1 : metadata_number(path.string(), key, found->second, 1, most);
+  };
   SavedModel saved{.metadata = file.metadata()};
   const auto shape_of = [&](const std::string& name) {
     file.get<float>(name, {-1, -1});
@@ -107,18 +141,16 @@ SavedModel load_model(const fs::path& path) {
                   .embedding = table[1],
                   .hidden = shape_of(kWeightHh + direction_suffix(0, false))[1],
                   .cell = choice("nonlinearity", cell_names()),
-                  .layers = 1,
-                  .bidirectional = file.contains(kWeightHh + direction_suffix(0, true)),
+                  .layers = number(kLayers, kMaxLayers),
+                  .bidirectional = number(kDirections, 2) == 2,
                   .pool = choice("pool", pool_names())};
-  while (saved.config.layers < kMaxLayers && file.contains(kWeightHh + direction_suffix(saved.config.layers, false))) {
-    ++saved.config.layers;
-  }
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
     if (length < 1 || length > kMaxTensorLength) {
       fail("{}: a dimension of {}, expected 1 to {}", path.string(), length, kMaxTensorLength);
     }
   }
+  check_layers(file, path, saved.config);
   for (const Parameter& parameter : ParameterLayout(saved.config).parameters) {
     file.get<float>(parameter.name, shape_in_file(saved.config, parameter));
   }
@@ -129,6 +161,7 @@ SavedModel load_model(const fs::path& path) {
 
 Metadata load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
   const SafetensorsFile file(path);
+  check_layers(file, path, config);
   copy_weights(file, path, config, parameters);
   return file.metadata();
 }

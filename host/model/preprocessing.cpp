@@ -1,6 +1,6 @@
 #include "host/model/preprocessing.h"
 
-#include <charconv>
+#include <type_traits>
 
 #include "host/files/limits.h"
 #include "kernels/check.h"
@@ -27,11 +27,7 @@ Preprocessing preprocessing_of(const Metadata& metadata, const std::string& wher
     return found->second;
   };
   const auto number = [&](const char* key, auto& value, std::int64_t least, std::int64_t most = kMaxTensorLength) {
-    const std::string& text = entry(key);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
-      fail("{}: metadata '{}' is '{}', expected a whole number from {} to {}", where, key, text, least, most);
-    }
+    value = static_cast<std::remove_reference_t<decltype(value)>>(metadata_number(where, key, entry(key), least, most));
   };
   const auto is_first = [&](const char* key, const char* first, const char* second) {
     const std::string& text = entry(key);

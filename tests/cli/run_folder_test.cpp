@@ -232,6 +232,16 @@ TEST_F(RunFolders, BeginAnewWithTheWordsOfOtherData) {
   EXPECT_THAT(reel("eval run --data b.csv").out, HasSubstr("words      100.00 % known"));
 }
 
+TEST_F(RunFolders, StartFromNoWeightsOfOtherLayers) {
+  train_small("--layers 2 --out deep");
+  expect_failure(
+      "train" + data() + "--init-from deep/model.safetensors --out run", 1,
+      "deep/model.safetensors: unexpected tensor 'rnn.bias_hh_l1', expected those of 1 layer in 1 direction");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+  train_small("--layers 2 --init-from deep/model.safetensors --out run");
+  EXPECT_EQ(reel("eval run --data " + fixture("aclImdb.tar.gz").string()).code, 0);
+}
+
 TEST_F(RunFolders, StartFromWeightsThatMayBeGoneLater) {
   train_small("--out first");
   std::filesystem::copy(folder_ / "first" / "model.safetensors", folder_ / "weights.safetensors");

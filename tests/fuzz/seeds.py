@@ -49,6 +49,7 @@ def main():
     floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
               "rnn.weight_hh_l0": ("F32", [1, 1], bytes(4)), "rnn.bias_ih_l0": ("F32", [1], bytes(4)),
               "rnn.bias_hh_l0": ("F32", [1], bytes(4)), "fc.weight": ("F32", [1, 1], bytes(4)), "fc.bias": ("F32", [1], bytes(4))}
+    above = {name.replace("_l0", "_l1"): tensor for name, tensor in floats.items() if "_l0" in name}
     how = {"reel_format": "1", "nonlinearity": "tanh", "pool": "last", "num_words": "10000", "skip_top": "0", "drop_longer": "-1",
            "start_char": "1", "oov_char": "2", "index_from": "3", "maxlen": "200", "padding": "post", "truncating": "pre", "mask": "on"}
     vector = ("F32", [2], bytes(8))
@@ -74,7 +75,7 @@ def main():
         "prepared": {"a": description + b"\0\0" + words + b"\0\0" + tokens},
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},
         "state": {"a": state},
-        "weights": {"a": safetensors(floats, how)},
+        "weights": {"a": safetensors(floats, how), "b": safetensors(floats | above, how | {"layers": "2"})},
         "vocabulary": {"a": b"<pad>\t0\n<start>\t0\n<unk>\t0\n<reserved-3>\t0\ngood\t7\nfilm\t3\n"},
         "word_index": {"a": b'{"good": 2, "bad": 1, "tr\\u00e8s": 3}'},
     }

@@ -25,7 +25,9 @@ TEST(Checkpoint, ReadsTheModelItWrote) {
   EXPECT_EQ(model.config.hidden, 4);
   EXPECT_EQ(model.config.cell, Cell::kRelu);
   EXPECT_EQ(model.config.pool, Pool::kMean);
-  EXPECT_EQ(model.metadata.at("key"), "value");
+  EXPECT_EQ(model.metadata,
+            (Metadata{{"key", "value"}, {"nonlinearity", "relu"}, {"pool", "mean"}, {"reel_format", "1"}}))
+      << "one layer in one direction is not spelt out";
 }
 
 TEST(Checkpoint, HasPyTorchsNamesAndLayouts) {
@@ -42,7 +44,7 @@ TEST(Checkpoint, HasPyTorchsNamesAndLayouts) {
   file.get<float>("fc.bias", {1});
 }
 
-TEST(Checkpoint, KnowsLayersAndDirectionsByPyTorchsNames) {
+TEST(Checkpoint, WritesLayersAndDirectionsByPyTorchsNames) {
   const TemporaryFolder folder;
   const ModelConfig config{.vocabulary = 7,
                            .embedding = 3,
@@ -56,6 +58,8 @@ TEST(Checkpoint, KnowsLayersAndDirectionsByPyTorchsNames) {
   save_model(folder / "m", config, all, {});
   const SavedModel model = load_model(folder / "m");
   EXPECT_EQ(model.parameters, all);
+  EXPECT_EQ(model.metadata.at("layers"), "3");
+  EXPECT_EQ(model.metadata.at("directions"), "2");
   EXPECT_EQ(model.config.layers, 3);
   EXPECT_TRUE(model.config.bidirectional);
   EXPECT_EQ(model.config.pool, Pool::kConcat);
@@ -143,6 +147,59 @@ TEST(Checkpoint, RefusesWhatDoesNotFit) {
   write_safetensors(folder / "v", {{"x", tensor_view(std::span(x), {1})}}, {{"reel_format", "2"}});
   expect_error([&] { load_model(folder / "v"); }, {"Reel format 2, expected 1"});
   expect_error([&] { load_training_state(folder / "v"); }, {"Reel format 2, expected 1"});
+}
+
+/// Ignoring them would make another network of the weights, which runs all the same.
+TEST(Checkpoint, RefusesLayersThatItDoesNotHave) {
+  const TemporaryFolder folder;
+  struct Case {
+    std::int64_t layers;
+    bool bidirectional;
+    const char* tensor;
+  };
+  for (const Case& c : {Case{2, false, "rnn.bias_hh_l1"}, Case{1, true, "rnn.bias_hh_l0_reverse"}}) {
+    ModelConfig config = kConfig;
+    config.layers = c.layers;
+    config.bidirectional = c.bidirectional;
+    std::vector<float> all(static_cast<std::size_t>(parameter_count(config)));
+    initialise<float>(config, {.init = Init::kTorch, .seed = 2}, all);
+    save_model(folder / "m", config, all, {});
+    const std::string expected =
+        fmt::format(": unexpected tensor '{}', expected those of 1 layer in 1 direction", c.tensor);
+    std::vector<float> loaded = weights();
+    expect_error([&] { load_weights(folder / "m", kConfig, loaded); }, {"m" + expected});
+    EXPECT_EQ(loaded, weights()) << "nothing of it was taken";
+    const SafetensorsFile file(folder / "m");
+    Metadata metadata = file.metadata();
+    metadata.erase("layers");
+    metadata.erase("directions");
+    write_safetensors(folder / "one", file.tensors(), metadata);
+    expect_error([&] { load_model(folder / "one"); }, {"one" + expected});
+  }
+}
+
+TEST(Checkpoint, RefusesNumbersOfLayersAndDirectionsThatNoModelHas) {
+  const TemporaryFolder folder;
+  save_model(folder / "m", kConfig, weights(), {});
+  const SafetensorsFile file(folder / "m");
+  const auto load = [&](const char* key, const std::string& value) {
+    Metadata metadata = file.metadata();
+    metadata[key] = value;
+    write_safetensors(folder / "n", file.tensors(), metadata);
+    load_model(folder / "n");
+  };
+  load("layers", "1");
+  load("directions", "1");
+  for (const char* const value : {"0", "-1", "17", "1x", "", "99999999999999999999"}) {
+    expect_error([&] { load("layers", value); },
+                 {fmt::format("n: metadata 'layers' is '{}', expected a whole number from 1 to 16", value)});
+  }
+  for (const char* const value : {"0", "3", "both"}) {
+    expect_error([&] { load("directions", value); },
+                 {fmt::format("n: metadata 'directions' is '{}', expected a whole number from 1 to 2", value)});
+  }
+  expect_error([&] { load("layers", "2"); }, {"n: no tensor 'rnn.weight_ih_l1'"});
+  expect_error([&] { load("directions", "2"); }, {"n: no tensor 'rnn.weight_ih_l0_reverse'"});
 }
 
 TEST(Checkpoint, ReadsTheTrainingStateItWrote) {
