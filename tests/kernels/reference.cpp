@@ -75,7 +75,7 @@ double keep(const Problem& p, std::size_t position) {
 
 Pool part_of(const Problem& p, std::size_t part) { return pooled_part(p.pool, static_cast<std::int64_t>(part)); }
 
-/// The step of row b, from 1, at which unit j is largest.
+/// The h of row b, from 1, in which unit j is largest.
 std::size_t largest_step(const Problem& p, const Indexer& n, const Results& r, std::size_t b, std::size_t j) {
   std::size_t largest = 1;
   for (std::size_t t = 2; t <= static_cast<std::size_t>(p.lengths[b]); ++t) {
@@ -101,7 +101,7 @@ double pooled_gradient(const Problem& p, const Indexer& n, const Results& r, std
   for (std::size_t part = 0; part < static_cast<std::size_t>(pooled_parts(p.pool)); ++part) {
     const bool here = part_of(p, part) == Pool::kMean ||
                       (part_of(p, part) == Pool::kLast ? t + 1 == static_cast<std::size_t>(p.lengths[b])
-                                                       : t + 1 == largest_step(p, n, r, b, j));
+                                                       : static_cast<double>(t) == r.argmax[b * n.H + j]);
     if (here) sum += r.d_state[(part * n.B + b) * n.H + j];
   }
   return sum;
@@ -180,7 +180,7 @@ void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r)
 
 }  // namespace
 
-Results reference(const Problem& p) {
+Results reference(const Problem& p, const std::vector<double>& argmax) {
   const Shape& s = p.shape;
   const Indexer n{static_cast<std::size_t>(s.vocabulary), static_cast<std::size_t>(s.embedding),
                   static_cast<std::size_t>(s.hidden), static_cast<std::size_t>(s.batch),
@@ -201,6 +201,14 @@ Results reference(const Problem& p) {
   r.d_bias.resize(GH);
 
   forward(p, n, r);
+  if (has_maximum(p.pool)) {
+    for (std::size_t i = 0; i < n.B * n.H; ++i) {
+      const std::size_t b = i / n.H;
+      r.argmax.push_back(p.lengths[b] > 0 ? static_cast<double>(largest_step(p, n, r, b, i % n.H)) - 1 : -1);
+    }
+  }
+  const std::vector<double> largest = r.argmax;
+  if (!argmax.empty()) r.argmax = argmax;
   for (std::size_t b = 0; b < n.B; ++b) {
     const double d_logit = (1 / (1 + std::exp(-r.logits[b])) - p.labels[b]) / static_cast<double>(n.B);
     r.d_fc_bias[0] += d_logit;
@@ -212,6 +220,7 @@ Results reference(const Problem& p) {
     }
     backward_row(p, n, b, r);
   }
+  r.argmax = largest;
   return r;
 }
 

@@ -5,6 +5,8 @@
 
 namespace reel::test {
 
-Results reference(const Problem& problem);
+/// `argmax` [B, H], unless empty: at which steps states are taken to be largest on the way back. Where two are all but
+/// equal, rounding decides, and with it where the gradient flows.
+Results reference(const Problem& problem, const std::vector<double>& argmax = {});
 
 }  // namespace reel::test

@@ -35,6 +35,7 @@ class Runner {
     clear_undefined(std::span(r.h).subspan(static_cast<std::size_t>(p_.shape.batch * p_.shape.hidden)),
                     p_.shape.hidden);
     r.pooled = to_host(pooled_);
+    r.argmax = to_host(argmax_);
     r.logits = to_host(logits_);
     std::vector<BatchStats> stats(1);
     backend_.download(std::span<const BatchStats>(stats_.span()), std::span(stats));

@@ -60,6 +60,7 @@ void add_comparisons(Table& table, const std::string& type) {
   add<T>(table, name("gtu"), [](T a, T b) { return !(a <= b); });
   add<T>(table, name("geu"), [](T a, T b) { return !(a < b); });
   add<T>(table, name("nan"), [](T a, T b) { return a != a || b != b; });
+  add<T>(table, name("num"), [](T a, T b) { return a == a && b == b; });
 }
 
 /// T is signed for .s, unsigned for .u and .b.
