@@ -36,8 +36,10 @@ class Backend : public Device {
     execute(op);
   }
 
-  /// Which kernels run the recurrence of such layers, whose input has `rows` rows at most, for people.
-  virtual std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows) const = 0;
+  /// Which kernels run the recurrence of such layers, whose input has `rows` rows at most, for people. `has_steps`:
+  /// whether some of what flows back is known step by step alone, see OutputGradient.
+  virtual std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows,
+                                          bool has_steps) const = 0;
 
  private:
   virtual void execute(const SelectRows& op) = 0;

@@ -72,6 +72,11 @@ class Device {
     copy_bytes(std::as_bytes(device), std::as_writable_bytes(host));
     synchronize();
   }
+  /// From the device's memory to its memory, elsewhere.
+  template <class T>
+  void copy(std::span<const T> from, std::span<T> to) {
+    copy_bytes(std::as_bytes(from), std::as_writable_bytes(to));
+  }
   virtual std::unique_ptr<Readback> make_readback(std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 

@@ -14,7 +14,7 @@ void show_recurrences(const Backend<float>& backend) {
   fmt::print("recurrence on {}:\n", to_text(backend.info()));
   for (const std::int64_t hidden : {64, 128, 256, 512, 2048}) {
     const SequenceShape shape{.batch = 64, .steps = 200, .hidden = hidden};
-    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(Cell::kTanh, shape, 10000));
+    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(Cell::kTanh, shape, 10000, false));
   }
 }
 

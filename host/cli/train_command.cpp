@@ -29,12 +29,13 @@ std::string thousands(std::int64_t number) {
   return text;
 }
 
-/// "RNN(128, tanh)", "LSTM(128)"
-std::string layer_text(const ModelConfig& model) {
-  std::string name = traits(model.cell).name;
-  if (traits(model.cell).gates == 1) return fmt::format("RNN({}, {})", model.hidden, name);
+/// "RNN(128, tanh)", "2 x bidirectional LSTM(128)"
+std::string layers_text(const ModelConfig& model) {
+  std::string name = traits(model.cell).name, times = model.layers > 1 ? fmt::format("{} x ", model.layers) : "";
+  if (model.bidirectional) times += "bidirectional ";
+  if (traits(model.cell).gates == 1) return fmt::format("{}RNN({}, {})", times, model.hidden, name);
   std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c - 'a' + 'A'); });
-  return fmt::format("{}({})", name, model.hidden);
+  return fmt::format("{}{}({})", times, name, model.hidden);
 }
 
 /// What people read before the first step.
@@ -46,11 +47,11 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
                             thousands(data.train.size()), thousands(data.validation.size()),
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
   progress.note(fmt::format("model: Embedding({}, {}) -> {} -> {} -> Dense(1), {} parameters", model.vocabulary,
-                            model.embedding, layer_text(model), name_of(model.pool),
+                            model.embedding, layers_text(model), name_of(model.pool),
                             thousands(parameter_count(model))));
   const SequenceShape shape{.batch = config.batch_size, .steps = config.preprocessing.maxlen, .hidden = model.hidden};
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
-  progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary));
+  progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary, model.has_steps()));
   progress.note("run: " + folder.string());
   for (const std::string& line : check_reviews(data)) progress.line("warning: " + line);
   const PaddingCheck padding = check_padding(data.train, config.preprocessing);
@@ -118,19 +119,19 @@ int train(TrainOptions options, const std::string& config_text) {
     progress.line(fmt::format("warning: {}: its file system has no locks: keep other processes from training in it",
                               folder->path().string()));
   }
-  introduce(options, data, *backend, folder->path(), progress);
-  if (config.orthogonal && config.model.hidden >= kWide && !folder->has_checkpoint()) {
-    progress.note(fmt::format("orthogonal weights of {} x {}: this takes a while; --orthogonal off does without",
-                              config.model.hidden, config.model.hidden));
-  }
   std::optional<Trainer> trainer;
   try {
+    introduce(options, data, *backend, folder->path(), progress);
+    if (config.orthogonal && config.model.hidden >= kWide && !folder->has_checkpoint()) {
+      progress.note(fmt::format("orthogonal weights of {} x {}: this takes a while; --orthogonal off does without",
+                                config.model.hidden, config.model.hidden));
+    }
     trainer.emplace(*backend, config, data, *folder,
                     TrainEvents{.step = [&](const StepReport& report) { progress.show(report); },
                                 .epoch = [&](const std::string& line) { progress.note(line); },
                                 .line = [&](const std::string& line) { progress.line(line); }});
   } catch (...) {
-    if (!resuming) folder->discard();  // weights that do not fit, no memory: another try may have this name
+    if (!resuming) folder->discard();  // a cell that the kernels do not know, no memory: another try may have this name
     throw;
   }
   const bool begins = !folder->has_checkpoint();

@@ -24,6 +24,8 @@ struct ModelConfig {
   std::int64_t directions() const { return bidirectional ? 2 : 1; }                  // D
   std::int64_t output_width() const { return directions() * hidden; }                // of a layer: D*H
   std::int64_t pooled_width() const { return pooled_parts(pool) * output_width(); }  // P
+  /// Whether what flows back into a layer's states is known step by step alone: OutputGradient::has_steps().
+  bool has_steps() const { return layers > 1 || has_maximum(pool); }
 };
 
 /// What values are called in flags and files.

@@ -1,6 +1,7 @@
 // The whole model: an embedding, recurrent layers and a head, and its forward and backward pass.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "host/model/recurrent_layer.h"
 #include "host/model/stack.h"
 #include "kernels/backend.h"
+#include "kernels/check.h"
 
 namespace reel {
 
@@ -28,9 +30,10 @@ class Model {
         store_(backend, config, batch_.largest()),
         embedding_(store_, batch_),
         stack_(store_, batch_),
+        scratch_(backend, config, batch_.largest(), std::max(embedding_.rows(), stack_.rows())),
         head_(store_, batch_) {
     for (const std::vector<ParameterLayout::Direction>& directions : store_.layout().layers) {
-      layers_.emplace_back(store_, batch_, directions, layers_.empty() ? embedding_.rows() : stack_.rows());
+      layers_.emplace_back(store_, batch_, scratch_, directions);
     }
     if (!parameters.empty()) backend.upload(parameters, store_.values());
   }
@@ -71,6 +74,7 @@ class Model {
 
   /// From now on a batch, of one row and one step, begins with the states that carry_state() has left, zero at first.
   void keep_state() {
+    REEL_CHECK(!config().bidirectional, "state kept of two directions");
     for (RecurrentLayer<Real>& layer : layers_) layer.direction(0).keep_state();
   }
   /// Leaves the states of the batch of the last forward() to the next one.
@@ -83,8 +87,9 @@ class Model {
     head_.backward(stats);
     for (std::size_t l = layers_.size(); l-- > 0;) {
       const bool top = l + 1 == layers_.size();
+      if (!top) stack_.backward(l);
       layers_[l].backward(
-          input(l), [&](std::size_t d) { return top ? head_.d_states(d) : stack_.backward(l, d); },
+          input(l), [&](std::size_t d) { return top ? head_.d_states(d) : stack_.d_states(l, d); },
           l == 0 ? gradient().rows : stack_.d_rows(l - 1));
     }
   }
@@ -123,6 +128,7 @@ class Model {
   ParameterStore<Real> store_;
   Embedding<Real> embedding_;
   Stack<Real> stack_;
+  LayerScratch<Real> scratch_;
   std::vector<RecurrentLayer<Real>> layers_;
   Head<Real> head_;
 };

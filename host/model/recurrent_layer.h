@@ -9,33 +9,52 @@
 
 namespace reel {
 
+/// What a direction needs while it runs and nobody afterwards: the same memory serves all of them in turn.
+template <class Real>
+class LayerScratch {
+ public:
+  /// For layers of `config` whose input has up to `rows` distinct rows in a batch.
+  LayerScratch(Device& device, const ModelConfig& config, const BatchShape& largest, std::int64_t rows) {
+    const CellTraits& cell = traits(config.cell);
+    const std::int64_t width = cell.gates * config.hidden, positions = largest.batch * largest.steps;
+    projected_ = device.allocate<Real>(rows * width);
+    d_input_ = device.allocate<Real>(positions * width);
+    if (cell.recurrent_bias) d_recurrent_ = device.allocate<Real>(positions * width);
+    d_projected_ = device.allocate<Real>(rows * width);
+  }
+
+  std::span<Real> projected(std::int64_t size) { return projected_.first(size); }      // [U, G*H]
+  std::span<Real> d_input(std::int64_t size) { return d_input_.first(size); }          // [T, B, G*H]
+  std::span<Real> d_recurrent(std::int64_t size) { return d_recurrent_.first(size); }  // the same, or empty
+  std::span<Real> d_projected(std::int64_t size) { return d_projected_.first(size); }  // [U, G*H]
+
+ private:
+  Buffer<Real> projected_, d_input_, d_recurrent_, d_projected_;
+};
+
 /// One direction of a layer. The reverse one is the same with an index that begins at a row's end: its step 0 is the
 /// row's last.
 template <class Real>
 class LayerDirection {
  public:
-  /// Of the parameters `ids` and up to `rows` distinct rows of input in a batch. Keeps references to the store and the
-  /// batch.
-  LayerDirection(ParameterStore<Real>& store, const Batch& batch, const ParameterLayout::Direction& ids,
-                 std::int64_t rows)
+  /// Of the parameters `ids`. Keeps references to the store, the batch and the scratch.
+  LayerDirection(ParameterStore<Real>& store, const Batch& batch, LayerScratch<Real>& scratch,
+                 const ParameterLayout::Direction& ids)
       : store_(store),
         batch_(batch),
+        scratch_(scratch),
         ids_(ids),
         cell_(traits(store.config().cell)),
         hidden_(store.config().hidden),
         width_(cell_.gates * hidden_) {
     const auto& [B, T] = batch.largest();
     const auto reals = [&](std::int64_t count) { return store.backend().template allocate<Real>(count); };
-    projected_ = reals(rows * width_);
     h_ = reals((T + 1) * B * hidden_);
     if (cell_.saved > 0) saved_ = reals(T * B * cell_.saved * hidden_);
-    d_input_ = reals(T * B * width_);
-    if (cell_.recurrent_bias) d_recurrent_ = reals(T * B * width_);
-    d_projected_ = reals(rows * width_);
   }
 
   void forward(const LayerInput<Real>& input, const TokenIndex& index) {
-    const std::span<Real> rows = projected_.first(index.capacity() * width_);
+    const std::span<Real> rows = scratch_.projected(index.capacity() * width_);
     project(input.table, index.count, index.tokens, input.dropout, rows);
     run(rows, index.row_of, saved(), false);
   }
@@ -53,7 +72,7 @@ class LayerDirection {
   }
 
   /// [T+1, B, H] of the batch. h[1] has the same address for every batch size, so that h[0], before it, always lies in
-  /// memory that is never written: zero.
+  /// memory that nothing but carry_state() writes: zero.
   std::span<Real> states() {
     const std::int64_t unused = batch_.largest().batch - batch_.shape().batch;
     return h_.first((unused + batch_.positions() + batch_.shape().batch) * hidden_)
@@ -67,16 +86,15 @@ class LayerDirection {
     if (cell_.cell == Cell::kLstm) c_ = store_.backend().template allocate<Real>(hidden_);
   }
   void carry_state() {
-    std::vector<Real> state(static_cast<std::size_t>(hidden_));
-    store_.backend().download(std::span<const Real>(states().last(state.size())), std::span(state));
-    store_.backend().upload(std::span<const Real>(state), states().first(state.size()));
+    const auto H = static_cast<std::size_t>(hidden_);
+    store_.backend().copy(std::span<const Real>(states().last(H)), states().first(H));
   }
 
   /// Of the forward() of this input before it. Writes the gradients of the parameters, and of the input's rows to
   /// `d_rows` [room for U, width of the input], or adds the latter to what stands there.
   void backward(const LayerInput<Real>& input, const TokenIndex& index, const OutputGradient<Real>& d_output,
                 std::span<Real> d_rows, bool add_to_rows) {
-    const auto d_input = d_input_.first(batch_.positions() * width_);
+    const std::span<Real> d_input = scratch_.d_input(batch_.positions() * width_);
     store_.backend().run(RecurrenceBackward<Real>{
         .cell = cell_.cell,
         .shape = batch_.sequences(hidden_),
@@ -87,7 +105,7 @@ class LayerDirection {
         .d_output = d_output,
         .bptt = batch_.options().bptt,
         .d_input = d_input,
-        .d_recurrent = d_recurrent_.first(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
+        .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
         .d_w_hh = store_.gradient(ids_.w_hh),
         .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
     store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
@@ -96,7 +114,7 @@ class LayerDirection {
                                                   .embedding = input.table,
                                                   .w_ih = store_.value(ids_.w_ih),
                                                   .dropout = input.dropout,
-                                                  .d_projected = d_projected_.first(index.capacity() * width_),
+                                                  .d_projected = scratch_.d_projected(index.capacity() * width_),
                                                   .d_embedding = d_rows,
                                                   .accumulate = add_to_rows,
                                                   .d_w_ih = store_.gradient(ids_.w_ih),
@@ -132,20 +150,20 @@ class LayerDirection {
 
   ParameterStore<Real>& store_;
   const Batch& batch_;
+  LayerScratch<Real>& scratch_;
   ParameterLayout::Direction ids_;
   CellTraits cell_;
-  std::int64_t hidden_, width_;                       // H, G*H
-  Buffer<Real> projected_, h_, saved_, c_;            // [max distinct, G*H], [T+1, B, H], [T, B, S*H], [B, H] or empty
-  Buffer<Real> d_input_, d_recurrent_, d_projected_;  // [T, B, G*H], the same or empty, [max distinct, G*H]
+  std::int64_t hidden_, width_;  // H, G*H
+  Buffer<Real> h_, saved_, c_;   // [T+1, B, H], [T, B, S*H], [B, H] or empty
 };
 
 template <class Real>
 class RecurrentLayer {
  public:
-  /// Of up to `rows` distinct rows of input in a batch. Keeps references to the store and the batch.
-  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch,
-                 const std::vector<ParameterLayout::Direction>& directions, std::int64_t rows) {
-    for (const ParameterLayout::Direction& ids : directions) directions_.emplace_back(store, batch, ids, rows);
+  /// Keeps references to the store, the batch and the scratch.
+  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, LayerScratch<Real>& scratch,
+                 const std::vector<ParameterLayout::Direction>& directions) {
+    for (const ParameterLayout::Direction& ids : directions) directions_.emplace_back(store, batch, scratch, ids);
   }
 
   std::size_t directions() const { return directions_.size(); }

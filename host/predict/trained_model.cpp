@@ -43,10 +43,15 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
 
 std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int64_t steps) {
   const ModelConfig& config = model.saved.config;
-  // Where layers stand above others, each one's states once more, and what flows back into them.
-  const std::int64_t of_a_state = traits(config.cell).held() + (config.layers > 1 ? 2 : 0);
-  const std::int64_t held = config.layers * config.output_width() * of_a_state;
-  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * held), 1, most);
+  const CellTraits& cell = traits(config.cell);
+  const std::int64_t above = config.layers - 1, D = config.directions();
+  // Of a unit and step: h and what is saved of every layer and direction; the gradients of the gates, once for all,
+  // and, where a layer has another's steps as its input, their projection and its gradient; between two layers the
+  // states once more, and what flows back into at most two of those.
+  const std::int64_t states = config.layers * D * (1 + cell.saved);
+  const std::int64_t gates = cell.gates * ((cell.recurrent_bias ? 2 : 1) + (above > 0 ? 2 : 0));
+  const std::int64_t between = D * (above + std::min<std::int64_t>(above, 2));
+  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * config.hidden * (states + gates + between)), 1, most);
 }
 
 }  // namespace reel

@@ -32,9 +32,6 @@ struct CellTraits {
   bool bounded;
   /// Whether the CUDA kernels that keep W_hh, and cuDNN's, know it; a cell that they do not know runs step by step.
   bool tuned;
-
-  /// Numbers of a unit and step that a layer holds: h, what is saved, and the gradients of its gates.
-  constexpr int held() const { return 1 + saved + gates * (recurrent_bias ? 2 : 1); }
 };
 
 inline constexpr std::array kCells = {

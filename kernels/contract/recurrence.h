@@ -59,10 +59,11 @@ struct OutputGradient {
   bool has_steps() const { return !maximum.empty() || !above.values.empty(); }
 };
 
-/// Back-propagation through time: d_input[t, b], the gradient of the input, for t < lengths[b] (others are undefined).
-/// d_recurrent is that of W_hh h + b_hh, which is d_input itself but for cells with a recurrent bias;
-/// d_w_hh = sum over t, b of d_recurrent[t, b] h[t, b]^T, d_b_hh = that of its last gate. Truncated, gradients stop
-/// `bptt` steps before a row's end: those of steps before are 0. The initial state is a constant.
+/// Back-propagation through time: d_input[t, b], the gradient of the input, for t < lengths[b]; others are 0 on a
+/// device whose IndexSteps lists them (kernels/contract/stack.h), elsewhere undefined. d_recurrent is that of W_hh h +
+/// b_hh, which is d_input itself but for cells with a recurrent bias; d_w_hh = sum over t, b of d_recurrent[t, b] h[t,
+/// b]^T, d_b_hh = that of its last gate. Truncated, gradients stop `bptt` steps before a row's end: those of steps
+/// before are 0. The initial state is a constant.
 template <class Real>
 struct RecurrenceBackward {
   static constexpr const char* kName = "rnn_backward";

@@ -12,7 +12,8 @@
 namespace reel {
 
 /// The steps of a batch as a TokenIndex, of a vocabulary of T * B ids: that of step t of row b is t * B + b, its row in
-/// states [T, B, W]. Each occurs once; steps that a row does not have may be listed too.
+/// states [T, B, W]. Each occurs once; a device whose RecurrenceBackward writes 0 to the steps that a row does not have
+/// may list those too.
 struct IndexSteps {
   static constexpr const char* kName = "index_steps";
   BatchShape shape;
@@ -21,7 +22,8 @@ struct IndexSteps {
 };
 
 /// An index for the direction that begins with a row's last step, and calls that step 0: with t' = lengths[b] - 1 - t,
-/// reverse_row_of[b, t'] = row_of[b, t], and where `position` has t * B + b, `reverse_position` has t' * B + b.
+/// reverse_row_of[b, t'] = row_of[b, t], and where `position`, as an index of this device has it, holds t * B + b,
+/// `reverse_position` holds t' * B + b.
 struct ReverseIndex {
   static constexpr const char* kName = "reverse";
   BatchShape shape;
@@ -57,7 +59,8 @@ struct StackStates {
   std::int64_t width() const { return (h_reverse.empty() ? 1 : 2) * shape.hidden; }  // W
 };
 
-/// What the dropout of StackStates makes of a gradient, in place: row u is that of the step tokens[u] of IndexSteps.
+/// What the dropout of StackStates makes of a gradient, in place: row u is that of the step tokens[u], `count` and
+/// `tokens` as this device's IndexSteps wrote them.
 template <class Real>
 struct StackGradient {
   static constexpr const char* kName = "stack_gradient";

@@ -47,7 +47,7 @@ class CpuBackend final : public Backend<Real> {
     const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
     return {DeviceKind::kCpu, processor_name(), cpu::instruction_set() + bf16, context_.pool.size()};
   }
-  std::string describe_recurrence(Cell cell, const SequenceShape&, std::int64_t) const override {
+  std::string describe_recurrence(Cell cell, const SequenceShape&, std::int64_t, bool) const override {
     if (cpu::takes_bf16(context_, cell)) return "bfloat16 products, blocked over batch rows";
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }

@@ -2,25 +2,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/dropout.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/uniform_sequence.h"
 
 namespace reel::cpu {
 namespace {
 
-/// Multiplies by 0 or 1 / (1 - dropout).
-template <class Real>
-void apply_dropout(float dropout, const RandomKey& key, std::size_t b, std::span<Real> row) {
-  if (dropout <= 0) return;
-  const Real scale = Real{1} / (Real{1} - static_cast<Real>(dropout));
-  UniformSequence uniform(key);
-  for (std::size_t j = 0; j < row.size(); ++j) row[j] *= uniform.at(b * row.size() + j) >= dropout ? scale : Real{0};
-}
-
-/// One direction's states of row b as one part of the pooled state; h: [T+1, B, H].
+/// One direction's states of row b as one part of the pooled state; h: [T+1, B, H], argmax: [H] of a maximum.
 template <class Real>
 void pool_states(Pool pool, std::size_t length, std::span<const Real> h, std::size_t b, std::size_t B,
-                 std::span<Real> pooled, std::int32_t* argmax) {
+                 std::span<Real> pooled, std::span<std::int32_t> argmax) {
   const std::size_t H = pooled.size();
   const auto state = [&](std::size_t t) { return h.subspan((t * B + b) * H, H); };
   if (pool == Pool::kLast) {
@@ -29,12 +20,12 @@ void pool_states(Pool pool, std::size_t length, std::span<const Real> h, std::si
   }
   std::fill(pooled.begin(), pooled.end(), Real{0});
   if (pool == Pool::kMax) {
-    std::fill_n(argmax, H, length > 0 ? 0 : -1);
+    std::ranges::fill(argmax, length > 0 ? 0 : -1);
     if (length > 0) std::copy_n(state(1).begin(), H, pooled.begin());
     for (std::size_t t = 2; t <= length; ++t) {
       const std::span<const Real> row = state(t);
       for (std::size_t j = 0; j < H; ++j) {
-        const bool above = !(row[j] <= pooled[j]);  // keeps NaN
+        const bool above = row[j] > pooled[j] || row[j] != row[j];  // NaN stays
         pooled[j] = above ? row[j] : pooled[j];
         argmax[j] = above ? static_cast<std::int32_t>(t - 1) : argmax[j];
       }
@@ -57,9 +48,10 @@ void pool_row(const HeadForward<Real>& op, std::size_t b, std::span<Real> pooled
   std::size_t filled = 0;
   for (std::int64_t part = 0; part < pooled_parts(op.pool); ++part) {
     for (std::int64_t d = 0; d < op.directions(); ++d, filled += H) {
-      std::int32_t* const argmax = op.argmax.data() + (static_cast<std::size_t>(d) * B + b) * H;
-      pool_states(pooled_part(op.pool, part), length, op.states(d), b, B, pooled.subspan(filled, H),
-                  op.argmax.empty() ? nullptr : argmax);
+      const Pool pool = pooled_part(op.pool, part);
+      const auto argmax = pool == Pool::kMax ? op.argmax.subspan((static_cast<std::size_t>(d) * B + b) * H, H)
+                                             : std::span<std::int32_t>();
+      pool_states(pool, length, op.states(d), b, B, pooled.subspan(filled, H), argmax);
     }
   }
 }
@@ -72,7 +64,7 @@ void execute(CpuContext& context, const HeadForward<Real>& op) {
   for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) {
     const std::span<Real> pooled = op.pooled.subspan(b * P, P);
     pool_row(op, b, pooled);
-    apply_dropout(op.dropout, op.dropout_key, b, pooled);
+    apply_dropout(op.dropout, op.dropout_key, b * P, pooled);
     Real logit = 0;
     for (std::size_t j = 0; j < P; ++j) logit += pooled[j] * op.fc_weight[j];
     op.logits[b] = logit + op.fc_bias[0];
@@ -99,7 +91,7 @@ void execute(CpuContext& context, const HeadBackward<Real>& op) {
     d_logits[b] = (probability - static_cast<Real>(op.labels[b])) / static_cast<Real>(B);
     const std::span<Real> row = d_pooled.subspan(b * P, P);
     for (std::size_t j = 0; j < P; ++j) row[j] = d_logits[b] * op.fc_weight[j];
-    apply_dropout(op.dropout, op.dropout_key, b, row);
+    apply_dropout(op.dropout, op.dropout_key, b * P, row);
     const auto length = static_cast<Real>(op.lengths[b]);
     const auto D = static_cast<std::size_t>(op.directions);
     for (std::size_t block = 0; block < P / H; ++block) {

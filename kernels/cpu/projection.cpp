@@ -6,6 +6,7 @@
 #include "hwy/foreach_target.h"
 // foreach_target.h comes first
 #include "hwy/highway.h"
+#include "kernels/cpu/dropout.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/outer-inl.h"
 #include "kernels/cpu/products-inl.h"
@@ -16,12 +17,11 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles together
 
-/// 0 or 1 / (1 - rate): by what dropout multiplies the embedding of a token.
+/// By what dropout multiplies the embedding of a token.
 template <class Real>
-Real dropout_factor(const EmbeddingDropout& dropout, std::int32_t token) {
+Real token_factor(const EmbeddingDropout& dropout, std::int32_t token) {
   if (dropout.rate <= 0) return 1;
-  const bool kept = random_uniform(dropout.key, static_cast<std::uint64_t>(token)) >= dropout.rate;
-  return kept ? Real{1} / (Real{1} - static_cast<Real>(dropout.rate)) : Real{0};
+  return cpu::dropout_factor<Real>(dropout.rate, random_uniform(dropout.key, static_cast<std::uint64_t>(token)));
 }
 
 template <class Real>
@@ -39,7 +39,7 @@ void run_project(CpuContext& context, const ProjectTokens<Real>& op) {
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t u = first + i;
       rows[i] = op.embedding.data() + (op.tokens.empty() ? u : static_cast<std::size_t>(op.tokens[u])) * E;
-      factors[i] = op.tokens.empty() ? Real{1} : dropout_factor<Real>(op.dropout, op.tokens[u]);
+      factors[i] = op.tokens.empty() ? Real{1} : token_factor<Real>(op.dropout, op.tokens[u]);
     }
     multiply_rows<Exact<Real>>(std::span(rows).first(count), w,
                                [=, factors = &factors[0], bias = op.bias.data(), to = op.projected.data() + first * W](
@@ -99,7 +99,7 @@ void run_token_gradients(CpuContext& context, const ProjectionGradient<Real>& op
     const Real* rows[kTokenBlock];
     Real factors[kTokenBlock];
     for (std::size_t i = 0; i < count; ++i) {
-      factors[i] = dropout_factor<Real>(op.dropout, op.index.tokens[first + i]);
+      factors[i] = token_factor<Real>(op.dropout, op.index.tokens[first + i]);
       const auto begin = static_cast<std::size_t>(op.index.segment[first + i]);
       const auto end = static_cast<std::size_t>(op.index.segment[first + i + 1]);
       rows[i] = token_gradient(op, first + i);
@@ -146,10 +146,10 @@ void run_weight_gradients(CpuContext& context, const ProjectionGradient<Real>& o
     }
   });
   if (op.dropout.rate > 0) {
-    for (std::size_t u = 0; u < U; ++u) {
-      const Real factor = dropout_factor<Real>(op.dropout, op.index.tokens[u]);
+    cpu::for_each_row(context, U, [&](std::size_t u) {
+      const Real factor = token_factor<Real>(op.dropout, op.index.tokens[u]);
       for (Real& element : op.d_projected.subspan(u * W, W)) element *= factor;
-    }
+    });
   }
   sum_outer<Exact<Real>>(context, gradient, embedded, W, E, op.d_w_ih.data());
 }

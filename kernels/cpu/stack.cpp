@@ -1,23 +1,19 @@
 // A layer's states as the input of the one above: the index of steps, its reversal, and dropout in between.
 #include <algorithm>
 
+#include "kernels/cpu/dropout.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/uniform_sequence.h"
 
 namespace reel::cpu {
 namespace {
 
 /// Of row b at step t, in place.
 template <class Real>
-void apply_dropout(const LayerDropout& dropout, const BatchShape& shape, std::size_t b, std::size_t t,
-                   std::span<Real> row) {
-  if (dropout.rate <= 0) return;
+void drop_states(const LayerDropout& dropout, const BatchShape& shape, std::size_t b, std::size_t t,
+                 std::span<Real> row) {
   const auto B = static_cast<std::size_t>(shape.batch), T = static_cast<std::size_t>(shape.steps);
   const std::size_t of_layer = static_cast<std::size_t>(dropout.layer) * B + b;
-  const std::size_t first = (dropout.variational ? of_layer : of_layer * T + t) * row.size();
-  const Real scale = Real{1} / (Real{1} - static_cast<Real>(dropout.rate));
-  UniformSequence uniform(dropout.key);
-  for (std::size_t j = 0; j < row.size(); ++j) row[j] *= uniform.at(first + j) >= dropout.rate ? scale : Real{0};
+  apply_dropout(dropout.rate, dropout.key, (dropout.variational ? of_layer : of_layer * T + t) * row.size(), row);
 }
 
 template <class Real>
@@ -33,7 +29,7 @@ void stack(CpuContext& context, const StackStates<Real>& op) {
       if (!op.h_reverse.empty()) {
         std::ranges::copy(op.h_reverse.subspan(((length - t) * B + b) * H, H), row.subspan(H).begin());
       }
-      apply_dropout(op.dropout, shape, b, t, row);
+      drop_states(op.dropout, shape, b, t, row);
     }
   });
 }
@@ -43,7 +39,7 @@ void stack_gradient(CpuContext& context, const StackGradient<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch), W = static_cast<std::size_t>(op.width);
   for_each_row(context, static_cast<std::size_t>(op.count[0]), [&](std::size_t u) {
     const auto step = static_cast<std::size_t>(op.tokens[u]);
-    apply_dropout(op.dropout, op.shape, step % B, step / B, op.d_rows.subspan(u * W, W));
+    drop_states(op.dropout, op.shape, step % B, step / B, op.d_rows.subspan(u * W, W));
   });
 }
 

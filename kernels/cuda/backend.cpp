@@ -24,8 +24,9 @@ class CudaBackend final : public Backend<float> {
             fmt::format("compute capability {}.{}", limits.capability / 10, limits.capability % 10),
             limits.multiprocessors};
   }
-  std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows) const override {
-    return cuda::describe_recurrence(context_, cell, shape, rows);
+  std::string describe_recurrence(Cell cell, const SequenceShape& shape, std::int64_t rows,
+                                  bool has_steps) const override {
+    return cuda::describe_recurrence(context_, cell, shape, rows, has_steps);
   }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }

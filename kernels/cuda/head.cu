@@ -48,7 +48,7 @@ __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
     int where = length > 0 ? 0 : -1;
     for (int t = 2; t <= length; ++t) {
       const float value = h[t * step];
-      if (value <= largest) continue;  // keeps NaN
+      if (!(value > largest || value != value)) continue;  // NaN stays
       largest = value;
       where = t - 1;
     }

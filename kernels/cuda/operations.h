@@ -24,7 +24,8 @@ void execute(CudaContext& context, const ClipGradient<float>& op);
 void execute(CudaContext& context, const OptimizerStep<float>& op);
 
 /// Of Backend, here of the CUDA device.
-std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows);
+std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
+                                bool has_steps);
 
 /// An index with room for `rows` rows of a vocabulary: one of at least as many positions as there are words lists all
 /// of them in order (slot = token), so that the embedding table itself stands in for the gathered rows; a smaller one

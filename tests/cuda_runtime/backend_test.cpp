@@ -61,7 +61,7 @@ TEST_F(RuntimeBackend, ComputesOnEveryKindOfDevice) {
         const test::TestDevice device = test::cuda_device("", precision);
         const auto backend = device.make();
         if (precision == Precision::kFloat32 && hidden > 20) {
-          EXPECT_THAT(backend->describe_recurrence(Cell::kTanh, shape.sequences(), shape.vocabulary),
+          EXPECT_THAT(backend->describe_recurrence(Cell::kTanh, shape.sequences(), shape.vocabulary, false),
                       HasSubstr(hidden == 256 ? kind.at_256 : kind.at_300));
         }
         const test::Results actual = test::run_problem(*backend, problem);
@@ -81,7 +81,7 @@ TEST_F(RuntimeBackend, TakesAsManyClustersAsFit) {
   const auto run = [&](int clusters, const char* how) {
     use({.device = {.multiprocessors = 132, .clusters = clusters}});
     const auto backend = test::cuda_device().make();
-    EXPECT_THAT(backend->describe_recurrence(Cell::kRelu, shape.sequences(), shape.vocabulary), HasSubstr(how));
+    EXPECT_THAT(backend->describe_recurrence(Cell::kRelu, shape.sequences(), shape.vocabulary, false), HasSubstr(how));
     return test::run_problem(*backend, problem);
   };
   const test::Results many = run(15, "clusters"), one = run(1, "clusters"), none = run(0, "each step");

@@ -102,8 +102,6 @@ TEST_P(DeviceStack, AReversedIndexBeginsAtTheEnd) {
   }
 }
 
-float& at_(Values& values, std::int64_t i) { return values[static_cast<std::size_t>(i)]; }
-
 Values numbers(std::int64_t count, float first) {
   Values values(static_cast<std::size_t>(count));
   for (float& value : values) value = first += 1;
@@ -152,67 +150,6 @@ TEST_P(DeviceStack, StatesOfBothDirectionsStandSideBySideAfterDropout) {
         }
       }
     }
-  }
-}
-
-/// A recurrence that goes on from the state where another ended is the one of all steps.
-TEST_P(DeviceStack, StateIsKeptFromOneRecurrenceToTheNext) {
-  for (const CellTraits& cell : kCells) {
-    if (GetParam().recurrence != Recurrence::kReel && !cell.tuned) continue;
-    SCOPED_TRACE(cell.name);
-    const std::int64_t GH = cell.gates * H;
-    const auto small = [](std::int64_t count) {
-      Values values = numbers(count, 0);
-      for (float& value : values) value = static_cast<float>(static_cast<int>(value * 7) % 11 - 5) / 8;
-      return values;
-    };
-    const auto input = upload(small(T * B * GH)), w_hh = upload(small(GH * H)),
-               b_hh = upload(small(cell.recurrent_bias ? H : 0));
-    Values h0(B * H, 0.25f), c0(cell.cell == Cell::kLstm ? B * H : 0, 0.5f);
-    const auto run = [&](std::int64_t first, std::int64_t steps, bool save) {
-      Ids lengths, row_of;
-      for (std::int64_t b = 0; b < B; ++b) {
-        lengths.push_back(static_cast<std::int32_t>(
-            std::clamp<std::int64_t>(kLengths[static_cast<std::size_t>(b)] - first, 0, steps)));
-        for (std::int64_t t = 0; t < steps; ++t) row_of.push_back(static_cast<std::int32_t>((first + t) * B + b));
-      }
-      Values states = h0;
-      states.resize(static_cast<std::size_t>((steps + 1) * B * H));
-      auto h = upload(states);
-      const auto c = upload(c0);
-      const auto on_device = upload(lengths), rows = upload(row_of);
-      auto final_c = backend_->allocate<float>(static_cast<std::int64_t>(c0.size()));
-      auto saved = backend_->allocate<float>(save ? steps * B * cell.saved * H : 0);
-      backend_->run(RecurrenceForward<float>{.cell = cell.cell,
-                                             .shape = {B, steps, H},
-                                             .lengths = on_device.span(),
-                                             .input = {.values = input.span(), .width = GH, .row_of = rows.span()},
-                                             .w_hh = w_hh.span(),
-                                             .b_hh = b_hh.span(),
-                                             .h = h.span(),
-                                             .initial_c = c.span(),
-                                             .final_c = final_c.span(),
-                                             .saved = save ? saved.span() : std::span<float>()});
-      states = download(std::as_const(h).span());
-      for (std::int64_t b = 0; b < B; ++b) {
-        for (std::int64_t j = 0; j < H; ++j) {
-          at_(h0, b * H + j) = at(states, (lengths[static_cast<std::size_t>(b)] * B + b) * H + j);
-        }
-      }
-      c0 = download(std::as_const(final_c).span());
-    };
-    const Values first_h = h0, first_c = c0;
-    run(0, T, true);
-    const Values whole_h = h0, whole_c = c0;
-    for (const bool save : {true, false}) {
-      h0 = first_h;
-      c0 = first_c;
-      run(0, 2, save);
-      run(2, T - 2, save);
-      for (std::size_t i = 0; i < h0.size(); ++i) EXPECT_NEAR(h0[i], whole_h[i], GetParam().tolerances.forward);
-      for (std::size_t i = 0; i < c0.size(); ++i) EXPECT_NEAR(c0[i], whole_c[i], GetParam().tolerances.forward);
-    }
-    EXPECT_NE(whole_h, first_h);
   }
 }
 

@@ -132,57 +132,6 @@ TEST(Model, GradientsGoThroughDropout) {
   }
 }
 
-/// Truncated at K steps, gradients are those of a row that begins there with the state that it has by then: here of
-/// weights with which no state is carried, so that a row of its last K words has the same.
-TEST(Model, TruncatedGradientsAreThoseOfTheLastSteps) {
-  constexpr std::int64_t kBptt = 3;
-  const auto backend = make_cpu_backend<double>(1);
-  Dataset whole = make_reviews(9), ends{.steps = 9};
-  for (std::size_t i = 0; i < kReviews; ++i) {
-    const auto length = std::min<std::int32_t>(whole.lengths[i], kBptt);
-    const auto row = std::span(whole.ids).subspan(i * 9, 9);
-    for (std::int32_t t = 0; t < 9; ++t) {
-      ends.ids.push_back(t < length ? row[static_cast<std::size_t>(whole.lengths[i] - length + t)] : 0);
-    }
-    ends.lengths.push_back(length);
-    ends.labels.push_back(whole.labels[i]);
-  }
-  for (const CellTraits& cell : kCells) {
-    SCOPED_TRACE(cell.name);
-    ModelConfig config = kConfig;
-    config.cell = cell.cell;
-    const auto gradients = [&](const Dataset& reviews, std::int64_t bptt) {
-      Model<double> model(*backend, config, kReviews, 9);
-      initialise<double>(config, {.seed = 3}, model.parameters());
-      const ParameterLayout layout(config);
-      const ParameterLayout::Direction& ids = layout.layers[0][0];
-      std::ranges::fill(part_of(model.parameters(), layout.parameters[ids.w_hh]), 0.0);
-      const auto bias = part_of(model.parameters(), layout.parameters[ids.bias]);
-      for (std::size_t i = 0; i < bias.size(); ++i) {  // gates that forget: GRU's z, LSTM's f
-        if (cell.gates > 1 && i / 20 == 1) bias[i] = -1e3;
-      }
-      std::vector<std::int32_t> order(kReviews);
-      std::iota(order.begin(), order.end(), 0);
-      std::vector<BatchStats> stats(1);
-      const DeviceDataset data = to_device(*backend, reviews);
-      model.select(data, order, {.bptt = bptt});
-      model.forward();
-      model.backward(stats);
-      const auto part = [&](ParameterId id) {
-        const Parameter& p = layout.parameters[id];
-        return model.gradient().dense.subspan(static_cast<std::size_t>(p.offset - layout.parameters[0].size),
-                                              static_cast<std::size_t>(p.size));
-      };
-      std::vector<double> values(part(ids.w_ih).begin(), part(ids.w_ih).end());
-      values.insert(values.end(), part(ids.bias).begin(), part(ids.bias).end());
-      return values;
-    };
-    const std::vector<double> truncated = gradients(whole, kBptt), expected = gradients(ends, 0);
-    ASSERT_EQ(truncated.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(truncated[i], expected[i], 1e-15) << i;
-  }
-}
-
 class ModelLogits : public testing::Test {
  protected:
   ModelLogits() {

@@ -18,10 +18,10 @@ struct StepForwardArgs {
   int t;
 };
 
-/// c of unit j of row b before step t, of LSTM; `later`: after step t - 1.
+/// c of unit j of row b before step t, of LSTM; `later`: where it stands after step t - 1, read for t > 0 alone.
 template <class Args>
-__device__ float cell_before(const Args& args, int t, const float& later, int b, int j) {
-  if (t > 0) return later;
+__device__ float cell_before(const Args& args, int t, const float* later, int b, int j) {
+  if (t > 0) return *later;
   return args.initial_c == nullptr ? 0.0f : args.initial_c[static_cast<std::size_t>(b) * args.hidden + j];
 }
 
@@ -46,7 +46,7 @@ __global__ void step_forward_kernel(StepForwardArgs args) {
                      .product = product + j,
                      .b_hh = all.b_hh + j,
                      .h = h[j],
-                     .c = kCell == Cell::kLstm ? cell_before(all, t, *c, b, j) : 0.0f,
+                     .c = kCell == Cell::kLstm ? cell_before(all, t, c, b, j) : 0.0f,
                      .saved = all.saved == nullptr ? nullptr : all.saved + step * kSaved * H + j};
       next[j] = run_gated_step<kCell>(unit, H);
       if (kCell == Cell::kLstm) *c = unit.c;
@@ -85,10 +85,10 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
     } else {
       if (last) args.carry[i] = 0;
       const float* const saved = all.saved + step * kSaved * H + j;
-      const float* const c_before = saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H;
+      const float* const c_before = t == 0 ? nullptr : saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H;
       const GatedStepBack unit{.saved = saved,
                                .h = all.h[step * H + j],
-                               .c = kCell == Cell::kLstm ? cell_before(all, t, *c_before, b, j) : 0.0f,
+                               .c = kCell == Cell::kLstm ? cell_before(all, t, c_before, b, j) : 0.0f,
                                .carry = args.carry + i,
                                .d_input = d_input + j,
                                .d_recurrent = d_recurrent + j};

@@ -40,7 +40,9 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
 /// kMixed runs in float32.
 const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
   if (context.recurrence != Recurrence::kReel) {
-    if (!traits(cell).tuned) throw Error(std::string("--recurrence cudnn: not for ") + traits(cell).name);
+    if (!traits(cell).tuned) {
+      throw Error(std::string("--recurrence cudnn: not for ") + traits(cell).name + ", expected --cell tanh or relu");
+    }
     return kCudnn;
   }
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
@@ -49,6 +51,12 @@ const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShap
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
   if (context.precision == Precision::kMixed && traits(cell).bounded) return kTensorCores;
   return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? kResident : kStepwise;
+}
+
+/// Where some of what flows back is known step by step alone: the kernels that keep W_hh add to the last step and to
+/// every step.
+const Strategy& backward_of(const Strategy& chosen, bool has_steps) {
+  return has_steps && &chosen != &kCudnn ? kStepwise : chosen;
 }
 
 }  // namespace
@@ -72,13 +80,16 @@ const char* name_of_cudnn_algorithm(Recurrence algorithm) {
   }
 }
 
-std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows) {
+std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
+                                bool has_steps) {
   const Strategy& strategy = choose(context, cell, shape, rows);
   std::string text = strategy.description;
   if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
   if (&strategy == &kCudnn) {
     text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
   }
+  const Strategy& back = backward_of(strategy, has_steps);
+  if (&back != &strategy) text += std::string("; back ") + back.description;
   return text;
 }
 
@@ -87,10 +98,7 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
-  const Strategy& chosen = choose(context, op.cell, op.shape, 0);
-  // The kernels that keep W_hh add to the last step and to every step alone.
-  const bool fits = &chosen == &kCudnn || !op.d_output.has_steps();
-  (fits ? chosen : kStepwise).backward(context, op);
+  backward_of(choose(context, op.cell, op.shape, 0), op.d_output.has_steps()).backward(context, op);
   truncate(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;

@@ -1,0 +1,218 @@
+// Recurrences that begin with a state, on every device: one that goes on where another ended, and gradients that stop
+// some steps before a row's end.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tests/kernels/devices.h"
+
+namespace reel::test {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+using Values = std::vector<float>;
+
+constexpr std::int64_t B = 4, T = 6, H = 5;
+const Ids kLengths = {6, 0, 3, 1};
+
+float& at(Values& values, std::int64_t i) { return values[static_cast<std::size_t>(i)]; }
+
+/// Between -1 and 1, and other ones for another `seed`.
+Values numbers(std::int64_t count, int seed) {
+  Values values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>((i * 37 + static_cast<std::size_t>(seed) * 11) % 23) / 11.5f - 0.9f;
+  }
+  return values;
+}
+
+void expect_near(const Values& actual, const Values& expected, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  float largest = 1;
+  for (const float value : expected) largest = std::max(largest, std::abs(value));
+  for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], tolerance * largest) << i;
+}
+
+/// Rows of a batch, each from a step of its own on and with the states that it begins with.
+struct Rows {
+  Ids first, lengths;  // [B]
+  Values h, c;         // [B, H]; c of LSTM alone
+};
+
+/// What a recurrence through them leaves, and what flows back.
+struct Ran {
+  Values h, c;            // [B, H] after each row's last step
+  Values d_input;         // [T, B, G*H]
+  Values d_w_hh, d_b_hh;  // [G*H, H], [H] or empty
+};
+
+class DeviceState : public testing::TestWithParam<TestDevice> {
+ protected:
+  void SetUp() override {
+    REEL_REQUIRE_DEVICE(GetParam());
+    backend_ = GetParam().make();
+  }
+
+  /// Calls `test` for each cell that the device's recurrence knows.
+  template <class Test>
+  void for_each_cell(const Test& test) {
+    for (const CellTraits& cell : kCells) {
+      if (GetParam().recurrence != Recurrence::kReel && !cell.tuned) continue;
+      SCOPED_TRACE(cell.name);
+      test(cell);
+    }
+  }
+
+  static Rows whole(const CellTraits& cell) {
+    return {.first = Ids(B, 0),
+            .lengths = kLengths,
+            .h = numbers(B * H, 1),
+            .c = cell.cell == Cell::kLstm ? numbers(B * H, 2) : Values()};
+  }
+
+  template <class Element>
+  Buffer<Element> upload(const std::vector<Element>& values) {
+    auto buffer = backend_->allocate<Element>(static_cast<std::int64_t>(values.size()));
+    backend_->upload(std::span<const Element>(values), buffer.span());
+    return buffer;
+  }
+  Values download(const Buffer<float>& buffer) {
+    Values values(buffer.size());
+    backend_->download(buffer.span(), std::span(values));
+    return values;
+  }
+
+  /// Forward, with or without what the way back needs.
+  Ran forward(const CellTraits& cell, const Rows& rows, bool save) { return run(cell, rows, save, false, 0); }
+  /// And back, of gradients into the last step and into every one.
+  Ran forward_and_back(const CellTraits& cell, const Rows& rows, std::int64_t bptt) {
+    return run(cell, rows, true, true, bptt);
+  }
+
+ private:
+  Ran run(const CellTraits& cell, const Rows& rows, bool save, bool back, std::int64_t bptt) {
+    const std::int64_t GH = cell.gates * H;
+    Ids row_of;
+    for (const std::int32_t first : rows.first) {
+      const auto b = static_cast<std::int64_t>(row_of.size()) / T;
+      for (std::int64_t t = 0; t < T; ++t) {
+        row_of.push_back(static_cast<std::int32_t>(std::min(first + t, T - 1) * B + b));
+      }
+    }
+    Values states = rows.h;
+    states.resize(static_cast<std::size_t>((T + 1) * B * H));
+    const auto input = upload(numbers(T * B * GH, 3)), w_hh = upload(numbers(GH * H, 4)),
+               b_hh = upload(numbers(cell.recurrent_bias ? H : 0, 5)), c = upload(rows.c);
+    const auto lengths = upload(rows.lengths), index = upload(row_of);
+    auto h = upload(states), final_c = upload(rows.c),
+         saved = upload(Values(save ? as_size(T * B * cell.saved * H) : 0));
+    backend_->run(RecurrenceForward<float>{.cell = cell.cell,
+                                           .shape = {B, T, H},
+                                           .lengths = lengths.span(),
+                                           .input = {.values = input.span(), .width = GH, .row_of = index.span()},
+                                           .w_hh = w_hh.span(),
+                                           .b_hh = b_hh.span(),
+                                           .h = h.span(),
+                                           .initial_c = c.span(),
+                                           .final_c = final_c.span(),
+                                           .saved = save ? saved.span() : std::span<float>()});
+    Ran ran{.h = Values(as_size(B * H)), .c = download(final_c), .d_input = {}, .d_w_hh = {}, .d_b_hh = {}};
+    states = download(h);
+    for (std::int64_t b = 0; b < B; ++b) {
+      for (std::int64_t j = 0; j < H; ++j) {
+        at(ran.h, b * H + j) = at(states, (rows.lengths[as_size(b)] * B + b) * H + j);
+      }
+    }
+    if (!back) return ran;
+    const auto last = upload(numbers(B * H, 6)), every = upload(numbers(B * H, 7));
+    const Values poison(as_size(T * B * GH), 1e3f);  // written over wherever anybody reads
+    auto d_input = upload(poison), d_recurrent = upload(cell.recurrent_bias ? poison : Values());
+    auto d_w_hh = backend_->allocate<float>(GH * H), d_b_hh = backend_->allocate<float>(cell.recurrent_bias ? H : 0);
+    backend_->run(RecurrenceBackward<float>{.cell = cell.cell,
+                                            .shape = {B, T, H},
+                                            .lengths = lengths.span(),
+                                            .h = h.span(),
+                                            .saved = saved.span(),
+                                            .w_hh = w_hh.span(),
+                                            .initial_c = c.span(),
+                                            .d_output = {.last = last.span(), .every = every.span()},
+                                            .bptt = bptt,
+                                            .d_input = d_input.span(),
+                                            .d_recurrent = d_recurrent.span(),
+                                            .d_w_hh = d_w_hh.span(),
+                                            .d_b_hh = d_b_hh.span()});
+    ran.d_input = download(d_input);
+    ran.d_w_hh = download(d_w_hh);
+    ran.d_b_hh = download(d_b_hh);
+    return ran;
+  }
+  static std::size_t as_size(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+  std::unique_ptr<Backend<float>> backend_;
+};
+
+/// A recurrence that goes on from the state where another ended is the one of all steps.
+TEST_P(DeviceState, IsKeptFromOneRecurrenceToTheNext) {
+  constexpr std::int32_t kFirst = 2;
+  for_each_cell([&](const CellTraits& cell) {
+    const Rows rows = whole(cell);
+    const Ran expected = forward(cell, rows, true);
+    EXPECT_NE(expected.h, rows.h);
+    for (const bool save : {true, false}) {
+      Rows begin = rows, end = rows;
+      for (std::size_t b = 0; b < B; ++b) {
+        begin.lengths[b] = end.first[b] = std::min(rows.lengths[b], kFirst);
+        end.lengths[b] -= end.first[b];
+      }
+      const Ran half = forward(cell, begin, save);
+      end.h = half.h;
+      end.c = half.c;
+      const Ran ran = forward(cell, end, save);
+      expect_near(ran.h, expected.h, GetParam().tolerances.forward);
+      expect_near(ran.c, expected.c, GetParam().tolerances.forward);
+    }
+  });
+}
+
+/// Truncated at K steps, gradients are those of rows that begin there with the state that they have by then.
+TEST_P(DeviceState, GradientsStopAsFarFromTheEndAsIsAskedFor) {
+  constexpr std::int32_t kBptt = 2;
+  for_each_cell([&](const CellTraits& cell) {
+    const Rows rows = whole(cell);
+    const std::int64_t GH = cell.gates * H;
+    Rows before = rows, end = rows;
+    for (std::size_t b = 0; b < B; ++b) {
+      before.lengths[b] = end.first[b] = std::max(rows.lengths[b] - kBptt, 0);
+      end.lengths[b] -= end.first[b];
+    }
+    const Ran until = forward(cell, before, true);
+    end.h = until.h;
+    end.c = until.c;
+    Ran truncated = forward_and_back(cell, rows, kBptt), expected = forward_and_back(cell, end, 0);
+    const double tolerance = GetParam().tolerances.gradient;
+    expect_near(truncated.d_w_hh, expected.d_w_hh, tolerance);
+    expect_near(truncated.d_b_hh, expected.d_b_hh, tolerance);
+    EXPECT_NE(truncated.d_w_hh, forward_and_back(cell, rows, 0).d_w_hh);
+    for (std::int64_t b = 0; b < B; ++b) {
+      const std::int64_t first = end.first[static_cast<std::size_t>(b)], length = kLengths[static_cast<std::size_t>(b)];
+      for (std::int64_t t = 0; t < T; ++t) {
+        for (std::int64_t j = 0; j < GH; ++j) {
+          const float d_input = at(truncated.d_input, (t * B + b) * GH + j);
+          if (t >= first && t < length) {
+            EXPECT_NEAR(d_input, at(expected.d_input, ((t - first) * B + b) * GH + j), 10 * tolerance);
+          } else if (t < first || GetParam().kind == DeviceKind::kCuda) {
+            EXPECT_EQ(d_input, 0) << "step " << t << " of row " << b;
+          }
+        }
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceState, testing::ValuesIn(all_devices()),
+                         [](const auto& device) { return device.param.name; });
+
+}  // namespace
+}  // namespace reel::test
