@@ -34,8 +34,9 @@ TrainConfig preset_config(Preset preset, Cell cell) {
   if (preset == Preset::kLong) {
     config.preprocessing.maxlen = 400;
     config.model.pool = Pool::kConcat;
-    config.epochs = cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 5;
+    config.epochs = traits(cell).gates > 1 ? 4 : 5;
     config.word_dropout = cell == Cell::kLstm ? 0.2f : 0.3f;
+    config.embedding_dropout = cell == Cell::kLstm ? 0.3f : 0.2f;
   }
   if (preset == Preset::kTutorial) {
     config.preprocessing.mask = false;

@@ -163,17 +163,19 @@ TEST_F(Program, AStreamTakesWordsOfTheLengthOfALine) {
 TEST_F(Program, ALongPresetIsThatOfItsCell) {
   EXPECT_THAT(reel("train --dump-config --preset long").out,
               AllOf(HasSubstr("maxlen = 400\n"), HasSubstr("pool = \"concat\"\n"), HasSubstr("epochs = 5\n")));
-  EXPECT_THAT(reel("train --dump-config --preset long --cell lstm").out, HasSubstr("epochs = 4\n"));
-  EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity gru").out, HasSubstr("epochs = 3\n"));
+  EXPECT_THAT(reel("train --dump-config --preset long --cell lstm").out,
+              AllOf(HasSubstr("epochs = 4\n"), HasSubstr("embedding-dropout = 0.3\n")));
+  EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity gru").out,
+              AllOf(HasSubstr("epochs = 4\n"), HasSubstr("embedding-dropout = 0.2\n")));
   EXPECT_THAT(reel("train --dump-config --preset long --cell gru --epochs 7").out, HasSubstr("epochs = 7\n"));
   EXPECT_THAT(reel("train --dump-config --preset long --cell lstm --nonlinearity gru").out,
-              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("epochs = 3\n")))
+              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("embedding-dropout = 0.2\n")))
       << "one flag of two names: the last one wins";
   EXPECT_THAT(reel("train --dump-config --preset long --nonlinearity=gru --cell=lstm").out,
-              AllOf(HasSubstr("cell = \"lstm\"\n"), HasSubstr("epochs = 4\n")));
+              AllOf(HasSubstr("cell = \"lstm\"\n"), HasSubstr("embedding-dropout = 0.3\n")));
   folder_.write("c.toml", "cell = 'lstm'\n");
   EXPECT_THAT(reel("train --dump-config --preset long --config c.toml --nonlinearity gru").out,
-              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("epochs = 3\n")));
+              AllOf(HasSubstr("cell = \"gru\"\n"), HasSubstr("embedding-dropout = 0.2\n")));
 }
 
 TEST_F(Program, UsesTheProcessorsThatItMayUse) {
