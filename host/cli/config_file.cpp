@@ -19,7 +19,8 @@ bool reads_bare(const std::string& value) {
 
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 
-/// A flag's value as a boolean; older versions wrote what the command line was given. "" if it is none.
+/// A flag's value as a boolean, of the words that older versions wrote: what the command line was given. "" if it is
+/// none.
 std::string boolean(std::string value) {
   value = CLI::detail::to_lower(value);
   for (const char* const word : {"true", "on", "yes", "enable", "t", "y", "+", "1"}) {
@@ -65,7 +66,7 @@ bool takes_path(const CLI::Option& option) {
 }  // namespace
 
 std::vector<std::string> parse_config(const std::string& text, const std::filesystem::path& path,
-                                      const CLI::App& command) {
+                                      const CLI::App& command, Booleans booleans) {
   std::vector<std::string> flags;
   for (auto& [key, value] : parse_toml(text, path.string())) {
     const std::string flag = "--" + key;
@@ -78,7 +79,8 @@ std::vector<std::string> parse_config(const std::string& text, const std::filesy
     if (value.find('\0') != value.npos) fail("{}: key '{}': a zero byte in '{}'", path.string(), key, value);
     if (is_flag(*option)) {
       const std::string read = boolean(value);
-      if (read.empty()) fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
+      if (read.empty() || (booleans == Booleans::kStrict && value != read))
+        fail("{}: key '{}' is '{}', expected true or false", path.string(), key, value);
       value = read;
     }
     flags.push_back(value.empty() ? flag : flag + "=" + value);

@@ -94,7 +94,8 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
                    "Whose initialisation to use");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
-  add_path(app, "--init-from", c.init_from, "FILE.safetensors", "Start from the weights in this file (PyTorch's names)")
+  add_path(app, "--init-from", c.init_from, "FILE.safetensors",
+           "Start from the weights in this file (PyTorch's names), whatever --init and --orthogonal say")
       ->transform(absolute_path());
   add(app, "--dropout", c.dropout, "Before the output layer")->transform(within(0.0, 0.99));
   add(app, "--embedding-dropout", c.embedding_dropout,
@@ -139,7 +140,7 @@ void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
 void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--epochs", c.epochs, "Passes over the training reviews")->transform(within(1, 100000));
   add(app, "--batch-size", c.batch_size, "Reviews of a step")->transform(within(1, 65536));
-  add(app, "--bptt", c.bptt, "Gradients stop this many steps before a row's end; 0: at its beginning")
+  add(app, "--bptt", c.bptt, "Gradients stop this many steps before a row's end, at most --maxlen; 0: at its beginning")
       ->transform(not_negative());
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
       ->transform(not_negative())
@@ -228,7 +229,8 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
   const std::filesystem::path file =
       resume.empty() ? std::filesystem::path(config) : std::filesystem::path(resume) / "config.toml";
   // A run's folder may be a stranger's; what the user names as a configuration may be a pipe.
-  std::vector<std::string> all = parse_config((resume.empty() ? read_all : read_file)(file, kMaxToml + 1), file, app);
+  std::vector<std::string> all = parse_config((resume.empty() ? read_all : read_file)(file, kMaxToml + 1), file, app,
+                                              resume.empty() ? Booleans::kStrict : Booleans::kAnyWord);
   if (!resume.empty() && all.empty())
     fail("{}: empty, expected the flags that the run was started with", file.string());
   try {

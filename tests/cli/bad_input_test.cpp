@@ -122,6 +122,15 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
   EXPECT_THAT(reel("train --dump-config --optimizer sgd --nesterov=on").out, HasSubstr("nesterov = true\n"));
   folder_.write("c.toml", "optimizer = 'sgd'\nnesterov = 3\n");
   expect_failure("train --config c.toml", 1, "c.toml: key 'nesterov' is '3', expected true or false");
+  for (const std::string word : {"'yes'", "'on'", "1", "'TRUE'", "''"}) {
+    for (const std::string key : {"bidirectional", "variational", "keras-exact", "no-graph"}) {
+      folder_.write("c.toml", key + " = " + word + "\n");
+      expect_failure("train --dump-config --config c.toml", 1, "c.toml: key '" + key + "' is '");
+      expect_failure("train --dump-config --config c.toml", 1, "', expected true or false");
+    }
+  }
+  folder_.write("c.toml", "bidirectional = true\n");
+  EXPECT_THAT(reel("train --dump-config --config c.toml").out, HasSubstr("bidirectional = true\n"));
   folder_.write("c.toml", "epochs = 7\nhidden-size == 5\n");
   expect_failure("train --config c.toml", 1, "c.toml:2: ");
   folder_.write("c.toml", "data = \"a\\u0000b\"\n");
