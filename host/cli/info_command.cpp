@@ -1,5 +1,9 @@
+#include <array>
+#include <span>
+
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
+#include "host/files/safetensors.h"
 #include "host/model/checkpoint.h"
 #include "host/predict/trained_model.h"
 #include "kernels/error.h"
@@ -9,12 +13,35 @@ namespace reel {
 
 namespace {
 
-/// Which kernels models of several widths would run.
+/// The kernels of a cell at a width, or why there are none.
+std::string recurrence_of(const Backend<float>& backend, Cell cell, std::int64_t hidden) {
+  const SequenceShape shape{.batch = 64, .steps = 200, .hidden = hidden};
+  try {
+    return backend.describe_recurrence(cell, shape, 10000, false);
+  } catch (const Error& refused) {
+    return refused.what();
+  }
+}
+
+/// Which kernels models of each cell and of several widths would run; neighbouring widths of the same share a line.
 void show_recurrences(const Backend<float>& backend) {
+  constexpr std::array<std::int64_t, 5> kWidths = {64, 128, 256, 512, 2048};
   fmt::print("recurrence on {}:\n", to_text(backend.info()));
-  for (const std::int64_t hidden : {64, 128, 256, 512, 2048}) {
-    const SequenceShape shape{.batch = 64, .steps = 200, .hidden = hidden};
-    fmt::print("  H {:<5} {}\n", hidden, backend.describe_recurrence(Cell::kTanh, shape, 10000, false));
+  for (const CellTraits& cell : kCells) {
+    for (std::size_t begin = 0, end = 0; begin < kWidths.size(); begin = end) {
+      const std::string kernels = recurrence_of(backend, cell.cell, kWidths[begin]);
+      while (end < kWidths.size() && recurrence_of(backend, cell.cell, kWidths[end]) == kernels) ++end;
+      const auto widths = std::span(kWidths).subspan(begin, end - begin);
+      fmt::print("  {:<5} H {:<23} {}\n", cell.name, fmt::format("{}", fmt::join(widths, ", ")), kernels);
+    }
+  }
+}
+
+/// Every tensor of the file, by name; those that are no parameters of the model too.
+void show_tensors(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  for (const auto& [name, tensor] : file.tensors()) {
+    fmt::print("{:24} {} [{}]\n", printable(name), tensor.dtype, fmt::join(tensor.shape, ", "));
   }
 }
 
@@ -33,11 +60,13 @@ Command add_info_command(CLI::App& app) {
       if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
     }
-    const SavedModel saved = load_model(model_file(*model));
-    for (const Parameter& parameter : ParameterLayout(saved.config).parameters) {
-      fmt::print("{:18} [{}]\n", parameter.name, fmt::join(parameter.shape, ", "));
-    }
-    fmt::print("{} parameters\n", parameter_count(saved.config));
+    const std::filesystem::path file = model_file(*model);
+    const SavedModel saved = load_model(file);
+    show_tensors(file);
+    fmt::print("{} parameters: a bias_ih and its bias_hh count once{}\n", parameter_count(saved.config),
+               traits(saved.config.cell).recurrent_bias
+                   ? fmt::format(", but for the last {} numbers of each", saved.config.hidden)
+                   : "");
     for (const auto& [key, value] : saved.metadata) fmt::print("{:18} {}\n", printable(key), printable(value));
     return kSuccess;
   };

@@ -11,6 +11,7 @@ namespace reel {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -132,6 +133,34 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
   const double logit = line["logit"];
   EXPECT_NEAR(line["probability"].get<double>(), 1 / (1 + std::exp(-logit)), 1e-12);
   EXPECT_EQ(line["label"], logit > 0 ? 1 : 0);
+}
+
+/// All that PyTorch will find in the file, PyTorch's second biases too.
+TEST_F(Program, InfoListsWhatAModelFileHolds) {
+  train_small("--cell gru --bidirectional --out gru");
+  EXPECT_THAT(reel("info gru").out, StartsWith("embedding.weight         F32 [29, 4]\n"
+                                               "fc.bias                  F32 [1]\n"
+                                               "fc.weight                F32 [1, 10]\n"
+                                               "rnn.bias_hh_l0           F32 [15]\n"
+                                               "rnn.bias_hh_l0_reverse   F32 [15]\n"
+                                               "rnn.bias_ih_l0           F32 [15]\n"
+                                               "rnn.bias_ih_l0_reverse   F32 [15]\n"
+                                               "rnn.weight_hh_l0         F32 [15, 5]\n"
+                                               "rnn.weight_hh_l0_reverse F32 [15, 5]\n"
+                                               "rnn.weight_ih_l0         F32 [15, 4]\n"
+                                               "rnn.weight_ih_l0_reverse F32 [15, 4]\n"
+                                               "437 parameters: a bias_ih and its bias_hh count once, but for the last "
+                                               "5 numbers of each\n"
+                                               "directions         2\n"));
+  const SafetensorsFile file(folder_ / "gru" / "model.safetensors");
+  auto tensors = file.tensors();
+  const std::vector<double> more(6);
+  tensors["more\x1b"] = tensor_view(std::span(more), {2, 3});
+  write_safetensors(folder_ / "m.safetensors", tensors, file.metadata());
+  EXPECT_THAT(reel("info m.safetensors").out, HasSubstr("\nmore?                    F64 [2, 3]\n"));
+  train_small("--cell lstm --out lstm");
+  EXPECT_THAT(reel("info lstm").out, AllOf(HasSubstr("\nrnn.bias_hh_l0           F32 [20]\n"),
+                                           HasSubstr(" parameters: a bias_ih and its bias_hh count once\n")));
 }
 
 TEST_F(Program, PredictsIdsAsItPredictsTheirText) {

@@ -1,9 +1,11 @@
 // The program with the emulator for --device cuda, on the stand-in for the CUDA runtime: what a violation, a leak or an
 // error left behind would end.
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "host/model/checkpoint.h"
+#include "kernels/contract/cells.h"
 #include "kernels/make_backend.h"
 #include "tests/cli/program.h"
 
@@ -81,6 +83,38 @@ TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {
   const Result information = reel("info");
   EXPECT_EQ(information.code, 0) << information.err;
   EXPECT_THAT(information.out, HasSubstr("emulator, compute capability 9.0"));
+}
+
+/// A line for each cell and kernel, with the widths that run by it.
+TEST_F(EmulatedProgram, InfoNamesTheKernelsOfEveryCell) {
+  const auto lines_of = [&](const std::string& more) {
+    const Result information = reel("info --device cuda" + more);
+    EXPECT_EQ(information.code, 0) << information.err;
+    std::map<std::string, std::vector<std::string>> lines;  // by cell
+    std::istringstream in(information.out.substr(information.out.find("recurrence on ")));
+    std::string line;
+    for (std::getline(in, line); std::getline(in, line);) lines[line.substr(2, line.find(' ', 2) - 2)].push_back(line);
+    EXPECT_EQ(lines.size(), kCells.size()) << information.out;
+    return lines;
+  };
+  const auto own = lines_of("");
+  for (const auto& [cell, lines] : own) {
+    std::string widths;
+    for (const std::string& line : lines) {
+      EXPECT_THAT(line, HasSubstr("float32, ")) << "the kernels";
+      const std::string text = line.substr(line.find("H ") + 2, 23);
+      widths += text.substr(0, text.find_last_not_of(' ') + 1) + '|';
+    }
+    std::ranges::replace(widths, '|', ',');
+    std::erase(widths, ' ');
+    EXPECT_EQ(widths, "64,128,256,512,2048,") << cell << ": every width once";
+  }
+  EXPECT_THAT(own.at("tanh").front(), HasSubstr("W_hh resident"));
+  EXPECT_THAT(own.at("tanh").back(), HasSubstr("H 2048                    float32, a product and a pointwise kernel"));
+  for (const auto& [cell, lines] : lines_of(" --recurrence cudnn")) {
+    const bool known = cell == "tanh" || cell == "relu";
+    EXPECT_THAT(lines.front(), HasSubstr(known ? "cuDNN, persist static" : "--recurrence cudnn: not for " + cell));
+  }
 }
 
 /// A window is read back while the next one runs: a checkpoint in between must not be ahead of metrics.jsonl.
