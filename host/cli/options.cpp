@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/files/interrupt.h"
+#include "kernels/check.h"
 
 namespace reel {
 
@@ -61,11 +62,14 @@ void DeviceOptions::add_to(CLI::App& app) {
   app.add_flag("--no-graph", no_graph, "Start the GPU's kernels one by one, not as CUDA graphs: for profiling");
 }
 
+DeviceKind DeviceOptions::kind() const {
+  if (device == Device::kAuto) return best_device();
+  return device == Device::kCuda ? DeviceKind::kCuda : DeviceKind::kCpu;
+}
+
 std::unique_ptr<Backend<float>> DeviceOptions::make() const {
-  const DeviceKind kind = device == Device::kAuto   ? best_device()
-                          : device == Device::kCuda ? DeviceKind::kCuda
-                                                    : DeviceKind::kCpu;
-  return make_backend({.device = kind,
+  if (no_graph && kind() == DeviceKind::kCpu) fail("--no-graph: needs --device cuda, found cpu");
+  return make_backend({.device = kind(),
                        .precision = precision,
                        .recurrence = recurrence,
                        .threads = threads,

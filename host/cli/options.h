@@ -84,6 +84,7 @@ struct DeviceOptions {
   bool timings = false;
 
   void add_to(CLI::App& app);
+  DeviceKind kind() const;
   std::unique_ptr<Backend<float>> make() const;
   /// Why --device auto came to the CPU, or nothing.
   std::string fallback() const;

@@ -96,6 +96,7 @@ int train(TrainOptions options, const std::string& config_text) {
   if (!resuming && !options.out.empty()) RunFolder::check_unused(options.out);
   std::optional<RunFolder> folder;
   if (resuming) folder = RunFolder::open(options.resume);
+  if (resuming && options.device.kind() == DeviceKind::kCpu) options.device.no_graph = false;  // begun on a GPU
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   if (config.profile_steps > 0 && backend->info().kind != DeviceKind::kCuda) {
     fail("--profile: needs --device cuda, found cpu; --timings works anywhere");
@@ -154,6 +155,10 @@ void refuse_unused(const TrainOptions& options) {
   }
   if (config.variational && config.layer_dropout == 0) {
     throw CLI::ValidationError("--variational", "expected a --layer-dropout with it");
+  }
+  if (config.bptt > config.preprocessing.maxlen) {
+    throw CLI::ValidationError("--bptt", fmt::format("'{}', expected at most the {} steps of --maxlen", config.bptt,
+                                                     config.preprocessing.maxlen));
   }
   const std::string unused(config.optimizer.unused_flag());
   if (unused.empty()) return;

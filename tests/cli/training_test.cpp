@@ -192,8 +192,14 @@ TEST_F(Program, SaysHowLongEachPartTook) {
 
 TEST_F(Program, WhatOnlyAGpuHasIsRefusedOnTheCpu) {
   const std::string cpu = "train --device cpu --data " + fixture("aclImdb.tar.gz").string();
-  for (const char* flags : {" --recurrence cudnn", " --recurrence cudnn-standard", " --profile 3", " --profile 1"}) {
+  for (const char* flags : {" --recurrence cudnn", " --recurrence cudnn-standard", " --recurrence cudnn-persist-static",
+                            " --recurrence cudnn-persist-dynamic", " --recurrence cudnn-persist-small-h",
+                            " --profile 3", " --profile 1", " --no-graph"}) {
     expect_failure(cpu + flags, 1, "needs --device cuda, found cpu");
+  }
+  train_small("--device cpu --timings --out run");  // implies --no-graph
+  for (const std::string command : {"eval run --data x", "predict run film", "info"}) {
+    expect_failure(command + " --device cpu --no-graph", 1, "--no-graph: needs --device cuda, found cpu");
   }
 }
 
