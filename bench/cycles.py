@@ -28,23 +28,31 @@ RESULT = measure.RESULTS / "cycles.json"
 TOLERANCE = 1.03
 
 # Of each source: how a multiprocessor runs its kernels, as (batch rows at a time, blocks, groups of rows one after another), and
-# opcodes of what a step does once a row. A cluster's rows are those of its eight multiprocessors together.
+# opcodes of what a step does once a row. A cluster's rows are those of its multiprocessors together.
 STRATEGIES = {
     "resident": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core": ([(8, 1, 1), (16, 2, 1)], {"rnn_backward": ("LDG",)}),
     "cluster": ([(4, 1, 1), (16, 1, 4)], {}),
+    "gated": ([(1, 1, 1), (2, 2, 1)], {}),
 }
 
 
 class Shape:
-    """What a kernel's source says of its step; `width` is its first template argument."""
+    """What a kernel's source says of its step; its name has its width and its cell."""
 
-    def __init__(self, strategy, width, threads, groups):
+    def __init__(self, strategy, name, threads, groups):
+        width, cell = re.search(r"<(\d+), (\w+)", name).groups()
+        width = int(width)
         self.trips, self.wide_load = groups, 1
         if strategy == "tensor_core":
             self.products = ("HMMA", width * width // (16 * 16 * threads // 32))
         elif strategy == "cluster":  # each lane four columns of its own
             self.products, self.wide_load = ("FFMA", width * groups), 4
+        elif strategy == "gated":  # a warp reads as many float4 at once as threads share its rows
+            columns = 16 if width <= 64 else 32
+            self.products = ("FFMA", columns * {"gru": 3, "lstm": 4}[cell])
+            units = columns * threads // width  # of a block
+            self.wide_load = max(1, (width if "forward" in name else 4 * units) // columns // 8)
         else:
             self.products = ("FFMA", width // 2)
             if width == 256:  # half of W_hh in shared memory, in four turns: 16 loads of 4 wavefronts, 8 of one
@@ -123,7 +131,7 @@ def model(architecture, levels):
             for batch_rows, blocks, groups in configurations:
                 if blocks > fit:
                     continue
-                shape = Shape(strategy, int(re.search(r"<(\d+)", name)[1]), threads, groups)
+                shape = Shape(strategy, name, threads, groups)
                 path = sass.longest_path(kernel, loop, shape.trips, next((rare[k] for k in rare if name.startswith(k)), ()))
                 steps = sum(kernel.code[i].opcode == "LDGDEPBAR" for i, _ in path)  # each commits its copies
                 check_products(kernel, path, steps, shape.products)
@@ -143,7 +151,7 @@ def measured(row, gpu):
     if not row["kernel"].startswith("rnn_forward"):
         return ""
     precision = "mixed" if "tensor_core" in row["kernel"] else "float32"
-    width, cell = re.search(r"<(\d+), (\w+)>", row["kernel"]).groups()
+    width, cell = re.search(r"<(\d+), (\w+)", row["kernel"]).groups()
     if cell != cells()[0] or row["blocks"] > 1 or row["rows"] > 8:
         return ""
     found = [median(timed["us"]) / timed["steps"] for timed in gpu_tables.rows(gpu, "recurrence")

@@ -30,7 +30,7 @@ struct CellTraits {
   /// |h| <= 1: its states can be rounded to 16 bits. ReLU's are not bounded, and where it bends rounding turns
   /// gradients on and off.
   bool bounded;
-  /// Whether the CUDA kernels that keep W_hh, and cuDNN's, know it; a cell that they do not know runs step by step.
+  /// Whether the CUDA kernels of one gate, and cuDNN's, know it.
   bool tuned;
 };
 

@@ -48,8 +48,9 @@ struct CudaContext {
   Recurrence recurrence;
   Platform platform;
   Scratch scratch;
-  std::unique_ptr<Cudnn> cudnn;                                  // if asked for
-  mutable std::array<std::optional<int>, 2> cluster_capacities;  // of the kernels for H <= 384 and <= 512, once asked
+  std::unique_ptr<Cudnn> cudnn;  // if asked for
+  // How many clusters run at once, by the width of the kernels, once asked: cluster.cu's and gated.cu's.
+  mutable std::array<std::optional<int>, 2> cluster_capacities, gated_capacities;
 };
 
 }  // namespace reel::cuda

@@ -60,10 +60,10 @@ try() {
 
 while IFS=: read -r file line text; do
   what=$(grep -oE "$pattern" <<<"$text" | head -n 1)
-  try "$file" "$line" "$what" "${line}s/$pattern//"
+  try "$file" "$line" "$what" "${line}s/$pattern/{}/"
   if [[ $what == 'cluster_arrive();' ]]; then
     half='cluster_wait\(\);'
-    try "$file" "$line" "$what and the wait for it" "${line}s/$pattern//; ${line},/$half/s/$half//"
+    try "$file" "$line" "$what and the wait for it" "${line}s/$pattern/{}/; ${line},/$half/s/$half/{}/"
   fi
 done < <(grep -nE "$pattern" kernels/cuda/{,recurrence/}*.{cu,cuh} | grep -F -- "${1:-}")
 echo "$deleted deletions, $((deleted - survived)) caught"

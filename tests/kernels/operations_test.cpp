@@ -143,9 +143,13 @@ TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
 TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   if (!kEmulated) GTEST_SKIP() << "a GPU runs more clusters at once than the emulator";
   const auto describe = [&](std::int64_t hidden, std::int64_t batch, Precision precision = Precision::kFloat32,
-                            Recurrence recurrence = Recurrence::kReel, bool has_steps = false) {
+                            Recurrence recurrence = Recurrence::kReel, bool has_steps = false,
+                            Cell cell = Cell::kTanh) {
     const SequenceShape shape{.batch = batch, .steps = 5, .hidden = hidden};
-    return cuda_device("", precision, recurrence).make()->describe_recurrence(Cell::kTanh, shape, 10, has_steps);
+    return cuda_device("", precision, recurrence).make()->describe_recurrence(cell, shape, 10, has_steps);
+  };
+  const auto gated = [&](std::int64_t hidden, std::int64_t batch) {
+    return describe(hidden, batch, Precision::kFloat32, Recurrence::kReel, true, Cell::kLstm);
   };
   const std::string resident = "float32, one launch for all steps, W_hh resident";
   const std::string cluster = resident + " in clusters of blocks, 2 at once";
@@ -156,8 +160,15 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   EXPECT_EQ(describe(512, 65), stepwise);
   EXPECT_EQ(describe(513, 1), stepwise);
   EXPECT_EQ(describe(257, 1, Precision::kMixed), cluster);
-  EXPECT_EQ(describe(256, 64, Precision::kFloat32, Recurrence::kReel, true), resident + "; back " + stepwise);
+  EXPECT_EQ(describe(256, 64, Precision::kFloat32, Recurrence::kReel, true), resident);
+  EXPECT_EQ(describe(256, 64, Precision::kMixed, Recurrence::kReel, true),
+            "tensor cores, one launch for all steps, W_hh resident; back " + resident);
+  EXPECT_EQ(describe(257, 64, Precision::kFloat32, Recurrence::kReel, true), cluster + "; back " + stepwise);
   EXPECT_EQ(describe(513, 64, Precision::kFloat32, Recurrence::kReel, true), stepwise);
+  EXPECT_EQ(gated(128, 10), resident + " in clusters of blocks by unit, 2 at once");
+  EXPECT_EQ(gated(256, 1), resident + " in clusters of blocks by unit, 2 at once");
+  EXPECT_EQ(gated(128, 11), stepwise);
+  EXPECT_EQ(gated(257, 1), stepwise);
   // PyTorch goes back with small H up to 256 only; both passes share an algorithm here.
   EXPECT_EQ(describe(256, 1, Precision::kFloat32, Recurrence::kCudnn), "cuDNN, persist static, small H");
   EXPECT_EQ(describe(257, 1, Precision::kFloat32, Recurrence::kCudnn), "cuDNN, standard");
@@ -176,6 +187,7 @@ const Case kCases[] = {
     Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
     Case{{50, 16, 16, 6, 12}, Pool::kMax}, Case{{90, 20, 33, 7, 13}, Pool::kConcat, kTanh, 0.5f},
     Case{{90, 20, 33, 7, 13}, Pool::kMax, kRelu},  // many units whose largest state, 0, is that of several steps
+    Case{{20, 4, 100, 7, 6}, Pool::kConcat}, Case{{20, 4, 200, 5, 4}, Pool::kMax, kRelu},
     // In clusters of blocks:
     Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
     Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
@@ -187,7 +199,9 @@ const Case kCases[] = {
     Case{{90, 20, 33, 7, 13}, Pool::kLast, kGru}, Case{{90, 20, 33, 7, 13}, Pool::kMean, kLstm, 0.5f},
     Case{{300, 128, 128, 64, 20}, Pool::kLast, kLstm}, Case{{200, 24, 40, 131, 20}, Pool::kMean, kGru},
     Case{{50, 16, 67, 19, 40}, Pool::kLast, kLstm, 0.25f}, Case{{3, 4, 515, 3, 4}, Pool::kLast, kGru},
-    Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru}};
+    Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru},
+    Case{{20, 4, 128, 7, 6}, Pool::kMean, kGru}, Case{{20, 4, 100, 10, 3}, Pool::kLast, kGru},
+    Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm}, Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}};
 
 const char* pool_name(Pool pool) {
   constexpr const char* kNames[] = {"Last", "Mean", "Max", "Concat"};

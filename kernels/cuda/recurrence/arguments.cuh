@@ -15,6 +15,7 @@ struct RnnForwardArgs {
   float* h;                     // [T+1, B, H]
   float* saved;                 // [T, B, S*H] or null
   const float* initial_c;       // [B, H] or null
+  float* final_c;               // [B, H] or null; may be initial_c
   int batch, steps, hidden;
 
   explicit RnnForwardArgs(const RecurrenceForward<float>& op)
@@ -26,6 +27,7 @@ struct RnnForwardArgs {
         h(op.h.data()),
         saved(op.saved.data()),
         initial_c(op.initial_c.data()),
+        final_c(op.final_c.data()),
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}
@@ -93,6 +95,14 @@ struct RnnBackwardArgs {
         batch(static_cast<int>(op.shape.batch)),
         steps(static_cast<int>(op.shape.steps)),
         hidden(static_cast<int>(op.shape.hidden)) {}
+};
+
+/// The same with what flows into single steps.
+struct RnnStepsBackwardArgs {
+  RnnBackwardArgs all;
+  StepGradientArgs single;
+
+  explicit RnnStepsBackwardArgs(const RecurrenceBackward<float>& op) : all(op), single(op.d_output) {}
 };
 
 }  // namespace reel::cuda

@@ -47,78 +47,70 @@ __device__ inline float sigmoid(float x) { return fmaf(0.5f, tanh_rational(__fmu
 __device__ inline float sigmoid_slope(float y) { return fmaf(-y, y, y); }
 __device__ inline float tanh_slope(float y) { return fmaf(-y, y, 1.0f); }
 
-/// One step of a unit of a gated cell: what it reads and writes, `hidden` floats apart from gate to gate.
-struct GatedStep {
-  const float *x, *product;  // projected input, W_hh . h
-  const float* b_hh;         // GRU
-  float h, c;                // before the step; c: LSTM
-  float* saved;              // or null
-};
-
-/// h'; an LSTM's c becomes c'.
+/// One of the four numbers of a unit that next_gated_state() takes: LSTM's gates i, f, g and o, or GRU's r, z, m and
+/// its candidate's input. From W_hh . h and the projected input of gate `g`; of GRU's m without the latter, with the
+/// bias b_hh, and of g = 3 the input of gate 2 as it is.
 template <Cell kCell>
-__device__ inline float run_gated_step(GatedStep& s, int hidden) {
-  const auto gate = [&](int g) { return s.product[g * hidden] + s.x[g * hidden]; };
-  const auto keep = [&](int g, float value) {
-    if (s.saved != nullptr) s.saved[g * hidden] = value;
-  };
+__device__ inline float gate_value(int g, float product, float x, float b_hh) {
+  static_assert(kCell == Cell::kGru || kCell == Cell::kLstm);
+  if (kCell == Cell::kGru && g >= 2) return g == 2 ? product + b_hh : x;
+  const float z = product + x;
+  const bool squashed = g == 2;
+  const float y = tanh_rational(squashed ? z : __fmul_rn(0.5f, z));  // as in sigmoid()
+  return squashed ? y : fmaf(0.5f, y, 0.5f);
+}
+
+/// h', from those and h; an LSTM's c becomes c'. `gates` becomes what is saved, but for c'.
+template <Cell kCell>
+__device__ inline float next_gated_state(float (&gates)[4], float h, float& c) {
   if constexpr (kCell == Cell::kLstm) {
-    const float i = sigmoid(gate(0)), f = sigmoid(gate(1)), g = tanh_rational(gate(2)), o = sigmoid(gate(3));
-    s.c = fmaf(f, s.c, __fmul_rn(i, g));
-    keep(0, i);
-    keep(1, f);
-    keep(2, g);
-    keep(3, o);
-    keep(4, s.c);
-    return __fmul_rn(o, tanh_rational(s.c));
+    c = fmaf(gates[1], c, __fmul_rn(gates[0], gates[2]));
+    return __fmul_rn(gates[3], tanh_rational(c));
   } else {
-    static_assert(kCell == Cell::kGru);
-    const float r = sigmoid(gate(0)), z = sigmoid(gate(1)), m = s.product[2 * hidden] + *s.b_hh;
-    const float n = tanh_rational(fmaf(r, m, s.x[2 * hidden]));
-    keep(0, r);
-    keep(1, z);
-    keep(2, n);
-    keep(3, m);
-    return fmaf(z, s.h - n, n);
+    const float m = gates[2], n = tanh_rational(fmaf(gates[0], m, gates[3]));
+    gates[2] = n;
+    gates[3] = m;
+    return fmaf(gates[1], h - n, n);
   }
 }
 
-/// The same step on the way back.
-struct GatedStepBack {
-  const float* saved;
-  float h, c;    // before the step; c: LSTM
-  float* carry;  // in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
-  float *d_input, *d_recurrent;
+/// What flows back into the gates of a unit in one step.
+struct GateGradients {
+  float d_input[4];
+  float d_candidate;  // of GRU's gate 2 on the side of W_hh; the others are one on both sides
+
+  template <Cell kCell>
+  __device__ float recurrent(int g) const {
+    return kCell == Cell::kGru && g == 2 ? d_candidate : d_input[g];
+  }
 };
 
-/// d_h: the gradient of the unit's state but for what is carried.
+/// From what was saved, c (LSTM) or h (GRU) before the step, and d_h, the gradient of the state that followed but for
+/// what is carried: what the step before gets past W_hh, dc of LSTM, part of dh of GRU.
 template <Cell kCell>
-__device__ inline void run_gated_step_back(const GatedStepBack& s, float d_h, int hidden) {
-  const auto saved = [&](int g) { return s.saved[g * hidden]; };
-  const auto store = [&](int g, float value) { s.d_input[g * hidden] = value; };
+__device__ inline GateGradients gate_gradients(const float (&saved)[traits(kCell).saved], float before, float d_h,
+                                               float& carry) {
+  GateGradients d{};
   if constexpr (kCell == Cell::kLstm) {
-    const float i = saved(0), f = saved(1), g = saved(2), o = saved(3), squashed = tanh_rational(saved(4));
-    const float d_c = fmaf(__fmul_rn(d_h, o), tanh_slope(squashed), *s.carry);
-    store(0, __fmul_rn(__fmul_rn(d_c, g), sigmoid_slope(i)));
-    store(1, __fmul_rn(__fmul_rn(d_c, s.c), sigmoid_slope(f)));
-    store(2, __fmul_rn(__fmul_rn(d_c, i), tanh_slope(g)));
-    store(3, __fmul_rn(__fmul_rn(d_h, squashed), sigmoid_slope(o)));
-    *s.carry = __fmul_rn(d_c, f);
+    const auto [i, f, g, o, c] = saved;
+    const float squashed = tanh_rational(c), d_c = fmaf(__fmul_rn(d_h, o), tanh_slope(squashed), carry);
+    d.d_input[0] = __fmul_rn(__fmul_rn(d_c, g), sigmoid_slope(i));
+    d.d_input[1] = __fmul_rn(__fmul_rn(d_c, before), sigmoid_slope(f));
+    d.d_input[2] = __fmul_rn(__fmul_rn(d_c, i), tanh_slope(g));
+    d.d_input[3] = __fmul_rn(__fmul_rn(d_h, squashed), sigmoid_slope(o));
+    carry = __fmul_rn(d_c, f);
   } else {
     static_assert(kCell == Cell::kGru);
-    d_h += *s.carry;
-    const float r = saved(0), z = saved(1), n = saved(2), m = saved(3);
+    d_h += carry;
+    const auto [r, z, n, m] = saved;
     const float d_n = __fmul_rn(fmaf(-d_h, z, d_h), tanh_slope(n));
-    const float d_r = __fmul_rn(__fmul_rn(d_n, m), sigmoid_slope(r));
-    const float d_z = __fmul_rn(__fmul_rn(d_h, s.h - n), sigmoid_slope(z));
-    store(0, d_r);
-    store(1, d_z);
-    store(2, d_n);
-    s.d_recurrent[0] = d_r;
-    s.d_recurrent[hidden] = d_z;
-    s.d_recurrent[2 * hidden] = __fmul_rn(d_n, r);
-    *s.carry = __fmul_rn(d_h, z);
+    d.d_input[0] = __fmul_rn(__fmul_rn(d_n, m), sigmoid_slope(r));
+    d.d_input[1] = __fmul_rn(__fmul_rn(d_h, before - n), sigmoid_slope(z));
+    d.d_input[2] = d_n;
+    d.d_candidate = __fmul_rn(d_n, r);
+    carry = __fmul_rn(d_h, z);
   }
+  return d;
 }
 
 /// dz, from the gradient of the state that followed and that state.

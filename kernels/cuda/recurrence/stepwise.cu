@@ -41,15 +41,21 @@ __global__ void step_forward_kernel(StepForwardArgs args) {
     if constexpr (kGates == 1) {
       next[j] = next_state<kCell>(product[j] + input[j]);
     } else {
-      float* const c = args.c + static_cast<std::size_t>(b) * H + j;
-      GatedStep unit{.x = input + j,
-                     .product = product + j,
-                     .b_hh = all.b_hh + j,
-                     .h = h[j],
-                     .c = kCell == Cell::kLstm ? cell_before(all, t, c, b, j) : 0.0f,
-                     .saved = all.saved == nullptr ? nullptr : all.saved + step * kSaved * H + j};
-      next[j] = run_gated_step<kCell>(unit, H);
-      if (kCell == Cell::kLstm) *c = unit.c;
+      float* const kept = args.c + static_cast<std::size_t>(b) * H + j;
+      float c = kCell == Cell::kLstm ? cell_before(all, t, kept, b, j) : 0.0f;
+      const float b_hh = traits(kCell).recurrent_bias ? all.b_hh[j] : 0.0f;
+      float gates[4];
+#pragma unroll
+      for (int g = 0; g < 4; ++g) {
+        const int from = min(g, kGates - 1) * H + j;  // of GRU's input: see gate_value()
+        gates[g] = gate_value<kCell>(g, product[from], input[from], b_hh);
+      }
+      next[j] = next_gated_state<kCell>(gates, h[j], c);
+      if (kCell == Cell::kLstm) *kept = c;
+      if (all.saved == nullptr) continue;
+      float* const saved = all.saved + step * kSaved * H + j;
+#pragma unroll
+      for (int s = 0; s < kSaved; ++s) saved[s * H] = s < 4 ? gates[s] : c;
     }
   }
 }
@@ -84,15 +90,18 @@ __global__ void step_backward_kernel(StepBackwardArgs args) {
       d_input[j] = input_gradient<kCell>(d_h, all.h[(step + all.batch) * H + j]);
     } else {
       if (last) args.carry[i] = 0;
-      const float* const saved = all.saved + step * kSaved * H + j;
-      const float* const c_before = t == 0 ? nullptr : saved - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H;
-      const GatedStepBack unit{.saved = saved,
-                               .h = all.h[step * H + j],
-                               .c = kCell == Cell::kLstm ? cell_before(all, t, c_before, b, j) : 0.0f,
-                               .carry = args.carry + i,
-                               .d_input = d_input + j,
-                               .d_recurrent = d_recurrent + j};
-      run_gated_step_back<kCell>(unit, d_h, H);
+      const float* const kept = all.saved + step * kSaved * H + j;
+      const float* const c_before = t == 0 ? nullptr : kept - static_cast<std::size_t>(all.batch) * kSaved * H + 4 * H;
+      float saved[kSaved];
+#pragma unroll
+      for (int s = 0; s < kSaved; ++s) saved[s] = kept[s * H];
+      const float before = kCell == Cell::kLstm ? cell_before(all, t, c_before, b, j) : all.h[step * H + j];
+      const GateGradients d = gate_gradients<kCell>(saved, before, d_h, args.carry[i]);
+#pragma unroll
+      for (int g = 0; g < kGates; ++g) {
+        d_input[g * H + j] = d.d_input[g];
+        d_recurrent[g * H + j] = d.recurrent<kCell>(g);
+      }
     }
   }
 }

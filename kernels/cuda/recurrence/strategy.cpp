@@ -13,17 +13,24 @@ struct Strategy {
   const char* description;
   void (*forward)(CudaContext& context, const RecurrenceForward<float>& op);
   void (*backward)(CudaContext& context, const RecurrenceBackward<float>& op);
+  bool adds_to_steps;  // whether `backward` takes all of OutputGradient
 };
 
 constexpr Strategy kResident{"float32, one launch for all steps, W_hh resident", rnn_forward_resident,
-                             rnn_backward_resident};
+                             rnn_backward_resident, true};
 constexpr Strategy kTensorCores{"tensor cores, one launch for all steps, W_hh resident", rnn_forward_tensor_core,
-                                rnn_backward_tensor_core};
+                                rnn_backward_tensor_core, false};
 constexpr Strategy kCluster{"float32, one launch for all steps, W_hh resident in clusters of blocks",
-                            rnn_forward_cluster, rnn_backward_cluster};
+                            rnn_forward_cluster, rnn_backward_cluster, false};
+constexpr Strategy kGated{"float32, one launch for all steps, W_hh resident in clusters of blocks by unit",
+                          rnn_forward_gated, rnn_backward_gated, true};
 constexpr Strategy kStepwise{"float32, a product and a pointwise kernel each step", rnn_forward_stepwise,
-                             rnn_backward_stepwise};
-constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn};
+                             rnn_backward_stepwise, true};
+constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn, true};
+
+bool resident_fits(const CudaContext& context, std::int64_t hidden) {
+  return resident_shared_bytes(hidden) <= context.platform.limits().shared_per_block;
+}
 
 /// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
@@ -33,6 +40,13 @@ constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn};
 bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
+}
+
+/// An estimate too: a step of gated.cu takes 1 us for each row of a cluster (bench/cycles.py), stepwise it takes 5 us.
+bool gated_pays(const CudaContext& context, const SequenceShape& s) {
+  constexpr std::int64_t kMostRows = 5;
+  const int capacity = gated_capacity(context, s.hidden);
+  return capacity > 0 && s.batch <= kMostRows * capacity;
 }
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
@@ -46,17 +60,17 @@ const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShap
     return kCudnn;
   }
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
-  const DeviceLimits& limits = context.platform.limits();
-  if (!traits(cell).tuned || s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
+  if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
+  if (traits(cell).gates > 1) return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
   if (context.precision == Precision::kMixed && traits(cell).bounded) return kTensorCores;
-  return resident_shared_bytes(s.hidden) <= limits.shared_per_block ? kResident : kStepwise;
+  return resident_fits(context, s.hidden) ? kResident : kStepwise;
 }
 
-/// Where some of what flows back is known step by step alone: the kernels that keep W_hh add to the last step and to
-/// every step.
-const Strategy& backward_of(const Strategy& chosen, bool has_steps) {
-  return has_steps && &chosen != &kCudnn ? kStepwise : chosen;
+/// Where some of what flows back is known step by step alone: some strategies add to the last step and to every step.
+const Strategy& backward_of(const CudaContext& context, const Strategy& chosen, std::int64_t hidden, bool has_steps) {
+  if (!has_steps || chosen.adds_to_steps) return chosen;
+  return &chosen == &kTensorCores && resident_fits(context, hidden) ? kResident : kStepwise;
 }
 
 }  // namespace
@@ -85,10 +99,11 @@ std::string describe_recurrence(const CudaContext& context, Cell cell, const Seq
   const Strategy& strategy = choose(context, cell, shape, rows);
   std::string text = strategy.description;
   if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
+  if (&strategy == &kGated) text += ", " + std::to_string(gated_capacity(context, shape.hidden)) + " at once";
   if (&strategy == &kCudnn) {
     text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
   }
-  const Strategy& back = backward_of(strategy, has_steps);
+  const Strategy& back = backward_of(context, strategy, shape.hidden, has_steps);
   if (&back != &strategy) text += std::string("; back ") + back.description;
   return text;
 }
@@ -98,7 +113,8 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
-  backward_of(choose(context, op.cell, op.shape, 0), op.d_output.has_steps()).backward(context, op);
+  const Strategy& chosen = choose(context, op.cell, op.shape, 0);
+  backward_of(context, chosen, op.shape.hidden, op.d_output.has_steps()).backward(context, op);
   truncate(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;

@@ -1,0 +1,318 @@
+// The recurrence of cells of several gates and its back-propagation through time, each in one launch.
+//
+// W_hh of an LSTM has 256 KB at H = 128, which no block can keep in registers: the blocks of a cluster share the units
+// (gated_matrix.cuh), and walk through batch rows together, each row from its first token to its last. Every block has
+// the whole state in its own shared memory, double-buffered.
+//
+// Forward, the threads of a unit each end up with one gate's product, work out that gate, and tell each other; all then
+// know the unit's next state, and each writes it to another block of the cluster. One cluster barrier a step.
+//
+// Back, one thread of a unit works out what flows into its gates. A block multiplies those of its own units by its own
+// rows of W_hh, and sends what that adds to the gradient of every other block's units: H numbers a step, where the
+// gradients of the gates would be several times as many. The blocks' shares are added in their order, once the barrier
+// of the step has been passed.
+//
+// As in resident.cu, what a thread alone reads is fetched kAhead steps early by cp.async, and steps after a row's end
+// get gradients of 0. Where kBlocks is 1 the block is its own cluster.
+#include <algorithm>
+#include <limits>
+
+#include "kernels/cuda/recurrence/arguments.cuh"
+#include "kernels/cuda/recurrence/cells.cuh"
+#include "kernels/cuda/recurrence/dispatch.h"
+#include "kernels/cuda/recurrence/gated_matrix.cuh"
+#include "kernels/cuda/recurrence/queues.cuh"
+#include "kernels/cuda/recurrence/strategies.h"
+
+namespace reel::cuda {
+namespace {
+
+constexpr Widths<64, 128, 256> kWidths;
+constexpr int kAhead = 4;  // steps between fetching a value and using it
+
+/// The barrier of a step, in two halves: what lies between them nobody waits for.
+template <int kBlocks>
+__device__ inline void arrive() {
+  if constexpr (kBlocks > 1) cluster_arrive();
+}
+template <int kBlocks>
+__device__ inline void wait() {
+  if constexpr (kBlocks > 1) {
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
+}
+template <int kBlocks>
+__device__ inline int rank() {
+  return kBlocks > 1 ? static_cast<int>(cluster_rank()) : 0;
+}
+/// Writes to `element` of a block of the cluster.
+template <int kBlocks>
+__device__ inline void send(float& element, int block, float value) {
+  if constexpr (kBlocks > 1) {
+    store_to_cluster(map_to_block(&element, static_cast<unsigned>(block)), value);
+  } else {
+    element = value;
+  }
+}
+
+/// Without indexing registers.
+__device__ inline float pick(const float (&values)[4], int i) {
+  return i == 0 ? values[0] : i == 1 ? values[1] : i == 2 ? values[2] : values[3];
+}
+
+template <int kHidden, Cell kCell>
+__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gated_kernel(RnnForwardArgs args) {
+  using Shape = GatedShape<kHidden>;
+  constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = kHidden / Shape::kColumns;
+  constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
+  static_assert(kBlocks <= kSlices, "a lane for each block");
+  if constexpr (kBlocks > 1 && !kClusters) return;
+  REEL_SHARED(float[2][kHidden], states);
+  REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
+  const int H = args.hidden, u = static_cast<int>(threadIdx.x) / kSlices;
+  const int slice = static_cast<int>(threadIdx.x) % kSlices, gate = slice % 4;  // whose product this thread gets
+  const int unit = rank<kBlocks>() * kUnits + u;
+  const bool first = slice == 0 && unit < H;
+  SlicedMatrix<kSlices, Shape::kColumns / 4, kGates> w_hh;
+  w_hh.load([&](int g, int c) { return unit < H && c < H ? args.w_hh[(g * H + unit) * H + c] : 0.0f; });
+  const float b_hh = traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f;
+  const int column = min(gate, kGates - 1) * H + unit;  // of GRU's input: see gate_value()
+  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  if constexpr (kBlocks > 1) {  // all have started
+    cluster_arrive();
+    cluster_wait();
+  }
+
+  for (int b = static_cast<int>(blockIdx.x) / kBlocks; b < args.batch; b += static_cast<int>(gridDim.x) / kBlocks) {
+    const std::size_t i = static_cast<std::size_t>(b) * H + unit;
+    InputQueue<kAhead, Shape::kThreads> queue{args.row_of + static_cast<std::size_t>(b) * args.steps,
+                                              args.input + column,
+                                              inputs[0] + threadIdx.x,
+                                              kGates * H,
+                                              args.lengths[b],
+                                              unit < H};
+    queue.begin();
+    for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
+      states[0][j] = j < H ? args.h[static_cast<std::size_t>(b) * H + j] : 0.0f;
+    }
+    float c = kCell == Cell::kLstm && args.initial_c != nullptr && unit < H ? args.initial_c[i] : 0.0f;
+    __syncthreads();
+#pragma unroll 1
+    for (int t = 0; t < queue.length; ++t) {
+      const float product = w_hh.times(states[t % 2]);
+      float gates[4];
+      gather_four(gate_value<kCell>(gate, product, queue.take(t), b_hh), gates);
+      const float h = next_gated_state<kCell>(gates, states[t % 2][unit], c);
+      if (slice < kBlocks) send<kBlocks>(states[(t + 1) % 2][unit], slice, h);
+      arrive<kBlocks>();
+      if (first) args.h[(t + 1) * step_size + i] = h;
+      if (args.saved != nullptr && slice < 4 && unit < H) {
+        float* const saved = args.saved + (static_cast<std::size_t>(t) * args.batch + b) * kSaved * H + unit;
+        saved[gate * H] = pick(gates, gate);
+        if (kCell == Cell::kLstm && first) saved[4 * H] = c;
+      }
+      queue.fetch(t + kAhead);
+      wait<kBlocks>();
+    }
+    if (kCell == Cell::kLstm && args.final_c != nullptr && first) args.final_c[i] = c;
+  }
+}
+
+/// What one thread of a unit reads on the way back through a row, fetched ahead.
+template <Cell kCell, int kUnits>
+struct SavedQueue {
+  static constexpr int kSaved = traits(kCell).saved;
+  using Slots = float[kAhead][kSaved + 1][kUnits];  // what was saved; c (LSTM) or h (GRU) before the step
+
+  const RnnBackwardArgs& args;
+  Slots& slots;
+  int b, unit, u;
+  bool owner;
+
+  /// Of step t, as part of a group of copies.
+  __device__ void fetch(int t) const {
+    if (!owner || t < 0) return;
+    const int H = args.hidden;
+    const std::size_t step = static_cast<std::size_t>(t) * args.batch + b;
+    const float* const saved = args.saved + step * kSaved * H + unit;
+#pragma unroll
+    for (int s = 0; s < kSaved; ++s) cp_async_4(&slot(t, s), saved + s * H);
+    if (kCell == Cell::kGru) cp_async_4(&slot(t, kSaved), args.h + step * H + unit);
+    if (kCell == Cell::kLstm && t > 0) {
+      cp_async_4(&slot(t, kSaved), saved - static_cast<std::size_t>(args.batch) * kSaved * H + 4 * H);
+    }
+  }
+  __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][u]; }
+};
+
+template <int kHidden, Cell kCell>
+__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_gated_kernel(RnnStepsBackwardArgs args) {
+  using Shape = GatedShape<kHidden>;
+  constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = 4 * kUnits / Shape::kColumns;
+  constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
+  using Queue = SavedQueue<kCell, kUnits>;
+  if constexpr (kBlocks > 1 && !kClusters) return;
+  REEL_SHARED(float[kGates][kUnits], gradients);   // of this block's gates, on the side of W_hh
+  REEL_SHARED(float[2][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
+  REEL_SHARED(typename Queue::Slots, slots);
+  REEL_SHARED(float[kAhead][kUnits], step_gradients);
+  const RnnBackwardArgs& all = args.all;
+  const int H = all.hidden, me = static_cast<int>(threadIdx.x), first_unit = rank<kBlocks>() * kUnits;
+  const int unit = first_unit + me;  // where this thread works out gates
+  const bool owner = me < kUnits && unit < H;
+  const int target = me / kSlices * 4 + me % 4;  // the unit to whose gradient it adds
+  SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4> w_hh;
+  w_hh.load([&](int r, int c) {
+    const int from = first_unit + c % kUnits, to = me / kSlices * 4 + r;
+    return from < H && to < H ? all.w_hh[(c / kUnits * H + from) * H + to] : 0.0f;
+  });
+  const std::size_t width = static_cast<std::size_t>(kGates) * H;  // of d_input
+  int buffer = 0;  // goes on from row to row: a slow block may still read the last row's buffer
+  for (int i = me; i < kGates * kUnits; i += Shape::kThreads)
+    gradients[i / kUnits][i % kUnits] = 0;  // from H on for good
+  if constexpr (kBlocks > 1) {              // all have started
+    cluster_arrive();
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
+
+  for (int b = static_cast<int>(blockIdx.x) / kBlocks; b < all.batch; b += static_cast<int>(gridDim.x) / kBlocks) {
+    const std::size_t i = static_cast<std::size_t>(b) * H + unit;
+    const int length = all.lengths[b];
+    const Queue queue{all, slots, b, unit, me, owner};
+    StepGradientQueue<kAhead, kUnits> single(args.single, b, unit, all.steps, H, owner, step_gradients[0] + me);
+    const auto fetch = [&](int t) {
+      queue.fetch(t);
+      single.fetch(t);
+      cp_async_commit();
+    };
+    single.begin(length - 1);
+    for (int t = length - 1; t > length - 1 - kAhead; --t) fetch(t);
+    for (int t = length; t < all.steps; ++t) {
+      for (int k = me; k < kGates * kUnits; k += Shape::kThreads) {
+        const int j = first_unit + k % kUnits;
+        if (j >= H) continue;
+        const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + k / kUnits * H + j;
+        all.d_input[to] = all.d_recurrent[to] = 0;
+      }
+    }
+    const float every = owner ? all.d_output.every_at(i) : 0.0f, last = owner ? all.d_output.last_at(i) : 0.0f;
+    float carry = 0;
+#pragma unroll 1
+    for (int t = length - 1; t >= 0; --t) {
+      cp_async_wait<kAhead - 1>();
+      if (owner) {
+        float d_h = every;
+        if (t == length - 1) {
+          d_h += last;
+        } else {
+#pragma unroll
+          for (int block = 0; block < kBlocks; ++block) d_h += shares[buffer][block][me];
+        }
+        d_h += single.take(t);
+        float saved[kSaved];
+#pragma unroll
+        for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
+        float before = 0;
+        if (kCell == Cell::kGru || t > 0) {
+          before = queue.slot(t, kSaved);
+        } else if (all.initial_c != nullptr) {
+          before = all.initial_c[i];
+        }
+        const GateGradients d = gate_gradients<kCell>(saved, before, d_h, carry);
+        const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + unit;
+#pragma unroll
+        for (int g = 0; g < kGates; ++g) {
+          const float recurrent = d.recurrent<kCell>(g);
+          gradients[g][me] = recurrent;
+          all.d_input[to + g * H] = d.d_input[g];
+          if (traits(kCell).recurrent_bias) all.d_recurrent[to + g * H] = recurrent;
+        }
+      }
+      fetch(t - kAhead);
+      __syncthreads();
+      if (t == 0) break;
+      buffer ^= 1;
+      const float share = w_hh.times(gradients[0]);
+      if (w_hh.slice() < 4) {
+        send<kBlocks>(shares[buffer][rank<kBlocks>()][target % kUnits], target / kUnits, share);
+      }
+      arrive<kBlocks>();
+      wait<kBlocks>();
+    }
+  }
+}
+
+template <int kHidden>
+Launch launch_of(const CudaContext& context, int clusters) {
+  using Shape = GatedShape<kHidden>;
+  return {.grid = dim3(static_cast<unsigned>(clusters * Shape::kBlocks)),
+          .block = dim3(Shape::kThreads),
+          .stream = context.platform.stream(),
+          .cluster = Shape::kBlocks};
+}
+
+template <int kHidden, class Args>
+void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const Args& args) {
+  const int clusters = static_cast<int>(std::min<std::int64_t>(batch, gated_capacity(context, kHidden)));
+  launch(kernel, launch_of<kHidden>(context, clusters), args);
+}
+
+/// f(width, cell) of a cell of several gates.
+template <class Op, class F>
+void with_width_and_gates(const Op& op, const F& f) {
+  with_cell(op.cell, [&](auto cell) {
+    if constexpr (traits(cell()).gates > 1) {
+      with_width(kWidths, op.shape.hidden, [&](auto width) { f(width, cell); });
+    }
+  });
+}
+
+/// The fewest of all kernels of this width.
+template <int kHidden>
+int ask_capacity(const CudaContext& context) {
+  const Launch one = launch_of<kHidden>(context, 1);
+  int fewest = std::numeric_limits<int>::max();
+  for (const CellTraits& traits : kCells) {
+    with_cell(traits.cell, [&](auto cell) {
+      if constexpr (reel::traits(cell()).gates > 1) {
+        fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell()>, one),
+                           max_active_clusters(rnn_backward_gated_kernel<kHidden, cell()>, one)});
+      }
+    });
+  }
+  return fewest;
+}
+
+}  // namespace
+
+int gated_capacity(const CudaContext& context, std::int64_t hidden) {
+  const DeviceLimits& limits = context.platform.limits();
+  return with_width(kWidths, hidden, [&](auto width) {
+    if constexpr (GatedShape<width()>::kBlocks == 1) {
+      return 2 * limits.multiprocessors;
+    } else {
+      if (!limits.clusters) return 0;
+      std::optional<int>& known = context.gated_capacities[width() > 128 ? 1 : 0];
+      if (!known) known = ask_capacity<width()>(context);
+      return *known;
+    }
+  });
+}
+
+void rnn_forward_gated(CudaContext& context, const RecurrenceForward<float>& op) {
+  with_width_and_gates(op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_forward_gated_kernel<width(), cell()>, op.shape.batch, RnnForwardArgs(op));
+  });
+}
+
+void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& op) {
+  with_width_and_gates(op, [&](auto width, auto cell) {
+    run<width()>(context, rnn_backward_gated_kernel<width(), cell()>, op.shape.batch, RnnStepsBackwardArgs(op));
+  });
+}
+
+}  // namespace reel::cuda
