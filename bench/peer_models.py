@@ -1,4 +1,5 @@
 """What peers.py and peers_gpu.py share: the recipe's classifier in PyTorch and in Keras, its data, and runs of Reel."""
+import dataclasses
 import json
 import os
 import sys
@@ -14,6 +15,36 @@ VOCABULARY, STEPS, WIDTH, BATCH = 10000, 200, 128, 64
 UNKNOWN, DROPOUT, WORD_DROPOUT, RATE = 2, 0.5, 0.2, 1e-3
 # Small steps keep apart what computes something else and what rounds otherwise: Keras' bias correction is float32.
 GATE_STEPS, GATE_RATE = 10, 1e-4
+CELLS = {"tanh": ("RNN", 1), "gru": ("GRU", 3), "lstm": ("LSTM", 4)}  # PyTorch's module and its gates
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Which recurrent layers the recipe's classifier has."""
+    cell: str = "tanh"
+    layers: int = 1
+    bidirectional: bool = False
+
+    @property
+    def directions(self):
+        return 2 if self.bidirectional else 1
+
+    @property
+    def gates(self):
+        return CELLS[self.cell][1] * WIDTH
+
+    def flags(self):
+        """Of reel train."""
+        return ["--cell", self.cell, "--layers", self.layers, *["--bidirectional"] * self.bidirectional]
+
+    def suffixes(self):
+        """What PyTorch's names of parameters end with, and the width of what that layer reads."""
+        for layer in range(self.layers):
+            for suffix in ("", "_reverse")[:self.directions]:
+                yield f"_l{layer}{suffix}", WIDTH if layer == 0 else self.directions * WIDTH
+
+
+RECIPE = Network()
 
 
 def read_rows(folder, split):
@@ -29,16 +60,18 @@ def read_rows(folder, split):
     return rows, kept, labels.astype(np.float32)
 
 
-def initial_weights():
+def initial_weights(network=RECIPE):
     """Drawn as Keras draws them; PyTorch's names and layouts."""
     random = np.random.default_rng(1)
     uniform = lambda limit, *shape: random.uniform(-limit, limit, shape).astype(np.float32)
-    orthogonal, upper = np.linalg.qr(random.normal(size=(WIDTH, WIDTH)))
-    return {"embedding.weight": uniform(0.05, VOCABULARY, WIDTH),
-            "rnn.weight_ih_l0": uniform((6 / (2 * WIDTH)) ** 0.5, WIDTH, WIDTH),
-            "rnn.weight_hh_l0": np.ascontiguousarray((orthogonal * np.sign(np.diag(upper))).T, dtype=np.float32),
-            "rnn.bias_ih_l0": np.zeros(WIDTH, np.float32), "rnn.bias_hh_l0": np.zeros(WIDTH, np.float32),
-            "fc.weight": uniform((6 / (WIDTH + 1)) ** 0.5, 1, WIDTH), "fc.bias": np.zeros(1, np.float32)}
+    weights, gates, last = {"embedding.weight": uniform(0.05, VOCABULARY, WIDTH)}, network.gates, network.directions * WIDTH
+    for suffix, inputs in network.suffixes():
+        orthogonal, upper = np.linalg.qr(random.normal(size=(gates, WIDTH)))
+        weights |= {f"rnn.weight_ih{suffix}": uniform((6 / (inputs + gates)) ** 0.5, gates, inputs),
+                    f"rnn.weight_hh{suffix}": (orthogonal * np.sign(np.diag(upper))).astype(np.float32),
+                    f"rnn.bias_ih{suffix}": np.zeros(gates, np.float32),
+                    f"rnn.bias_hh{suffix}": np.zeros(gates, np.float32)}
+    return weights | {"fc.weight": uniform((6 / (last + 1)) ** 0.5, 1, last), "fc.bias": np.zeros(1, np.float32)}
 
 
 class Reel:
@@ -56,21 +89,21 @@ class Reel:
         run = self.new_run()
         return run, *measure.run([*self.command, "--out", run, *flags])[:2]
 
-    def losses(self, convention, *flags):
+    def losses(self, convention, network, *flags):
         """Of the first GATE_STEPS steps from initial_weights(), without dropout, reviews in their order."""
         weights = os.path.join(self.folder, "weights.safetensors")
-        tensors.write(weights, initial_weights())
+        tensors.write(weights, initial_weights(network))
         run = self.train("--init-from", weights, "--convention", convention, "--dropout", 0, "--word-dropout", 0,
                          "--shuffle", "off", "--schedule", "constant", "--warmup", 0, "--lr", GATE_RATE,
-                         "--max-steps", GATE_STEPS, "--log-every", 1, *flags)[0]
+                         "--max-steps", GATE_STEPS, "--log-every", 1, *network.flags(), *flags)[0]
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         return [line["loss"] for line in lines if line["split"] == "train"]
 
 
 class TorchPeer:
-    """nn.RNN in one of its ways: padded, packed, or padded and compiled."""
+    """nn.RNN, nn.GRU or nn.LSTM in one of its ways: padded, packed, or padded and compiled."""
 
-    def __init__(self, way, threads, device="cpu"):
+    def __init__(self, way, threads, device="cpu", network=RECIPE):
         import torch
         from torch import nn
 
@@ -82,25 +115,38 @@ class TorchPeer:
             def __init__(self):
                 super().__init__()
                 self.embedding = nn.Embedding(VOCABULARY, WIDTH)
-                self.rnn = nn.RNN(WIDTH, WIDTH, batch_first=True)
+                self.rnn = getattr(nn, CELLS[network.cell][0])(
+                    WIDTH, WIDTH, num_layers=network.layers, bidirectional=network.bidirectional, batch_first=True)
                 self.dropout = nn.Dropout(DROPOUT)
-                self.fc = nn.Linear(WIDTH, 1)
+                self.fc = nn.Linear(network.directions * WIDTH, 1)
 
             def forward(self, ids, lengths):
                 embedded = self.embedding(ids)
                 if way == "packed":
                     sequence = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True,
                                                                  enforce_sorted=False)
-                    last = self.rnn(sequence)[1][0]
-                else:
+                    state = self.rnn(sequence)[1]
+                    state = state[0] if network.cell == "lstm" else state
+                    last = torch.cat(tuple(state[-network.directions:]), dim=1)
+                else:  # of one direction: another one would begin in the padding
                     last = self.rnn(embedded)[0][torch.arange(len(ids), device=ids.device), lengths - 1]
                 return self.fc(self.dropout(last)).squeeze(1)
 
         self.model = Classifier().to(device)
-        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in initial_weights().items()})
-        self.model.rnn.bias_hh_l0.requires_grad_(False)  # the second bias would double the step of the first
+        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in initial_weights(network).items()})
+        for suffix, _ in network.suffixes():
+            self.freeze(getattr(self.model.rnn, f"bias_hh{suffix}"), network.cell)
         self.optimizer = torch.optim.Adam((p for p in self.model.parameters() if p.requires_grad), lr=RATE)
         self.run = torch.compile(self.model) if way == "compiled" else self.model
+
+    def freeze(self, bias, cell):
+        """A second bias would double the step of the first, but for that of GRU's candidate, which the reset gate scales."""
+        if cell != "gru":
+            bias.requires_grad_(False)
+            return
+        own = self.torch.ones_like(bias, requires_grad=False)
+        own[:2 * WIDTH] = 0
+        bias.register_hook(lambda gradient: gradient * own)
 
     def step(self, ids, lengths, labels, dropout=True, rate=RATE):
         torch = self.torch
@@ -166,6 +212,16 @@ class KerasPeer:
 
 
 def make_peer(name, threads):
-    """torch_padded, torch_packed, torch_compiled, keras_tensorflow or keras_torch."""
-    family, way = name.split("_")
-    return TorchPeer(way, threads) if family == "torch" else KerasPeer(way, threads)
+    """torch_padded, torch_packed, torch_compiled, keras_tensorflow or keras_torch; of PyTorch also with a cell behind it."""
+    library, way, _ = split_name(name)
+    return TorchPeer(way, threads, network=network_of(name)) if library == "torch" else KerasPeer(way, threads)
+
+
+def split_name(name):
+    """Library, way and cell of a peer."""
+    library, way, *cell = name.split("_")
+    return library, way, cell[0] if cell else RECIPE.cell
+
+
+def network_of(name):
+    return Network(split_name(name)[2])

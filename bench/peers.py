@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Reel against PyTorch and Keras on the CPU: the recipe's model, data, optimizer, clipping and masking, batch 64.
+"""Reel against PyTorch and Keras on the CPU: the recipe's model, data, optimizer, clipping and masking, batch 64; with the cells
+GRU and LSTM against PyTorch's padded nn.GRU and nn.LSTM.
 
     ./run bench peers [--data PATH]     makes the virtual environment of bench/requirements.txt, then runs this
 
 First every peer trains ten steps from the same weights on the same batches without dropout, by its own library's
 convention, which Reel follows: a peer whose losses are not Reel's is refused. Then all take turns, a quarter of an
 epoch each, in every round; what counts is the ratio within a round. Last, each trains the recipe until it reaches 85 %
-on the test reviews. One peer a process, so that none pays for another's threads.
+on the test reviews, but for GRU and LSTM. One peer a process, so that none pays for another's threads.
+
+The exit code is 1 where Reel's GRU or LSTM is less than 2.5 times as fast as PyTorch's, or could not be compared.
 """
 import argparse
 import json
@@ -16,14 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from statistics import median
 
 import numpy as np
 
 import measure
 import peer_models
-from peer_models import BATCH, GATE_RATE, GATE_STEPS, RATE, make_peer, read_rows
+from peer_models import BATCH, GATE_RATE, GATE_STEPS, RATE, RECIPE, Network, make_peer, network_of, read_rows, split_name
 
-PEERS = ("torch_padded", "torch_packed", "torch_compiled", "keras_tensorflow", "keras_torch")
+PEERS = ("torch_padded", "torch_packed", "torch_compiled", "keras_tensorflow", "keras_torch", *measure.CELL_GOALS)
 TOLERANCE = 1e-4  # relative, of a loss after ten float32 steps
 EPOCHS, WARMUP, WANTED = 4, 0.1, 0.85
 
@@ -104,15 +108,16 @@ class Peer:
 
 
 class Reel(peer_models.Reel):
-    def seconds_per_step(self, quarter, precision):
-        run = self.train("--max-steps", quarter, "--evaluate", "end", "--precision", precision)[0]
+    def seconds_per_step(self, network, quarter, precision):
+        run = self.train("--max-steps", quarter, "--evaluate", "end", "--precision", precision, *network.flags())[0]
         return json.loads((run / "summary.json").read_text())["epoch_seconds"][0] / quarter
 
-    def first_steps(self):
+    def first_steps(self, network):
         """Seconds from the start to ten steps, as far as its peers are asked for at first."""
         out = self.new_run()
         begin = time.perf_counter()
-        process = subprocess.Popen([str(word) for word in [*self.command, "--out", out, "--log-every", GATE_STEPS]],
+        command = [*self.command, "--out", out, "--log-every", GATE_STEPS, *network.flags()]
+        process = subprocess.Popen([str(word) for word in command],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         metrics = out / "metrics.jsonl"
         while not (metrics.exists() and metrics.stat().st_size > 0):
@@ -123,8 +128,23 @@ class Reel(peer_models.Reel):
         return seconds
 
 
+def of_reel(result, network):
+    """The entry of Reel with this network's cell."""
+    empty = {"float32": [], "mixed": []}
+    return result["reel"] if network == RECIPE else result.setdefault("cells", {}).setdefault(network.cell, empty)
+
+
+def losses_of_reel(reel, name, result):
+    """Those that this peer has to have."""
+    library, _, cell = split_name(name)
+    key = library if cell == RECIPE.cell else f"{library}_{cell}"
+    losses = result.setdefault("losses", {})
+    if key not in losses:
+        losses[key] = reel.losses(library, network_of(name))
+    return losses[key]
+
+
 def compare(reel, arguments, result):
-    result["losses"] = {convention: reel.losses(convention) for convention in ("torch", "keras")}
     peers = {}
     for name in arguments.peers.split(","):
         begin = time.perf_counter()
@@ -134,7 +154,7 @@ def compare(reel, arguments, result):
         if answer is None:
             entry["refused"] = "does not run here"
             continue
-        entry["version"], expected = answer["version"], result["losses"][name.split("_")[0]]
+        entry["version"], expected = answer["version"], losses_of_reel(reel, name, result)
         entry["loss_difference"] = max(abs(a - b) / b for a, b in zip(answer["losses"], expected, strict=True))
         print(f"{name}: largest relative difference of a loss {entry['loss_difference']:.1e}", flush=True)
         if entry["loss_difference"] > TOLERANCE:
@@ -149,11 +169,22 @@ def compare(reel, arguments, result):
             entry, theirs = result["peers"][name], peer.ask("time")["seconds_per_step"]
             entry.setdefault("seconds_per_step", []).append(theirs)
             for precision in precisions:
-                ours = reel.seconds_per_step(quarter, precision)
-                result["reel"][precision].append(ours)
+                ours = reel.seconds_per_step(network_of(name), quarter, precision)
+                of_reel(result, network_of(name))[precision].append(ours)
                 entry.setdefault(f"ratios_{precision}", []).append(theirs / ours)
             print(f"{name}: {entry['ratios_float32'][-1]:.1f} times Reel's", flush=True)
     return peers
+
+
+def missed_goals(result):
+    """A line for each goal of a cell that does not hold, of the peers that were asked for."""
+    for name, entry in result["peers"].items():
+        if (least := measure.CELL_GOALS.get(name)) is None:
+            continue
+        if "refused" in entry:
+            yield f"{name}: {entry['refused']}, expected Reel to be at least {least} times faster"
+        elif (times := median(entry["ratios_float32"])) < least:
+            yield f"{name}: {times:.2f} times Reel's, expected at least {least}"
 
 
 def main():
@@ -173,15 +204,20 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         reel = Reel(arguments.reel, arguments.data, folder, "--device", "cpu", "--threads", arguments.threads)
         peers = compare(reel, arguments, result)
-        result["reel"]["start_seconds"] = [reel.first_steps() for _ in range(5)]
-        result["reel"]["peak_bytes"] = reel.train("--max-steps", 100)[2]
+        for network in (RECIPE, *map(Network, result.get("cells", {}))):
+            entry = of_reel(result, network)
+            entry["start_seconds"] = [reel.first_steps(network) for _ in range(5)]
+            entry["peak_bytes"] = reel.train("--max-steps", 100, *network.flags())[2]
         for name, peer in peers.items():
             entry = result["peers"][name]
             entry["peak_bytes"] = peer.ask("time")["peak_bytes"]
-            if not arguments.no_training:
+            if not arguments.no_training and name not in measure.CELL_GOALS:
                 entry["training"] = peer.ask("train")
                 print(f"{name}: {entry['training']}", flush=True)
     measure.write("peers_cpu", result)
+    if missed := list(missed_goals(result)):
+        sys.exit("peers.py: " + "; ".join(missed))
 
 
-main()
+if __name__ == "__main__":
+    main()

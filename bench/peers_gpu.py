@@ -2,11 +2,13 @@
 """Reel against PyTorch on the GPU: the recipe's model, data, optimizer, clipping and masking; nn.RNN runs on cuDNN.
 
     peers_gpu.py --reel REEL --data PREPARED
+    peers_gpu.py --reel REEL --data PREPARED --cell lstm --layers 2 --bidirectional     other recurrent layers
 
 PyTorch runs eagerly and as a CUDA graph, in float32, in float32 with TF32 and in float16 by autocast. First each trains ten
 steps from Reel's weights on Reel's batches without dropout: one whose losses are not Reel's in the same precision is
 refused. Then all take turns, an epoch each, in every round; what counts is the ratio within a round. Each row of the results
-is printed as a line of JSON as soon as it is known.
+is printed as a line of JSON as soon as it is known. With both directions PyTorch runs eagerly on packed batches: on padded
+ones its second direction would begin in the padding.
 """
 import argparse
 import contextlib
@@ -20,7 +22,7 @@ import torch
 
 import measure
 import peer_models
-from peer_models import GATE_RATE, GATE_STEPS, RATE, UNKNOWN, WORD_DROPOUT, TorchPeer, read_rows
+from peer_models import CELLS, GATE_RATE, GATE_STEPS, RATE, UNKNOWN, WORD_DROPOUT, Network, TorchPeer, read_rows
 
 TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2}  # relative, of a loss
 REELS = {"float32": "float32", "tf32": "float32", "float16": "mixed"}  # what each precision is compared with
@@ -43,12 +45,15 @@ def tf32(on):
 class Trainer:
     """A model whose step is one call, or one replay of a CUDA graph, on batches that lie on the device."""
 
-    def __init__(self, precision, graphed, rows, batch, device, dropout, rate):
+    def __init__(self, precision, graphed, rows, batch, arguments, dropout, rate):
+        device, network = arguments.device, arguments.network
+        way = "packed" if network.bidirectional else "padded"
         self.precision, self.device, self.dropout = precision, device, dropout
-        self.model = TorchPeer("padded", torch.get_num_threads(), device).model.train(dropout)
+        self.model = TorchPeer(way, torch.get_num_threads(), device, network).model.train(dropout)
         fused = {"fused": True, "capturable": True} if device == "cuda" else {}
         self.optimizer = torch.optim.Adam((p for p in self.model.parameters() if p.requires_grad), lr=rate, **fused)
-        self.batches = [[torch.from_numpy(part[first:first + batch]).to(device) for part in rows]
+        devices = (device, "cpu" if way == "packed" else device, device)  # lengths are packed by the host
+        self.batches = [[torch.from_numpy(part[first:first + batch]).to(where) for part, where in zip(rows, devices)]
                         for first in range(0, len(rows[0]) - batch + 1, batch)]
         self.run = self.eager
         if graphed:
@@ -113,9 +118,9 @@ class Trainer:
 
 
 class Reel(peer_models.Reel):
-    def epoch(self, batch, precision, reviews):
+    def epoch(self, batch, precision, reviews, *flags):
         """Microseconds a step, median of the epochs after the first."""
-        run = self.train("--batch-size", batch, "--precision", precision, "--evaluate", "end")[0]
+        run = self.train("--batch-size", batch, "--precision", precision, "--evaluate", "end", *flags)[0]
         seconds = json.loads((run / "summary.json").read_text())["epoch_seconds"][1:]
         return 1e6 * statistics.median(seconds) / -(-reviews // batch)
 
@@ -124,15 +129,14 @@ def show(peer, **measured):
     print(json.dumps(peer | measured), flush=True)
 
 
-def admitted(rows, batch, expected, device):
+def admitted(rows, batch, expected, arguments):
     """The trainers that compute Reel's losses, warm, each with what names it."""
-    trainers = []
-    for precision in TOLERANCES:
-        for kind in ("eager", "graph") if device == "cuda" else ("eager",):
-            if REELS[precision] not in expected:
-                continue
-            peer = {"batch": batch, "precision": precision, "kind": kind}
-            make = lambda dropout, rate: Trainer(precision, kind == "graph", rows, batch, device, dropout, rate)
+    network, trainers = arguments.network, []
+    for precision in arguments.precisions:
+        for kind in ("eager", "graph") if arguments.device == "cuda" and not network.bidirectional else ("eager",):
+            peer = {"batch": batch, "precision": precision, "kind": kind, "cell": network.cell, "layers": network.layers,
+                    "directions": network.directions}
+            make = lambda dropout, rate: Trainer(precision, kind == "graph", rows, batch, arguments, dropout, rate)
             try:
                 losses = make(False, GATE_RATE).losses(GATE_STEPS)
                 difference = max(abs(a - b) / b for a, b in zip(losses, expected[REELS[precision]]))
@@ -149,11 +153,12 @@ def admitted(rows, batch, expected, device):
 
 
 def compare(reel, rows, batch, arguments):
-    expected = {precision: reel.losses("torch", "--batch-size", batch, "--precision", precision)
-                for precision in arguments.precisions}
-    trainers = admitted(rows, batch, expected, arguments.device)
+    expected = {precision: reel.losses("torch", arguments.network, "--batch-size", batch, "--precision", precision)
+                for precision in sorted({REELS[precision] for precision in arguments.precisions})}
+    trainers = admitted(rows, batch, expected, arguments)
     for number in range(arguments.rounds):
-        ours = {precision: reel.epoch(batch, precision, len(rows[0])) for precision in expected}
+        ours = {precision: reel.epoch(batch, precision, len(rows[0]), "--epochs", arguments.epochs,
+                                      *arguments.network.flags()) for precision in expected}
         for peer, trainer in trainers:
             theirs, reels = trainer.epoch(), ours[REELS[peer["precision"]]]
             show(peer, round=number, us=theirs, reel_us=reels, ratio=theirs / reels)
@@ -165,9 +170,15 @@ def main():
     parser.add_argument("--data", required=True, type=os.path.abspath, help="a prepared folder")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu: to try this script")
     parser.add_argument("--batches", type=int, nargs="+", default=(64, 1024))
+    parser.add_argument("--precisions", nargs="+", choices=TOLERANCES, help="PyTorch's; default: all of the device")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4, help="of Reel in a round, from 2: the first one does not count")
+    parser.add_argument("--cell", default="tanh", choices=CELLS)
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--bidirectional", action="store_true")
     arguments = parser.parse_args()
-    arguments.precisions = ["float32", "mixed"] if arguments.device == "cuda" else ["float32"]
+    arguments.precisions = arguments.precisions or (list(TOLERANCES) if arguments.device == "cuda" else ["float32", "tf32"])
+    arguments.network = Network(arguments.cell, arguments.layers, arguments.bidirectional)
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else measure.processor()
     show({"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "device": device})
     rows = read_rows(arguments.data, "train")

@@ -93,7 +93,7 @@ def parts_table(result):
 
 
 def peers_table(result):
-    ours, rows = result["reel"], []
+    rows = []
 
     def row(name, entry, ratios):
         training = entry.get("training", {})
@@ -103,13 +103,16 @@ def peers_table(result):
                      f"{entry['peak_bytes'] / 1e6:,.0f} MB"])
 
     programs = load("programs_cpu")
-    for precision in ("float32", "mixed"):
-        if ours[precision]:
-            runs = [run for run in programs["train"][precision] if run["accuracy"] >= 0.85]
+    for cell, ours in {"": result["reel"], **result.get("cells", {})}.items():
+        for precision in ("float32", "mixed"):
+            if not ours[precision]:
+                continue
             entry = {"seconds_per_step": ours[precision], "start_seconds": median(ours["start_seconds"]),
-                     "peak_bytes": ours["peak_bytes"],
-                     "training": {"accuracy": [0.85], "seconds": [median(run["seconds"] for run in runs)]}}
-            row(f"Reel, {precision}", entry, ["", ""])
+                     "peak_bytes": ours["peak_bytes"]}
+            if not cell:
+                runs = [run for run in programs["train"][precision] if run["accuracy"] >= 0.85]
+                entry["training"] = {"accuracy": [0.85], "seconds": [median(run["seconds"] for run in runs)]}
+            row(", ".join(filter(None, ("Reel", cell, precision))), entry, ["", ""])
     for name, entry in result["peers"].items():
         if "refused" in entry:
             rows.append([name, entry["refused"], "", "", "", "", ""])
@@ -133,6 +136,13 @@ def goals_table(operations, programs, peers):
                               ("keras_tensorflow", "Keras", 10)):
         value = median(peers["peers"][peer]["ratios_float32"])
         goal(f"an epoch, float32, against {text}: at least {least} times faster", value, "{:.1f}", value >= least)
+    for peer, least in measure.CELL_GOALS.items():
+        text = f"an epoch, float32, against PyTorch's nn.{peer.split('_')[-1].upper()}, padded: at least {least} times faster"
+        samples = peers["peers"].get(peer, {}).get("ratios_float32")
+        if samples:
+            goal(text, median(samples), "{:.1f}", median(samples) >= least)
+        else:
+            rows.append([text, "not measured", ""])
     for way in ("forward", "backward"):
         name = f"recurrence_{way}/float32/threads:{most}/B:64/H:128/ragged"
         alone = median(timed[name.replace(f"threads:{most}", "threads:1")]["us"])
