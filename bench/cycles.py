@@ -155,7 +155,7 @@ def measured(row, gpu):
     if cell != cells()[0] or row["blocks"] > 1 or row["rows"] > 8:
         return ""
     found = [median(timed["us"]) / timed["steps"] for timed in gpu_tables.rows(gpu, "recurrence")
-             if timed.get("us") and all(timed.get(key) == value for key, value in {
+             if timed.get("us") and gpu_tables.network(timed) == "tanh" and all(timed.get(key) == value for key, value in {
                  "what": "recurrence_forward", "variant": "reel", "precision": precision, "batch": 64, "hidden": int(width),
                  "rows": "full"}.items())]
     return f"{1000 * median(found):.0f}" if found else ""

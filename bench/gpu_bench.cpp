@@ -7,8 +7,9 @@
 //   gpu_bench window precision=float32 batch=64        what the host does for a window of steps while the device
 //   computes
 //
-// Others, with their defaults: hidden=128 steps=200 vocabulary=10000 embedding=128 rows=ragged|full samples=30
-// runs=100, of a graph at most; cache_mb=120, twice the cache of the largest GPU.
+// Others, with their defaults: hidden=128 steps=200 vocabulary=10000 embedding=128 cell=tanh|relu|gru|lstm
+// rows=ragged|full samples=30 runs=100, of a graph at most; cache_mb=120, twice the cache of the largest GPU; of a step
+// and a window layers=1 directions=1.
 //
 // The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that
 // do not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by
@@ -68,15 +69,30 @@ class Settings {
             .embedding = number("embedding"),
             .hidden = number("hidden"),
             .batch = number("batch"),
-            .steps = number("steps")};
+            .steps = number("steps"),
+            .cell = cell(),
+            .layers = number("layers"),
+            .bidirectional = directions() == 2};
+  }
+  std::int64_t directions() const {
+    const std::int64_t count = number("directions");
+    if (count > 2) fail("directions={}, expected 1 or 2", count);
+    return count;
   }
   bool ragged() const { return text("rows") == "ragged"; }
 
  private:
-  std::map<std::string, std::string> values_ = {{"precision", "float32"}, {"batch", "64"},         {"hidden", "128"},
-                                                {"steps", "200"},         {"vocabulary", "10000"}, {"embedding", "128"},
-                                                {"rows", "ragged"},       {"samples", "30"},       {"peer", "none"},
-                                                {"cache_mb", "120"},      {"runs", "100"}};
+  Cell cell() const {
+    for (const CellTraits& cell : kCells) {
+      if (text("cell") == cell.name) return cell.cell;
+    }
+    fail("cell={}, expected tanh, relu, gru or lstm", text("cell"));
+  }
+
+  std::map<std::string, std::string> values_ = {
+      {"precision", "float32"}, {"batch", "64"},    {"hidden", "128"},   {"steps", "200"}, {"vocabulary", "10000"},
+      {"embedding", "128"},     {"rows", "ragged"}, {"samples", "30"},   {"peer", "none"}, {"cache_mb", "120"},
+      {"runs", "100"},          {"cell", "tanh"},   {"directions", "1"}, {"layers", "1"}};
 };
 
 /// One row of the results; `measured` is more JSON.
@@ -85,8 +101,9 @@ void print_row(const Settings& settings, const std::string& what, const std::str
   const Shape s = settings.shape();
   fmt::print(
       "{{\"what\":\"{}\",\"variant\":\"{}\",\"precision\":\"{}\",\"batch\":{},\"hidden\":{},\"steps\":{},\"rows\":\"{}"
-      "\",{}}}\n",
-      what, variant, settings.text("precision"), s.batch, s.hidden, s.steps, settings.text("rows"), measured);
+      "\",\"cell\":\"{}\",\"layers\":{},\"directions\":{},{}}}\n",
+      what, variant, settings.text("precision"), s.batch, s.hidden, s.steps, settings.text("rows"),
+      settings.text("cell"), s.layers, settings.directions(), measured);
   std::fflush(stdout);
 }
 
@@ -212,6 +229,9 @@ void time_recurrence(const Settings& settings) {
       {"cudnn-persist-static", reel::Recurrence::kCudnnPersistStatic},
       {"cudnn-persist-dynamic", reel::Recurrence::kCudnnPersistDynamic},
       {"cudnn-persist-small-h", reel::Recurrence::kCudnnPersistSmallHidden}};
+  if (const Shape shape = settings.shape(); shape.layers > 1 || shape.bidirectional) {
+    fail("layers={} directions={}, expected one of each of a recurrence", shape.layers, settings.directions());
+  }
   const std::string& name = settings.text("peer");
   const auto found = peers.find(name);
   if (found == peers.end()) fail("peer={}, expected none, cudnn-standard, cudnn-persist-static, ...", name);

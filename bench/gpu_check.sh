@@ -2,11 +2,12 @@
 # Checks and measures Reel on a machine with a GPU that is lent for half an hour. Runs from a bundle (./run bundle); needs the
 # driver and python3, and for the parts that use them compute-sanitizer, ncu, cuobjdump, PyTorch with NumPy.
 #
-#   gpu_check.sh RESULTS first          facts, GPU tests, training steps, training on IMDB        at most 9 minutes
+#   gpu_check.sh RESULTS first          facts, GPU tests, training steps, training on IMDB, and
+#                                       PyTorch beside GRU, LSTM, two layers, both directions     at most 9 minutes
 #   gpu_check.sh RESULTS second         the recurrence beside every algorithm of cuDNN, PyTorch   at most 8
 #   gpu_check.sh RESULTS third          compute-sanitizer, Nsight Compute, machine code           at most 8
-#   gpu_check.sh RESULTS PART...        facts tests steps training recurrence peers sanitizer ncu sass; only if asked for, and
-#                                       for as long as it takes: grid, the recurrence at every batch, length and width
+#   gpu_check.sh RESULTS PART...        facts tests steps training models recurrence peers sanitizer ncu sass; only if asked
+#                                       for, and for as long as it takes: grid, the recurrence at every batch, length and width
 #
 # A part is a row of processes (families), each with a time limit that also ends what ignores SIGTERM: one that hangs, crashes
 # or prints garbage costs itself alone. After each of them RESULTS/gpu_check.json, gpu_check.md and gpu_check_logs.tar.gz are
@@ -20,7 +21,7 @@ command -v python3 >/dev/null || { echo "gpu_check.sh: found no python3, expecte
 
 minutes=600
 case ${1:-} in
-  first) minutes=9 parts=(facts tests steps training) ;;
+  first) minutes=9 parts=(facts tests steps training models) ;;
   second) minutes=8 parts=(recurrence peers) ;;
   third) minutes=8 parts=(sanitizer ncu sass) ;;
   '') echo "gpu_check.sh: expected first, second, third or parts" >&2; exit 99 ;;
@@ -28,14 +29,14 @@ case ${1:-} in
 esac
 [[ $minutes -eq 600 || $# -eq 1 ]] || { echo "gpu_check.sh: '$2' after $1, expected one call at a time" >&2; exit 99; }
 for part in "${parts[@]}"; do
-  [[ " facts tests steps training recurrence peers sanitizer ncu sass grid " == *" $part "* ]] ||
+  [[ " facts tests steps training models recurrence peers sanitizer ncu sass grid " == *" $part "* ]] ||
     { echo "gpu_check.sh: '$part', expected first, second, third or parts" >&2; exit 99; }
 done
 end=$((SECONDS + 60 * minutes - 10))  # the last report needs a few seconds too
 # At most, and from SIGTERM to SIGKILL; a rehearsal has no time to wait.
 longest=${REEL_CHECK_FAMILY_SECONDS:-600} grace=${REEL_CHECK_GRACE_SECONDS:-5}
 # No part takes the time of those after it.
-budget() { case $1 in facts) echo 90 ;; tests) echo 150 ;; steps) echo 110 ;; recurrence) echo 280 ;; sanitizer) echo 250 ;; ncu) echo 130 ;; *) echo 36000 ;; esac; }
+budget() { case $1 in facts) echo 90 ;; tests) echo 150 ;; steps) echo 150 ;; training) echo 90 ;; recurrence) echo 280 ;; sanitizer) echo 250 ;; ncu) echo 130 ;; *) echo 36000 ;; esac; }
 
 # cuBLAS and cuDNN, where the loader does not know them: the toolkit's, or those that came with PyTorch, whichever of
 # NVIDIA's packages they lie in.
@@ -50,6 +51,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 group=  # of processes, that of the family that runs
 trap '[[ -z $group ]] || kill -KILL -- "-$group" 2>/dev/null; exit 143' TERM INT HUP
+
+# Beside the recipe's tanh, one layer, one direction: what gpu_bench and reel train call the others. Within a part they come last.
+declare -A bench_word=([gru]=cell=gru [lstm]=cell=lstm [two-layers]=layers=2 [bidirectional]=directions=2)
+declare -A train_flag=([gru]="--cell gru" [lstm]="--cell lstm" [two-layers]="--layers 2" [bidirectional]=--bidirectional)
+other_models=(gru lstm two-layers bidirectional)
 
 report() { timeout -k 5 60 python3 "$bundle/bench/gpu_report.py" "$results" "$work" "$bundle/COMMIT"; }
 
@@ -93,27 +99,58 @@ tests() {
 }
 
 steps() {
-  local precision batch
+  local precision batch model few=(samples=10 runs=10)  # of steps that may be launches for each of 200 timesteps
   for batch in 64 1024; do
     for precision in float32 mixed; do
       family steps "$precision-$batch" 40 "$bundle/bench/gpu_bench" step "precision=$precision" "batch=$batch"
       family steps "window-$precision-$batch" 30 "$bundle/bench/gpu_bench" window "precision=$precision" "batch=$batch" samples=5
     done
   done
+  for model in "${other_models[@]}"; do
+    for batch in 64 1024; do
+      family steps "$model-$batch" 30 "$bundle/bench/gpu_bench" step "batch=$batch" "${bench_word[$model]}" "${few[@]}"
+    done
+    family steps "window-$model-64" 30 "$bundle/bench/gpu_bench" window batch=64 "${bench_word[$model]}" samples=3 runs=10
+  done
 }
 
-# The recipe to its end; where that fails, without graphs. The CPU's mean accuracy is 86.4 %.
+# trained NAME FLAGS...: the recipe to its end; where that fails, without graphs.
+trained() {
+  local name=$1
+  shift
+  family training "$name" 60 bash -c '
+    train=("$0/bin/reel" train --device cuda "${@:2}" --data "$0/data" --quiet)
+    "${train[@]}" --out "$1/graphs" >&2 && cat "$1/graphs/summary.json" && exit
+    code=$?
+    echo "without CUDA graphs:" >&2
+    "${train[@]}" --no-graph --out "$1/no-graph" >&2 && cat "$1/no-graph/summary.json"
+    exit $code' "$bundle" "$(mktemp -d -p "$work")" "$@"
+}
+
+# The CPU's mean accuracy is 86.4 %, of tanh.
 training() {
-  local seed precision
+  local seed precision model
   for seed in 1 2 3; do
-    for precision in float32 mixed; do
-      family training "$precision-$seed" 60 bash -c '
-        train=("$0/bin/reel" train --device cuda --precision "$1" --seed "$2" --data "$0/data" --quiet)
-        "${train[@]}" --out "$3/graphs" >&2 && cat "$3/graphs/summary.json" && exit
-        code=$?
-        echo "without CUDA graphs:" >&2
-        "${train[@]}" --no-graph --out "$3/no-graph" >&2 && cat "$3/no-graph/summary.json"
-        exit $code' "$bundle" "$precision" "$seed" "$(mktemp -d -p "$work")"
+    for precision in float32 mixed; do trained "$precision-$seed" --precision "$precision" --seed "$seed"; done
+  done
+  # shellcheck disable=SC2086
+  for model in "${other_models[@]}"; do trained "$model-float32-1" --precision float32 --seed 1 ${train_flag[$model]}; done
+}
+
+# beside_torch PART NAME SECONDS BATCH FLAGS...
+beside_torch() {
+  local part=$1 name=$2 seconds=$3 batch=$4
+  shift 4
+  family "$part" "$name" "$seconds" python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch" "$@"
+}
+
+# cuDNN runs these as PyTorch's: Reel refuses it for GRU and LSTM.
+models() {
+  local batch model
+  for batch in 64 1024; do
+    for model in "${other_models[@]}"; do
+      # shellcheck disable=SC2086
+      beside_torch models "$model-$batch" 70 "$batch" --precisions float32 --rounds 3 --epochs 2 ${train_flag[$model]}
     done
   done
 }
@@ -130,11 +167,25 @@ recurrences() {
   done
 }
 
+# Reel's recurrence alone, of the cells that it does not run on cuDNN.
+cells() {
+  local cell batch rows
+  for cell in gru lstm; do
+    for rows in full ragged; do
+      for batch in 64 1024; do
+        family recurrence "$cell-batch-$batch-rows-$rows" 30 \
+          "$bundle/bench/gpu_bench" recurrence "cell=$cell" "batch=$batch" "rows=$rows" samples=10 runs=10
+      done
+    done
+  done
+}
+
 recurrence() {
   recurrences recurrence batch=64 rows=full
   recurrences recurrence batch=1024 rows=full
   recurrences recurrence batch=64
   recurrences recurrence batch=1024
+  cells
   recurrences recurrence batch=64 hidden=512
   recurrences recurrence batch=64 hidden=256
   recurrences recurrence batch=64 hidden=1024
@@ -153,9 +204,7 @@ grid() {
 
 peers() {
   local batch
-  for batch in 64 1024; do
-    family peers "$batch" 150 python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch"
-  done
+  for batch in 64 1024; do beside_torch peers "$batch" 150 "$batch"; done
 }
 
 # Small shapes: the tools slow kernels down a hundredfold.

@@ -24,6 +24,7 @@ MISSING = r"command not found|failed to run command"
 NOT_SUPPORTED = {
     "facts": MISSING,
     "peers": r"No module named|" + MISSING,
+    "models": r"No module named|" + MISSING,
     "sanitizer": r"^(?:=+ *)?Error: .*not supported|" + MISSING,
     "ncu": r"ERR_NVGPUCTRPERM|refuses its counters|Failed to initialize the profiler|found no ncu|not supported on|" + MISSING,
     "sass": MISSING,
@@ -124,8 +125,8 @@ def outcome_of(code, log, part):
 def family(part, name, code, seconds, work):
     out, log = read(work / f"{part}.{name}.out"), read(work / f"{part}.{name}.log")
     result = {"outcome": outcome_of(code, log + out, part), "seconds": int(seconds)}
-    if part in ("steps", "recurrence", "grid", "peers"):
-        result["rows"], result["garbage"] = rows_of(out, is_peer if part == "peers" else is_timed)
+    if part in ("steps", "recurrence", "grid", "peers", "models"):
+        result["rows"], result["garbage"] = rows_of(out, is_peer if part in ("peers", "models") else is_timed)
     elif part == "tests":
         result |= tests_of(out)
         if result["outcome"] == "passed" and not result["passed"]:

@@ -14,24 +14,35 @@ def rows(result, *parts):
     return [row for part in parts for family in families(result, part).values() for row in family.get("rows", [])]
 
 
+def network(row):
+    """Of which recurrent layers a row is: "gru", "tanh, 2 layers, both directions"."""
+    layers, directions = row.get("layers", 1), row.get("directions", 1)
+    return ", ".join([row.get("cell", "tanh"), *[f"{layers} layers"] * (layers > 1), *["both directions"] * (directions > 1)])
+
+
+def with_network(text, row):
+    """`text`, and behind it of which layers the row is, where they are not the recipe's."""
+    return text if network(row) == "tanh" else f"{text}, {network(row)}"
+
+
 def percentile(samples, share):
     ordered = sorted(samples)
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 def steps(result):
-    """Microseconds, median, of a part of the training step by name, precision and batch."""
+    """Microseconds, median, of a part of the recipe's training step by name, precision and batch."""
     return {(row["what"], row["precision"], row["batch"]): median(row["us"])
-            for row in rows(result, "steps") if row.get("us")}
+            for row in rows(result, "steps") if row.get("us") and network(row) == "tanh"}
 
 
 def recurrence_times(result, *parts):
-    """Samples in microseconds, by shape, way, precision and variant; Reel's from the run with the peer beside."""
+    """Samples in microseconds, by shape and cell, way, precision and variant; Reel's from the run with the peer beside."""
     found = {}
     for family in (family for part in parts for family in families(result, part).values()):
         timed = [row for row in family.get("rows", []) if row.get("us") and row["what"].startswith("recurrence_")]
         for row in timed:
-            shape = (row["batch"], row["hidden"], row["steps"], row["rows"])
+            shape = (row["batch"], row["hidden"], row["steps"], row["rows"], network(row))
             key = (shape, row["what"].removeprefix("recurrence_"), row["precision"])
             peers = [other for other in timed if other["what"] == row["what"] and other["variant"] != "reel"]
             if row["variant"] == "reel" and peers:
@@ -39,21 +50,21 @@ def recurrence_times(result, *parts):
     return found
 
 
-def ratios(result):
-    """Of PyTorch's time to Reel's, by kind, precision and batch: all rounds."""
+def ratios(result, part="peers"):
+    """Of PyTorch's time to Reel's, by kind, precision, batch and layers: all rounds."""
     found = {}
-    for row in rows(result, "peers"):
+    for row in rows(result, part):
         if "ratio" in row:
-            found.setdefault((row["kind"], row["precision"], row["batch"]), []).append(row["ratio"])
+            found.setdefault((row["kind"], row["precision"], row["batch"], network(row)), []).append(row["ratio"])
     return found
 
 
 def trainings(result):
-    """By precision: summaries of the runs that came to their end."""
+    """By what was trained, "mixed" or "gru-float32": summaries of the runs that came to their end."""
     found = {}
     for name, family in families(result, "training").items():
         if "summary" in family:
-            found.setdefault(name.split("-")[0], []).append(family["summary"])
+            found.setdefault(name.rsplit("-", 1)[0], []).append(family["summary"])
     return found
 
 
@@ -65,7 +76,7 @@ def goals(result):
 
     def against_cudnn(batch, precision):
         """Both ways together, beside the fastest algorithm."""
-        shape = (batch, 128, 200, "full")
+        shape = (batch, 128, 200, "full", "tanh")
         forward, backward = (times.get((shape, way, precision), {}) for way in ("forward", "backward"))
         sums = [(median(forward[peer][1]) + median(backward[peer][1]), median(forward[peer][0]) + median(backward[peer][0]))
                 for peer in forward if peer in backward]
@@ -85,9 +96,9 @@ def goals(result):
                 against_cudnn(batch, precision), -least, "{:.1f}")
                for batch in (64, 1024) for precision, least in (("float32", 4), ("mixed", 6))]
     wanted += [("a step against PyTorch's CUDA graph, batch 64: at least 5 times faster",
-                torch.get(("graph", "float32", 64)), -5, "{:.1f}"),
+                torch.get(("graph", "float32", 64, "tanh")), -5, "{:.1f}"),
                ("a step against PyTorch eager, batch 64: at least 10 times faster",
-                torch.get(("eager", "float32", 64)), -10, "{:.1f}"),
+                torch.get(("eager", "float32", 64, "tanh")), -10, "{:.1f}"),
                ("training to 85 %, mixed: less than 0.5 s", min(reached, default=None), 0.5, "{:.2f} s")]
     lines = []
     for text, value, limit, shown in wanted:
@@ -99,20 +110,26 @@ def goals(result):
 
 
 def recurrences(result):
-    """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out."""
+    """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out. Reel alone,
+    where no algorithm is asked for."""
+    def named(way, row):
+        return with_network(f"{way}, B {row['batch']}, H {row['hidden']}, T {row['steps']}, {row['rows']} rows", row)
+
     lines = []
     for (shape, way, precision), peers in recurrence_times(result, "recurrence", "grid").items():
         best = min(peers, key=lambda peer: median(peers[peer][1]))
         reel, cudnn = peers[best]
         ratio = median(theirs / ours for ours, theirs in zip(reel, cudnn))
-        batch, hidden, length, kind = shape
-        lines.append([f"{way}, B {batch}, H {hidden}, T {length}, {kind} rows", precision, f"{median(reel):.1f}",
+        row = dict(zip(("batch", "hidden", "steps", "rows", "cell"), shape))
+        lines.append([named(way, row), precision, f"{median(reel):.1f}",
                       f"{median(cudnn):.1f} ({best.removeprefix('cudnn-')})", f"{ratio:.1f}"])
+    lines += [[named(row["what"].removeprefix("recurrence_"), row), row["precision"], f"{median(row['us']):.1f}", "", ""]
+              for row in rows(result, "recurrence", "grid") if row.get("us") and network(row) != "tanh"]
     return table(["recurrence", "precision", "us", "cuDNN, us (algorithm)", "times Reel's"], lines)
 
 
 def steps_table(result):
-    lines = [[row["what"].replace("_", " "), row["batch"], row["precision"], f"{median(row['us']):.1f}",
+    lines = [[with_network(row["what"].replace("_", " "), row), row["batch"], row["precision"], f"{median(row['us']):.1f}",
               f"{percentile(row['us'], 0.1):.1f}", f"{percentile(row['us'], 0.9):.1f}"]
              for row in rows(result, "steps") if row.get("us") and row["what"] != "window"]
     return table(["part of a step", "batch", "precision", "us", "p10", "p90"], lines)
@@ -120,8 +137,8 @@ def steps_table(result):
 
 def windows_table(result):
     """Whether the host's work on a window of steps runs beside the device's, or one waits for the other."""
-    lines = [[row["batch"], row["precision"], *(f"{median(row[key]):.1f}" for key in
-                                               ("us", "host_collect_us", "host_start_us", "step_us"))]
+    lines = [[with_network(row["batch"], row), row["precision"],
+              *(f"{median(row[key]):.1f}" for key in ("us", "host_collect_us", "host_start_us", "step_us"))]
              for row in rows(result, "steps") if row["what"] == "window"]
     return table(["batch", "precision", "device, us a step", "host collects", "host starts", "both beside each other"],
                  lines)
@@ -129,18 +146,18 @@ def windows_table(result):
 
 def training_table(result):
     lines = []
-    for precision, runs in trainings(result).items():
+    for what, runs in trainings(result).items():
         accuracies = [100 * run["test_accuracy"] for run in runs]
-        lines.append([precision, len(runs), " ".join(f"{a:.1f}" for a in accuracies), f"{sum(accuracies) / len(runs):.1f} %",
+        lines.append([what, len(runs), " ".join(f"{a:.1f}" for a in accuracies), f"{sum(accuracies) / len(runs):.1f} %",
                       f"{median(run['train_seconds'] for run in runs):.2f}"])
-    return table(["precision", "runs", "test accuracy, %", "mean", "seconds"], lines)
+    return table(["trained", "runs", "test accuracy, %", "mean", "seconds"], lines)
 
 
-def peers_table(result):
-    lines = [[batch, precision, kind, f"{median(values):.1f}", len(values)]
-             for (kind, precision, batch), values in ratios(result).items()]
-    lines += [[row["batch"], row["precision"], row["kind"], "refused: " + row["refused"], ""]
-              for row in rows(result, "peers") if "refused" in row]
+def peers_table(result, part="peers"):
+    lines = [[batch if layers == "tanh" else f"{batch}, {layers}", precision, kind, f"{median(values):.1f}", len(values)]
+             for (kind, precision, batch, layers), values in ratios(result, part).items()]
+    lines += [[with_network(row["batch"], row), row["precision"], row["kind"], "refused: " + row["refused"], ""]
+              for row in rows(result, part) if "refused" in row]
     return table(["batch", "PyTorch's precision", "kind", "times Reel's", "rounds"], lines)
 
 
@@ -155,7 +172,8 @@ def sections(result):
     """What was measured: title and table, of the parts that ran."""
     makers = (("Tests", "tests", tests_table), ("Training steps", "steps", steps_table),
               ("Host and device", "steps", windows_table), ("Training", "training", training_table),
-              ("Recurrence", "recurrence", recurrences), ("PyTorch", "peers", peers_table))
+              ("Recurrence", "recurrence", recurrences), ("PyTorch", "peers", peers_table),
+              ("PyTorch, other models", "models", lambda found: peers_table(found, "models")))
     return [(title, make(result)) for title, part, make in makers if part in result["parts"]]
 
 

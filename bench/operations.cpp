@@ -28,8 +28,8 @@ Buffer<float> random(Backend<float>& backend, std::int64_t count, float limit) {
 }  // namespace
 
 Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged) : backend_(backend), shape_(shape) {
-  const auto [V, E, H, B, T, cell] = shape;
-  const std::int64_t GH = shape.gates(), S = traits(cell).saved;
+  const std::int64_t V = shape.vocabulary, E = shape.embedding, H = shape.hidden, B = shape.batch, T = shape.steps;
+  const std::int64_t GH = shape.gates(), S = traits(shape.cell).saved;
   const std::int64_t U = max_distinct(shape.rows(), V);
   Backend<float>& b = backend_;
   const Dataset reviews = make_reviews(B, T, V, ragged);
@@ -53,7 +53,7 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   h_ = b.allocate<float>((T + 1) * B * H);
   saved_ = b.allocate<float>(T * B * S * H);
   dz_ = b.allocate<float>(T * B * GH);
-  if (traits(cell).recurrent_bias) {
+  if (traits(shape.cell).recurrent_bias) {
     b_hh_ = random(b, H, limit(H));
     d_recurrent_ = b.allocate<float>(T * B * GH);
     d_b_hh_ = b.allocate<float>(H);

@@ -14,6 +14,8 @@ struct Shape {
   std::int64_t batch = 0;       // B
   std::int64_t steps = 0;       // T
   Cell cell = Cell::kTanh;
+  std::int64_t layers = 1;  // of a training step: operations are those of one layer in one direction
+  bool bidirectional = false;
 
   BatchShape rows() const { return {batch, steps}; }
   std::int64_t gates() const { return traits(cell).gates * hidden; }  // G*H

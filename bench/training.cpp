@@ -8,7 +8,12 @@
 namespace reel::bench {
 
 Training::Training(Backend<float>& backend, const Shape& shape)
-    : config_{.vocabulary = shape.vocabulary, .embedding = shape.embedding, .hidden = shape.hidden, .cell = shape.cell},
+    : config_{.vocabulary = shape.vocabulary,
+              .embedding = shape.embedding,
+              .hidden = shape.hidden,
+              .cell = shape.cell,
+              .layers = shape.layers,
+              .bidirectional = shape.bidirectional},
       model_(backend, config_, shape.batch, shape.steps),
       optimizer_(backend, {}, parameter_count(config_)),
       rows_(backend.allocate<std::int32_t>(shape.batch)),

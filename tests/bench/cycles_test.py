@@ -145,7 +145,9 @@ class Cycles(unittest.TestCase):
     def test_a_measured_step_stands_beside_its_model(self):
         gpu = {"parts": {"recurrence": {"families": {"a": {"rows": [
             {"what": "recurrence_forward", "variant": "reel", "precision": "float32", "batch": 64, "hidden": 128, "steps": 200,
-             "rows": "full", "us": [80, 90, 100]}]}}}}}
+             "rows": "full", "us": [80, 90, 100]},
+            {"what": "recurrence_forward", "variant": "reel", "precision": "float32", "batch": 64, "hidden": 128, "steps": 200,
+             "rows": "full", "cell": "gru", "us": [800]}]}}}}}
         row = {"kernel": "rnn_forward_kernel<128, tanh>", "rows": 1, "blocks": 1}
         self.assertEqual(cycles.measured(row, gpu), "450")
         self.assertEqual(cycles.measured(row | {"kernel": "rnn_backward_kernel<128, tanh>"}, gpu), "")

@@ -33,6 +33,23 @@ class GpuBench(unittest.TestCase):
                              ["training_step", "select", "forward", "backward", "optimizer_step"])
             self.assertEqual({(row["precision"], row["batch"], len(row["us"])) for row in rows}, {(precision, 300, 2)})
 
+    def test_other_layers(self):
+        for words, layers in ((["cell=gru"], ("gru", 1, 1)), (["cell=lstm"], ("lstm", 1, 1)), (["layers=2"], ("tanh", 2, 1)),
+                              (["directions=2"], ("tanh", 1, 2))):
+            rows = self.rows("step", "batch=5", *SMALL, *words)
+            self.assertEqual({(row["cell"], row["layers"], row["directions"]) for row in rows}, {layers})
+            self.assertEqual(len(rows), 5)
+            row, = self.rows("window", "batch=5", *SMALL, "samples=1", *words)
+            self.assertEqual((row["cell"], row["layers"], row["directions"]), layers)
+
+    def test_recurrences_of_other_cells_are_reels_alone(self):
+        for cell in ("gru", "lstm"):
+            rows = self.rows("recurrence", f"cell={cell}", "batch=5", "rows=full", *SMALL)
+            self.assertEqual([(row["what"], row["variant"], row["cell"]) for row in rows],
+                             [("recurrence_forward", "reel", cell), ("recurrence_backward", "reel", cell)])
+            refused, *_ = self.rows("recurrence", f"cell={cell}", "peer=cudnn-standard", "batch=5", *SMALL)
+            self.assertIn("error", refused)
+
     def test_recurrences_take_turns_with_cudnn(self):
         rows = self.rows("recurrence", "peer=cudnn-persist-dynamic", "batch=300", "rows=full", *SMALL)
         self.assertEqual([(row["what"], row["variant"]) for row in rows],
@@ -50,7 +67,8 @@ class GpuBench(unittest.TestCase):
         self.assertEqual({"us", "host_collect_us", "host_start_us", "step_us"}, {key for key in row if key.endswith("us")})
 
     def test_bad_words_are_one_line(self):
-        for words in (["step", "batch=x"], ["step", "foo=3"], ["nothing"], ["recurrence", "peer=nobody"], ["step", "precision=half"]):
+        for words in (["step", "batch=x"], ["step", "foo=3"], ["nothing"], ["recurrence", "peer=nobody"], ["step", "precision=half"],
+                      ["step", "cell=elman"], ["step", "directions=3"], ["recurrence", "layers=2"]):
             done = run(*words)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), words)
             self.assertIn("expected", done.stderr)

@@ -19,11 +19,12 @@ import unittest
 from pathlib import Path
 
 BENCH = Path(sys.argv.pop(1)).resolve()
-PARTS = ["facts", "tests", "steps", "training", "recurrence", "peers", "sanitizer", "ncu", "sass"]
+PARTS = ["facts", "tests", "steps", "training", "models", "recurrence", "peers", "sanitizer", "ncu", "sass"]
 # A family of each part, and how its stand-in knows it by its arguments.
 FAULTY = {"facts": ("reel", "reel info --device cuda"), "tests": ("model-GpuMixed", "model_test *GpuMixed_\\**"),
           "steps": ("mixed-64", "gpu_bench step precision=mixed batch=64"),
           "training": ("float32-2", "reel train *--precision float32 --seed 2 *"),
+          "models": ("gru-64", "peers_gpu.py *--batches 64 * --cell gru"),
           "recurrence": ("cudnn-standard-mixed-batch-64-rows-full", "gpu_bench recurrence peer=cudnn-standard precision=mixed * batch=64 rows=full"),
           "peers": ("64", "peers_gpu.py *--batches 64"), "sanitizer": ("memcheck-Gpu", "compute-sanitizer --tool memcheck *Gpu_*"),
           "ncu": ("float32", "profile.sh ncu *--precision float32"), "sass": ("reel", "cuobjdump -sass *")}
@@ -43,9 +44,13 @@ while IFS= read -r pattern; do
 done <<<"$REHEARSAL_WHERE"
 case $call in
   gpu_bench*)
-    precision=$(sed -n 's/.*precision=\\([a-z0-9]*\\).*/\\1/p' <<<"$call")
-    for variant in reel cudnn-standard; do
-      printf '{"what":"recurrence_forward","variant":"%s","precision":"%s","batch":64,"hidden":128,"steps":200,"rows":"full","us":[1,2,3]}\\n' "$variant" "$precision"
+    what=recurrence_forward variants="reel cudnn-standard" precision=float32 cell=tanh layers=1 directions=1
+    for word in "$@"; do [[ $word == *=* ]] && declare "${word%%=*}=${word#*=}"; done
+    [[ $1 == recurrence ]] || { what=training_step variants=reel; }
+    [[ $call != "gpu_bench recurrence cell="* ]] || variants=reel
+    for variant in $variants; do
+      printf '{"what":"%s","variant":"%s","precision":"%s","batch":64,"hidden":128,"steps":200,"rows":"full","cell":"%s","layers":%s,"directions":%s,"us":[1,2,3]}\\n' \\
+        "$what" "$variant" "$precision" "$cell" "$layers" "$directions"
     done ;;
   *_test*) printf '[ RUN      ] A.B/Gpu_1\\n[       OK ] A.B/Gpu_1 (0 ms)\\n' ;;
   *" train "*)
@@ -146,10 +151,16 @@ class Rehearsal(unittest.TestCase):
         self.assertEqual(self.check(PARTS), 0)
         parts = self.result()
         self.assert_others_passed(parts)
-        self.assertEqual(len(parts["recurrence"]["families"]), 56)
+        self.assertEqual({part: len(parts[part]["families"]) for part in ("steps", "training", "models", "recurrence", "peers")},
+                         {"steps": 20, "training": 10, "models": 8, "recurrence": 64, "peers": 2})
         text = (self.results / "gpu_check.md").read_text()
         self.assertIn("| forward, B 64, H 128, T 200, full rows | float32 | 2.0 | 2.0 (standard) | 1.0 |", text)
+        self.assertIn("| forward, B 64, H 128, T 200, full rows, lstm | float32 | 2.0 |  |  |", text)
+        for layers in ("gru", "lstm", "tanh, 2 layers", "tanh, both directions"):
+            self.assertIn(f"| training step, {layers} | 64 | float32 | 2.0 | 1.0 | 3.0 |", text)
         self.assertIn("| mixed | 3 | 86.0 86.0 86.0 | 86.0 % | 0.50 |", text)
+        self.assertIn("| bidirectional-float32 | 1 | 86.0 | 86.0 % | 0.50 |", text)
+        self.assertIn("## PyTorch, other models", text)
         self.assertEqual(sorted(path.name for path in self.results.iterdir()),
                          ["gpu_check.json", "gpu_check.md", "gpu_check_logs.tar.gz"])
         # Wherever NVIDIA's packages for Python put their libraries, the loader finds them.
@@ -200,7 +211,7 @@ class Rehearsal(unittest.TestCase):
         self.check(PARTS, "garbage", [where for _, where in FAULTY.values()])
         parts = self.result()
         self.assert_others_passed(parts)
-        for part in ("steps", "recurrence", "peers"):
+        for part in ("steps", "recurrence", "peers", "models"):
             family = parts[part]["families"][FAULTY[part][0]]
             self.assertEqual((family["rows"], family["outcome"]), ([], "failed (5 lines are no results)"), part)
         self.assertEqual(parts["training"]["families"]["float32-2"]["outcome"], "failed (1)")

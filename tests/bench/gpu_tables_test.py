@@ -13,6 +13,11 @@ def timed(what, variant, precision, batch, *us):
             "rows": "full", "us": list(us)}
 
 
+def of(row, cell="tanh", layers=1, directions=1):
+    """The row as one of these layers."""
+    return row | {"cell": cell, "layers": layers, "directions": directions}
+
+
 def beside(peer, precision, reel, cudnn):
     """A family of the recurrence at batch 64: (forward, backward) of both."""
     return {"rows": [timed(f"recurrence_{way}", variant, precision, 64, us) for variant, times in (("reel", reel), (peer, cudnn))
@@ -26,18 +31,26 @@ RESULT = {
             "float32-64": {"rows": [timed("training_step", "reel", "float32", 64, 130, 100, 150)]},
             "mixed-64": {"rows": [timed("training_step", "reel", "mixed", 64, 101)]},
             "mixed-1024": {"rows": [timed("training_step", "reel", "mixed", 1024, 200)]},
+            "lstm-64": {"rows": [of(timed("training_step", "reel", "float32", 64, 900), "lstm")]},
+            "both": {"rows": [of(timed("training_step", "reel", "float32", 64, 800), layers=2, directions=2)]},
             "window": {"rows": [timed("window", "reel", "mixed", 64, 100) | {
                 "host_collect_us": [60], "host_start_us": [2], "step_us": [101]}]}}},
         "recurrence": {"outcome": "failed", "seconds": 9, "families": {
             "a": beside("cudnn-standard", "float32", (30, 20), (100, 250)),
             "b": beside("cudnn-persist-static", "float32", (30, 20), (200, 125)),
             "c": beside("cudnn-standard", "mixed", (10, 10), (55, 70)),
-            "d": {"rows": [timed("recurrence_forward", "reel", "float32", 64, 30)], "outcome": "crashed (signal 11)"}}},
+            "d": {"rows": [timed("recurrence_forward", "reel", "float32", 64, 30)], "outcome": "crashed (signal 11)"},
+            "gru": {"rows": [of(timed("recurrence_forward", "reel", "float32", 64, 700), "gru")]}}},
         "peers": {"outcome": "passed", "seconds": 9, "families": {"64": {"rows": [
             {"torch": "2.11", "device": "GPU"},
             *[{"batch": 64, "precision": "float32", "kind": "graph", "ratio": r} for r in (4.0, 5.5, 9.0)],
             {"batch": 64, "precision": "float32", "kind": "eager", "refused": "other losses than Reel's"}]}}},
+        "models": {"outcome": "passed", "seconds": 9, "families": {"gru-64": {"rows": [
+            {"torch": "2.11", "device": "GPU"},
+            of({"batch": 64, "precision": "float32", "kind": "graph", "ratio": 1.5}, "gru"),
+            of({"batch": 64, "precision": "float32", "kind": "eager", "refused": "no"}, directions=2)]}}},
         "training": {"outcome": "passed", "seconds": 9, "families": {
+            "gru-mixed-1": {"summary": {"test_accuracy": 0.87, "train_seconds": 0.2}},
             "mixed-1": {"summary": {"test_accuracy": 0.84, "train_seconds": 0.1}},
             "mixed-2": {"summary": {"test_accuracy": 0.86, "train_seconds": 0.6}},
             "float32-1": {"outcome": "ran out of time"}}},
@@ -99,6 +112,12 @@ class GpuTables(unittest.TestCase):
                      "| backward, B 64, H 128, T 200, full rows | float32 | 20.0 | 125.0 (persist-static) | 6.2 |",
                      "| training step | 64 | float32 | 130.0 | 100.0 | 150.0 |",
                      "| 64 | mixed | 100.0 | 60.0 | 2.0 | 101.0 |",
+                     "| training step, lstm | 64 | float32 | 900.0 | 900.0 | 900.0 |",
+                     "| training step, tanh, 2 layers, both directions | 64 | float32 | 800.0 | 800.0 | 800.0 |",
+                     "| forward, B 64, H 128, T 200, full rows, gru | float32 | 700.0 |  |  |",
+                     "| 64, gru | float32 | graph | 1.5 | 1 |",
+                     "| 64, tanh, both directions | float32 | eager | refused: no |  |",
+                     "| gru-mixed | 1 | 87.0 | 87.0 % | 0.20 |",
                      "| mixed | 2 | 84.0 86.0 | 85.0 % | 0.35 |",
                      "| kernels-Gpu | 2 | 0 | A.D A.E (did not end) |",
                      "| 64 | float32 | eager | refused: other losses than Reel's |  |",
