@@ -11,11 +11,14 @@
 
 namespace reel::cuda {
 
-/// Whether the architecture that is compiled for has thread block clusters; kernels that need them are empty elsewhere.
+/// Whether the architecture that is compiled for has thread block clusters. Elsewhere kernels that need them fail: a
+/// device that has clusters may have been given code for one that has not.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 constexpr bool kClusters = false;
+__device__ inline void fail_without_clusters() { __trap(); }
 #else
 constexpr bool kClusters = true;
+__device__ inline void fail_without_clusters() {}
 #endif
 
 /// Throws Error, in one line, if a CUDA call failed; `what` names the call.

@@ -165,8 +165,9 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
             "tensor cores, one launch for all steps, W_hh resident; back " + resident);
   EXPECT_EQ(describe(257, 64, Precision::kFloat32, Recurrence::kReel, true), cluster + "; back " + stepwise);
   EXPECT_EQ(describe(513, 64, Precision::kFloat32, Recurrence::kReel, true), stepwise);
-  EXPECT_EQ(gated(128, 10), resident + " in clusters of blocks by unit, 2 at once");
-  EXPECT_EQ(gated(256, 1), resident + " in clusters of blocks by unit, 2 at once");
+  EXPECT_EQ(gated(128, 10), resident + " by unit in clusters of blocks, 2 at once");
+  EXPECT_EQ(gated(256, 1), resident + " by unit in clusters of blocks, 2 at once");
+  EXPECT_EQ(gated(64, 20), resident + " by unit");
   EXPECT_EQ(gated(128, 11), stepwise);
   EXPECT_EQ(gated(257, 1), stepwise);
   // PyTorch goes back with small H up to 256 only; both passes share an algorithm here.
@@ -201,7 +202,8 @@ const Case kCases[] = {
     Case{{50, 16, 67, 19, 40}, Pool::kLast, kLstm, 0.25f}, Case{{3, 4, 515, 3, 4}, Pool::kLast, kGru},
     Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru},
     Case{{20, 4, 128, 7, 6}, Pool::kMean, kGru}, Case{{20, 4, 100, 10, 3}, Pool::kLast, kGru},
-    Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm}, Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}};
+    Case{{30, 6, 90, 5, 20}, Pool::kConcat, kLstm}, Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm},
+    Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}};
 
 const char* pool_name(Pool pool) {
   constexpr const char* kNames[] = {"Last", "Mean", "Max", "Concat"};

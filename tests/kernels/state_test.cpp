@@ -14,7 +14,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 using Values = std::vector<float>;
 
-constexpr std::int64_t B = 4, T = 6, H = 5;
+constexpr std::int64_t B = 4, T = 6;
 const Ids kLengths = {6, 0, 3, 1};
 
 float& at(Values& values, std::int64_t i) { return values[static_cast<std::size_t>(i)]; }
@@ -60,12 +60,15 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
   void for_each_cell(const Test& test) {
     for (const CellTraits& cell : kCells) {
       if (GetParam().recurrence != Recurrence::kReel && !cell.tuned) continue;
-      SCOPED_TRACE(cell.name);
-      test(cell);
+      for (const std::int64_t hidden : {5, 100, 200}) {
+        SCOPED_TRACE(std::string(cell.name) + " H " + std::to_string(hidden));
+        H = hidden;
+        test(cell);
+      }
     }
   }
 
-  static Rows whole(const CellTraits& cell) {
+  Rows whole(const CellTraits& cell) const {
     return {.first = Ids(B, 0),
             .lengths = kLengths,
             .h = numbers(B * H, 1),
@@ -91,6 +94,8 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
     return run(cell, rows, true, true, bptt);
   }
 
+  std::int64_t H = 0;
+
  private:
   Ran run(const CellTraits& cell, const Rows& rows, bool save, bool back, std::int64_t bptt) {
     const std::int64_t GH = cell.gates * H;
@@ -103,10 +108,13 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
     }
     Values states = rows.h;
     states.resize(static_cast<std::size_t>((T + 1) * B * H));
-    const auto input = upload(numbers(T * B * GH, 3)), w_hh = upload(numbers(GH * H, 4)),
-               b_hh = upload(numbers(cell.recurrent_bias ? H : 0, 5)), c = upload(rows.c);
+    Values weights = numbers(GH * H, 4);
+    for (float& weight : weights) weight *= 5 / static_cast<float>(H);
+    const auto input = upload(numbers(T * B * GH, 3)), w_hh = upload(weights),
+               b_hh = upload(numbers(cell.recurrent_bias ? H : 0, 5));
     const auto lengths = upload(rows.lengths), index = upload(row_of);
-    auto h = upload(states), final_c = upload(rows.c),
+    // Kept in place, or in memory of its own in which nothing is there before.
+    auto h = upload(states), c = upload(rows.c), other_c = upload(Values(rows.c.size(), 1e3f)),
          saved = upload(Values(save ? as_size(T * B * cell.saved * H) : 0));
     backend_->run(RecurrenceForward<float>{.cell = cell.cell,
                                            .shape = {B, T, H},
@@ -116,9 +124,9 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
                                            .b_hh = b_hh.span(),
                                            .h = h.span(),
                                            .initial_c = c.span(),
-                                           .final_c = final_c.span(),
+                                           .final_c = back ? other_c.span() : c.span(),
                                            .saved = save ? saved.span() : std::span<float>()});
-    Ran ran{.h = Values(as_size(B * H)), .c = download(final_c), .d_input = {}, .d_w_hh = {}, .d_b_hh = {}};
+    Ran ran{.h = Values(as_size(B * H)), .c = download(back ? other_c : c), .d_input = {}, .d_w_hh = {}, .d_b_hh = {}};
     states = download(h);
     for (std::int64_t b = 0; b < B; ++b) {
       for (std::int64_t j = 0; j < H; ++j) {

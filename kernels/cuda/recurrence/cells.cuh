@@ -53,11 +53,11 @@ __device__ inline float tanh_slope(float y) { return fmaf(-y, y, 1.0f); }
 template <Cell kCell>
 __device__ inline float gate_value(int g, float product, float x, float b_hh) {
   static_assert(kCell == Cell::kGru || kCell == Cell::kLstm);
-  if (kCell == Cell::kGru && g >= 2) return g == 2 ? product + b_hh : x;
   const float z = product + x;
   const bool squashed = g == 2;
   const float y = tanh_rational(squashed ? z : __fmul_rn(0.5f, z));  // as in sigmoid()
-  return squashed ? y : fmaf(0.5f, y, 0.5f);
+  const float value = squashed ? y : fmaf(0.5f, y, 0.5f);
+  return kCell == Cell::kLstm || g < 2 ? value : g == 2 ? product + b_hh : x;
 }
 
 /// h', from those and h; an LSTM's c becomes c'. `gates` becomes what is saved, but for c'.

@@ -71,7 +71,7 @@ __device__ inline void write_to_all_blocks(float& element, float value) {
 
 template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_cluster_kernel(RnnForwardArgs args) {
-  if constexpr (!kClusters) return;
+  if constexpr (!kClusters) return fail_without_clusters();
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, false);
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
 
 template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward_cluster_kernel(RnnBackwardArgs args) {
-  if constexpr (!kClusters) return;
+  if constexpr (!kClusters) return fail_without_clusters();
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, true);

@@ -1,11 +1,11 @@
 // The recurrence of cells of several gates and its back-propagation through time, each in one launch.
 //
 // W_hh of an LSTM has 256 KB at H = 128, which no block can keep in registers: the blocks of a cluster share the units
-// (gated_matrix.cuh), and walk through batch rows together, each row from its first token to its last. Every block has
-// the whole state in its own shared memory, double-buffered.
+// (gated_matrix.cuh), and walk through batch rows together, each row from its first token to its last.
 //
-// Forward, the threads of a unit each end up with one gate's product, work out that gate, and tell each other; all then
-// know the unit's next state, and each writes it to another block of the cluster. One cluster barrier a step.
+// Forward, every block has the whole state in its own shared memory, double-buffered. The threads of a unit each end up
+// with one gate's product, work out that gate, and tell each other; all then know the unit's next state, and each
+// writes it to one of the cluster's blocks. One cluster barrier a step.
 //
 // Back, one thread of a unit works out what flows into its gates. A block multiplies those of its own units by its own
 // rows of W_hh, and sends what that adds to the gradient of every other block's units: H numbers a step, where the
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = kHidden / Shape::kColumns;
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kBlocks <= kSlices, "a lane for each block");
-  if constexpr (kBlocks > 1 && !kClusters) return;
+  if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
   REEL_SHARED(float[2][kHidden], states);
   REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
   const int H = args.hidden, u = static_cast<int>(threadIdx.x) / kSlices;
@@ -140,8 +140,14 @@ struct SavedQueue {
 #pragma unroll
     for (int s = 0; s < kSaved; ++s) cp_async_4(&slot(t, s), saved + s * H);
     if (kCell == Cell::kGru) cp_async_4(&slot(t, kSaved), args.h + step * H + unit);
-    if (kCell == Cell::kLstm && t > 0) {
-      cp_async_4(&slot(t, kSaved), saved - static_cast<std::size_t>(args.batch) * kSaved * H + 4 * H);
+    if constexpr (kCell == Cell::kLstm) {
+      if (t > 0) {
+        cp_async_4(&slot(t, kSaved), saved - static_cast<std::size_t>(args.batch) * kSaved * H + 4 * H);
+      } else if (args.initial_c != nullptr) {
+        cp_async_4(&slot(0, kSaved), args.initial_c + static_cast<std::size_t>(b) * H + unit);
+      } else {
+        slot(0, kSaved) = 0;
+      }
     }
   }
   __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][u]; }
@@ -153,7 +159,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = 4 * kUnits / Shape::kColumns;
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   using Queue = SavedQueue<kCell, kUnits>;
-  if constexpr (kBlocks > 1 && !kClusters) return;
+  if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
   REEL_SHARED(float[kGates][kUnits], gradients);   // of this block's gates, on the side of W_hh
   REEL_SHARED(float[2][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
   REEL_SHARED(typename Queue::Slots, slots);
@@ -189,21 +195,26 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
       single.fetch(t);
       cp_async_commit();
     };
-    single.begin(length - 1);
-    for (int t = length - 1; t > length - 1 - kAhead; --t) fetch(t);
+    for (int t = length - 1; t > length - 1 - kAhead; --t) {
+      single.read_row(t);
+      fetch(t);
+    }
     for (int t = length; t < all.steps; ++t) {
       for (int k = me; k < kGates * kUnits; k += Shape::kThreads) {
         const int j = first_unit + k % kUnits;
         if (j >= H) continue;
         const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + k / kUnits * H + j;
-        all.d_input[to] = all.d_recurrent[to] = 0;
+        all.d_input[to] = 0;
+        if (traits(kCell).recurrent_bias) all.d_recurrent[to] = 0;
       }
     }
     const float every = owner ? all.d_output.every_at(i) : 0.0f, last = owner ? all.d_output.last_at(i) : 0.0f;
     float carry = 0;
 #pragma unroll 1
     for (int t = length - 1; t >= 0; --t) {
+      single.read_row(t - kAhead);
       cp_async_wait<kAhead - 1>();
+      GateGradients d{};
       if (owner) {
         float d_h = every;
         if (t == length - 1) {
@@ -216,32 +227,32 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
         float saved[kSaved];
 #pragma unroll
         for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
-        float before = 0;
-        if (kCell == Cell::kGru || t > 0) {
-          before = queue.slot(t, kSaved);
-        } else if (all.initial_c != nullptr) {
-          before = all.initial_c[i];
-        }
-        const GateGradients d = gate_gradients<kCell>(saved, before, d_h, carry);
+        d = gate_gradients<kCell>(saved, queue.slot(t, kSaved), d_h, carry);
+#pragma unroll
+        for (int g = 0; g < kGates; ++g) gradients[g][me] = d.recurrent<kCell>(g);
+      }
+      const auto store_and_fetch = [&] {
         const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + unit;
 #pragma unroll
-        for (int g = 0; g < kGates; ++g) {
-          const float recurrent = d.recurrent<kCell>(g);
-          gradients[g][me] = recurrent;
+        for (int g = 0; g < kGates && owner; ++g) {
           all.d_input[to + g * H] = d.d_input[g];
-          if (traits(kCell).recurrent_bias) all.d_recurrent[to + g * H] = recurrent;
+          if (traits(kCell).recurrent_bias) all.d_recurrent[to + g * H] = d.recurrent<kCell>(g);
         }
-      }
-      fetch(t - kAhead);
+        fetch(t - kAhead);
+      };
+      if constexpr (kBlocks == 1) store_and_fetch();
       __syncthreads();
-      if (t == 0) break;
-      buffer ^= 1;
-      const float share = w_hh.times(gradients[0]);
-      if (w_hh.slice() < 4) {
-        send<kBlocks>(shares[buffer][rank<kBlocks>()][target % kUnits], target / kUnits, share);
+      if (t > 0) {
+        buffer ^= 1;
+        const float share = w_hh.times(gradients[0]);
+        if (w_hh.slice() < 4) {
+          send<kBlocks>(shares[buffer][rank<kBlocks>()][target % kUnits], target / kUnits, share);
+        }
+        arrive<kBlocks>();
       }
-      arrive<kBlocks>();
-      wait<kBlocks>();
+      if constexpr (kBlocks > 1)
+        store_and_fetch();  // between the barrier's halves: its release does not wait for these
+      if (t > 0) wait<kBlocks>();
     }
   }
 }
@@ -276,9 +287,9 @@ template <int kHidden>
 int ask_capacity(const CudaContext& context) {
   const Launch one = launch_of<kHidden>(context, 1);
   int fewest = std::numeric_limits<int>::max();
-  for (const CellTraits& traits : kCells) {
-    with_cell(traits.cell, [&](auto cell) {
-      if constexpr (reel::traits(cell()).gates > 1) {
+  for (const CellTraits& row : kCells) {
+    with_cell(row.cell, [&](auto cell) {
+      if constexpr (traits(cell()).gates > 1) {
         fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell()>, one),
                            max_active_clusters(rnn_backward_gated_kernel<kHidden, cell()>, one)});
       }

@@ -1,5 +1,4 @@
-// What a batch row's steps need from global memory, fetched some steps early by cp.async into slots that the fetching
-// thread alone reads, so that its own wait suffices.
+// What a batch row's steps need from global memory, on its way from there some steps early.
 #pragma once
 
 #include <cuda_ptx.h>
@@ -20,10 +19,8 @@ struct InputQueue {
   int next_row = 0;
 
   __device__ void begin() {
-    for (int t = 0; t < kAhead; ++t) {
-      if (t < length) next_row = row_of[t];
-      fetch(t);
-    }
+    if (length > 0) next_row = row_of[0];
+    for (int t = 0; t < kAhead; ++t) fetch(t);
   }
   /// Starts fetching step t, whose row was read one step ago, and reads the row of the step after it.
   __device__ void fetch(int t) {
@@ -46,7 +43,7 @@ struct StepGradientQueue {
   const float* above = nullptr;          // this unit's column, or null
   const std::int32_t* row_of = nullptr;  // of the batch row
   float* slots;                          // [kAhead] of this thread
-  int width, argmax = -1, next_row = 0;
+  int width, argmax = -1, row = 0;
   float maximum = 0;
 
   /// Of unit j of row b, if this thread has one.
@@ -63,22 +60,17 @@ struct StepGradientQueue {
     above = args.above + args.column + j;
     row_of = args.row_of + static_cast<std::size_t>(b) * steps;
   }
-  /// Before the first fetch(), of step t.
-  __device__ void begin(int t) { read_row(t); }
-  /// Starts fetching step t, whose row was read one step ago, and reads the row of the step before it.
-  __device__ void fetch(int t) {
+  /// Reads which row of the layer above is that of step t: some time before fetch(t), which needs it.
+  __device__ void read_row(int t) {
+    if (above != nullptr && t >= 0) row = row_of[t];
+  }
+  __device__ void fetch(int t) const {
     if (above != nullptr && t >= 0) {
-      cp_async_4(slots + t % kAhead * kStride, above + static_cast<std::size_t>(next_row) * width);
+      cp_async_4(slots + t % kAhead * kStride, above + static_cast<std::size_t>(row) * width);
     }
-    read_row(t - 1);
   }
   __device__ float take(int t) const {
     return (t == argmax ? maximum : 0.0f) + (above != nullptr ? slots[t % kAhead * kStride] : 0.0f);
-  }
-
- private:
-  __device__ void read_row(int t) {
-    if (above != nullptr && t >= 0) next_row = row_of[t];
   }
 };
 

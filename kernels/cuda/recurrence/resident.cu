@@ -91,14 +91,17 @@ __global__ void __launch_bounds__(2 * kHidden) rnn_backward_kernel(RnnStepsBackw
       if constexpr (kSteps) single.fetch(t);
       cp_async_commit();
     };
-    if constexpr (kSteps) single.begin(length - 1);
-    for (int t = length - 1; t > length - 1 - kAhead; --t) fetch(t);
+    for (int t = length - 1; t > length - 1 - kAhead; --t) {
+      if constexpr (kSteps) single.read_row(t);
+      fetch(t);
+    }
     const float every = column < H ? all.d_output.every_at(i) : 0.0f;
     float d_h = column < H ? all.d_output.last_at(i) + every : 0.0f;
     for (int t = length; t < all.steps; ++t) {
       if (owner) all.d_input[t * step_size + i] = 0;
     }
     for (int t = length - 1; t >= 0; --t) {
+      if constexpr (kSteps) single.read_row(t - kAhead);
       cp_async_wait<kAhead - 1>();
       if (threadIdx.x % 2 == 0) {
         if constexpr (kSteps) d_h += single.take(t);

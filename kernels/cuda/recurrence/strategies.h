@@ -26,9 +26,10 @@ std::int64_t cluster_tiles(int capacity, std::int64_t batch);
 void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>& op);
 
-/// gated.cu: one launch for all timesteps, of cells of several gates; the blocks of a cluster keep W_hh together. As
-/// many clusters as gated_capacity() says run at once, and walk through the batch's rows one by one.
-constexpr std::int64_t kMaxGatedHidden = 256;
+/// gated.cu: one launch for all timesteps, of cells of several gates; the blocks of a cluster (H <= 64: one block) keep
+/// W_hh together. gated_capacity() clusters, at most those that the device runs at once, walk through the batch's rows
+/// one by one; 0 where H needs clusters and there are none.
+constexpr std::int64_t kMaxGatedHidden = 256, kMaxGatedHiddenOfABlock = 64;
 int gated_capacity(const CudaContext& context, std::int64_t hidden);
 void rnn_forward_gated(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& op);

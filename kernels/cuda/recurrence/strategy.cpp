@@ -22,8 +22,8 @@ constexpr Strategy kTensorCores{"tensor cores, one launch for all steps, W_hh re
                                 rnn_backward_tensor_core, false};
 constexpr Strategy kCluster{"float32, one launch for all steps, W_hh resident in clusters of blocks",
                             rnn_forward_cluster, rnn_backward_cluster, false};
-constexpr Strategy kGated{"float32, one launch for all steps, W_hh resident in clusters of blocks by unit",
-                          rnn_forward_gated, rnn_backward_gated, true};
+constexpr Strategy kGated{"float32, one launch for all steps, W_hh resident by unit", rnn_forward_gated,
+                          rnn_backward_gated, true};
 constexpr Strategy kStepwise{"float32, a product and a pointwise kernel each step", rnn_forward_stepwise,
                              rnn_backward_stepwise, true};
 constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn, true};
@@ -42,7 +42,8 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
 }
 
-/// An estimate too: a step of gated.cu takes 1 us for each row of a cluster (bench/cycles.py), stepwise it takes 5 us.
+/// An estimate too: a step of gated.cu takes up to 1 us for each row of a cluster (bench/cycles.py), stepwise it takes
+/// 5 us and the product. Ragged rows, which cost their own length here, are on the safe side.
 bool gated_pays(const CudaContext& context, const SequenceShape& s) {
   constexpr std::int64_t kMostRows = 5;
   const int capacity = gated_capacity(context, s.hidden);
@@ -99,7 +100,9 @@ std::string describe_recurrence(const CudaContext& context, Cell cell, const Seq
   const Strategy& strategy = choose(context, cell, shape, rows);
   std::string text = strategy.description;
   if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
-  if (&strategy == &kGated) text += ", " + std::to_string(gated_capacity(context, shape.hidden)) + " at once";
+  if (&strategy == &kGated && shape.hidden > kMaxGatedHiddenOfABlock) {
+    text += " in clusters of blocks, " + std::to_string(gated_capacity(context, shape.hidden)) + " at once";
+  }
   if (&strategy == &kCudnn) {
     text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
   }
