@@ -26,7 +26,7 @@ std::string recurrence_of(const Backend<float>& backend, Cell cell, std::int64_t
 /// Which kernels models of each cell and of several widths would run; neighbouring widths of the same share a line.
 void show_recurrences(const Backend<float>& backend) {
   constexpr std::array<std::int64_t, 5> kWidths = {64, 128, 256, 512, 2048};
-  fmt::print("recurrence on {}:\n", to_text(backend.info()));
+  fmt::print("recurrence on {}, batches of 64 x 200:\n", to_text(backend.info()));
   for (const CellTraits& cell : kCells) {
     for (std::size_t begin = 0, end = 0; begin < kWidths.size(); begin = end) {
       const std::string kernels = recurrence_of(backend, cell.cell, kWidths[begin]);

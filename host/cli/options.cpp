@@ -46,8 +46,10 @@ std::string take_mark(std::string argument) {
 void DeviceOptions::add_to(CLI::App& app) {
   add_choice(app, "--device", device, {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda}},
              "Where to compute; auto takes a GPU when there is one");
-  add_choice(app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
-             "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores, or AVX512-BF16 on a CPU");
+  add_choice(
+      app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
+      "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256), or AVX512-BF16 on a "
+      "CPU (all but ReLU); what it does not know runs in float32, as the line 'recurrence' says");
   add_choice(app, "--recurrence", recurrence,
              {{"reel", Recurrence::kReel},
               {"cudnn", Recurrence::kCudnn},

@@ -183,7 +183,7 @@ Command add_predict_command(CLI::App& app) {
   command->add_flag("--stream", options->stream,
                     "Standard input is one text: a line after each word, of the text so far; its state is kept. Up to "
                     "--maxlen steps, one for each word and one for the start id, the last line is that of the whole "
-                    "text without --stream");
+                    "text without --stream. For models of one direction that pool the last state of masked rows");
   options->device.add_to(*command);
   return [options] {
     if (options->stream && (!options->texts.empty() || options->ids)) {

@@ -84,15 +84,17 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
 void add_model_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->transform(within(1, 4096));
   add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->transform(within(1, 4096));
-  add_choice(app, "--cell,--nonlinearity", c.model.cell, cell_names(), "Of the recurrent layers");
-  add(app, "--layers", c.model.layers, "Recurrent layers, one above the other")
+  add_choice(app, "--cell,--nonlinearity", c.model.cell, cell_names(), "What the recurrent layers are made of");
+  add(app, "--layers", c.model.layers,
+      fmt::format("Recurrent layers, one above the other; up to {}", kMaxLayers).c_str())
       ->transform(within<std::int64_t>(1, kMaxLayers));
   app.add_flag("--bidirectional", c.model.bidirectional,
                "Each layer goes through a row from both ends; what is above it sees both directions");
-  add_choice(app, "--pool", c.model.pool, pool_names(),
-             "What the output layer sees of the states: the last, their mean, their maximum, or all three");
+  add_choice(
+      app, "--pool", c.model.pool, pool_names(),
+      "What the output layer sees of the states: the last, their mean, their maximum, or all three in this order");
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
-                   "Whose initialisation to use");
+                   "Whose initialisation to use; torch with --orthogonal off is PyTorch's own");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
   add_path(app, "--init-from", c.init_from, "FILE.safetensors",
            "Start from the weights in this file (PyTorch's names), whatever --init and --orthogonal say")
@@ -101,7 +103,8 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--embedding-dropout", c.embedding_dropout,
       "Share of a step's distinct words whose embedding is 0 wherever they stand")
       ->transform(within(0.0, 0.99));
-  add(app, "--layer-dropout", c.layer_dropout, "Between recurrent layers")->transform(within(0.0, 0.99));
+  add(app, "--layer-dropout", c.layer_dropout, "Between recurrent layers, of which there are two at least")
+      ->transform(within(0.0, 0.99));
   app.add_flag("--variational", c.variational, "--layer-dropout has one mask for all steps of a review");
   add(app, "--word-dropout", c.word_dropout, "Share of words that become the unknown id")->transform(share());
 }

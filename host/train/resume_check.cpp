@@ -21,10 +21,11 @@ void check_same_flags(const std::string& saved, const RunFolder& folder) {
     now.erase(std::string(key));
   }
   for (const auto& [key, value] : then) now.try_emplace(key, "");
+  const auto text = [](const std::string& value) { return value.empty() ? "not given" : "'" + value + "'"; };
   for (const auto& [key, value] : now) {
     if (then[key] == value) continue;
-    fail("{}: {} is '{}', but was '{}' when the run began; a resumed run keeps the flags that it was started with",
-         path, key, value, then[key]);
+    fail("{}: {} is {}, but was {} when the run began; a resumed run keeps the flags that it was started with", path,
+         key, text(value), text(then[key]));
   }
 }
 
