@@ -31,6 +31,14 @@ void with_tuned_cell(Cell cell, const F& f) {
   });
 }
 
+/// The same for cells of several gates.
+template <class F>
+void with_gated_cell(Cell cell, const F& f) {
+  with_cell(cell, [&](auto constant) {
+    if constexpr (traits(constant()).gates > 1) f(constant);
+  });
+}
+
 /// What widths a strategy's kernels have, ascending.
 template <int... kWidths>
 struct Widths {};

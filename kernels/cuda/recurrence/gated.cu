@@ -176,9 +176,10 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
   });
   const std::size_t width = static_cast<std::size_t>(kGates) * H;  // of d_input
   int buffer = 0;  // goes on from row to row: a slow block may still read the last row's buffer
-  for (int i = me; i < kGates * kUnits; i += Shape::kThreads)
+  for (int i = me; i < kGates * kUnits; i += Shape::kThreads) {
     gradients[i / kUnits][i % kUnits] = 0;  // from H on for good
-  if constexpr (kBlocks > 1) {              // all have started
+  }
+  if constexpr (kBlocks > 1) {  // all have started
     cluster_arrive();
     cluster_wait();
   } else {
@@ -250,8 +251,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
         }
         arrive<kBlocks>();
       }
-      if constexpr (kBlocks > 1)
-        store_and_fetch();  // between the barrier's halves: its release does not wait for these
+      if constexpr (kBlocks > 1) store_and_fetch();  // for these the barrier's release does not wait
       if (t > 0) wait<kBlocks>();
     }
   }
@@ -272,14 +272,10 @@ void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const A
   launch(kernel, launch_of<kHidden>(context, clusters), args);
 }
 
-/// f(width, cell) of a cell of several gates.
 template <class Op, class F>
 void with_width_and_gates(const Op& op, const F& f) {
-  with_cell(op.cell, [&](auto cell) {
-    if constexpr (traits(cell()).gates > 1) {
-      with_width(kWidths, op.shape.hidden, [&](auto width) { f(width, cell); });
-    }
-  });
+  with_gated_cell(op.cell,
+                  [&](auto cell) { with_width(kWidths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
 }
 
 /// The fewest of all kernels of this width.
@@ -288,11 +284,9 @@ int ask_capacity(const CudaContext& context) {
   const Launch one = launch_of<kHidden>(context, 1);
   int fewest = std::numeric_limits<int>::max();
   for (const CellTraits& row : kCells) {
-    with_cell(row.cell, [&](auto cell) {
-      if constexpr (traits(cell()).gates > 1) {
-        fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell()>, one),
-                           max_active_clusters(rnn_backward_gated_kernel<kHidden, cell()>, one)});
-      }
+    with_gated_cell(row.cell, [&](auto cell) {
+      fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell()>, one),
+                         max_active_clusters(rnn_backward_gated_kernel<kHidden, cell()>, one)});
     });
   }
   return fewest;
