@@ -1,5 +1,5 @@
-// What this machine could do at most: a large product of matrices (OpenBLAS' sgemm) and a large copy, on one thread and
-// on all. The operations of kernels_bench are shown as shares of these.
+// What this machine could do at most: multiply-adds alone, a large product of matrices (OpenBLAS' sgemm) and a large
+// copy, on one thread and on all. The operations of kernels_bench are shown as shares of these.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
@@ -7,12 +7,31 @@
 #include <thread>
 #include <vector>
 
+#include "bench/multiply_adds.h"
+
 extern "C" void openblas_set_num_threads(int threads);
 
 namespace {
 
 constexpr int kSide = 2048;
 constexpr std::size_t kBytes = std::size_t{256} << 20;
+
+void multiply_adds(benchmark::State& state, int threads) {
+  constexpr std::int64_t kRounds = 10'000'000;
+  double flop = 0;
+  const auto work = [] {
+    float sum = 0;
+    const double done = reel::bench::multiply_adds(kRounds, sum);
+    benchmark::DoNotOptimize(sum);
+    return done;
+  };
+  for (auto _ : state) {
+    std::vector<std::jthread> others;
+    for (int i = 1; i < threads; ++i) others.emplace_back(work);
+    flop += threads * work();
+  }
+  state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsRate);
+}
 
 void sgemm(benchmark::State& state, int threads) {
   openblas_set_num_threads(threads);
@@ -50,6 +69,10 @@ int main(int argc, char** argv) {
   const int all = static_cast<int>(std::thread::hardware_concurrency());
   for (const int threads : {1, all}) {
     const std::string name = "/threads:" + std::to_string(threads);
+    benchmark::RegisterBenchmark(("multiply_adds" + name).c_str(),
+                                 [=](benchmark::State& s) { multiply_adds(s, threads); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark(("sgemm" + name).c_str(), [=](benchmark::State& s) { sgemm(s, threads); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);

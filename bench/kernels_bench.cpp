@@ -50,12 +50,18 @@ void time_work(benchmark::State& state, Work& work, void (Work::*part)()) {
   state.SetItemsProcessed(state.iterations() * work.tokens());
 }
 
+void count_flop(benchmark::State& state, std::int64_t flop) {
+  state.counters["FLOP/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations() * flop), benchmark::Counter::kIsRate);
+}
+
 void add_training(const std::string& name, const BackendOptions& options, const Shape& shape,
                   void (Training::*part)() = &Training::step) {
   add(name, [=](benchmark::State& state) {
     const auto backend = make_backend(options);
     Training training(*backend, shape);
     time_work(state, training, part);
+    if (part == &Training::step) count_flop(state, training.flop());
   });
 }
 
@@ -90,8 +96,7 @@ void add_operation(const std::string& name, const BackendOptions& options, const
     Operations operations(*backend, shape, ragged);
     time_work(state, operations, operation);
     const std::int64_t tokens = distinct ? operations.distinct_tokens() : operations.tokens();
-    const auto flop = static_cast<double>(state.iterations() * tokens * flop_per_token);
-    state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsRate);
+    count_flop(state, tokens * flop_per_token);
   });
 }
 

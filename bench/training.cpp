@@ -28,7 +28,9 @@ Training::Training(Backend<float>& backend, const Shape& shape)
   std::iota(order.begin(), order.end(), 0);
   backend.upload(std::span<const std::int32_t>(order), rows_.span());
   step();
-  backend.synchronize();
+  std::vector<std::int32_t> distinct(1);
+  backend.download(std::span<const std::int32_t>(model_.gradient().index.count), std::span<std::int32_t>(distinct));
+  flop_ = 3 * 2 * shape.gates() * (tokens_ * shape.hidden + distinct.front() * shape.embedding);
 }
 
 void Training::select() { model_.select(data_, rows_.span(), {.word_dropout = 0.2f, .dropout = 0.5f}); }

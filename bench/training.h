@@ -22,13 +22,15 @@ class Training {
   void step();
 
   std::int64_t tokens() const { return tokens_; }  // that rows really have
+  /// FLOP of a step's products: 3 of W_hh a token, 3 of W_ih a distinct one; of one layer in one direction.
+  std::int64_t flop() const { return flop_; }
 
  private:
   ModelConfig config_;
   Model<float> model_;
   Optimizer<float> optimizer_;
   DeviceDataset data_;
-  std::int64_t tokens_ = 0;
+  std::int64_t tokens_ = 0, flop_ = 0;
   Buffer<std::int32_t> rows_;
   Buffer<BatchStats> stats_;
 };

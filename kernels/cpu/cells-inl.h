@@ -84,6 +84,7 @@ struct GatedStep {
   const Real *h, *c;        // [H] before the step; c: LSTM
   Real *h_next, *c_next;    // [H]
   Real* saved;              // [S*H] or null
+  bool streams;             // `saved`
 };
 
 /// h' of the units from `column` on, written to the step.
@@ -93,6 +94,8 @@ HWY_INLINE void run_gated_step(Cell cell, const GatedStep<Real>& s, std::size_t 
                         HWY_ATTR { return load_part(from + block * H + column, part); };
   const auto store = [&](Vector<Real> v, Real* to, std::size_t block)
                          HWY_ATTR { store_part(v, to + block * H + column, part); };
+  const auto keep = [&](Vector<Real> v, Real* to, std::size_t block)
+                        HWY_ATTR { stream_part(v, to + block * H + column, part, s.streams); };
   const auto gate = [&](std::size_t g) HWY_ATTR { return hn::Add(load(s.product, g), load(s.x, g)); };
   if (cell == Cell::kLstm) {
     const Vector<Real> i = sigmoid(gate(0)), f = sigmoid(gate(1)), g = fast_tanh(gate(2)), o = sigmoid(gate(3));
@@ -100,19 +103,20 @@ HWY_INLINE void run_gated_step(Cell cell, const GatedStep<Real>& s, std::size_t 
     store(c, s.c_next, 0);
     store(hn::Mul(o, fast_tanh(c)), s.h_next, 0);
     if (s.saved == nullptr) return;
-    store(i, s.saved, 0);
-    store(f, s.saved, 1);
-    store(g, s.saved, 2);
-    store(o, s.saved, 3);  // and c, which is c_next
+    keep(i, s.saved, 0);
+    keep(f, s.saved, 1);
+    keep(g, s.saved, 2);
+    keep(o, s.saved, 3);
+    keep(c, s.saved, 4);
   } else {
     const Vector<Real> r = sigmoid(gate(0)), z = sigmoid(gate(1)), m = hn::Add(load(s.product, 2), load(s.b_hh, 0));
     const Vector<Real> n = fast_tanh(hn::MulAdd(r, m, load(s.x, 2)));
     store(hn::MulAdd(z, hn::Sub(load(s.h, 0), n), n), s.h_next, 0);
     if (s.saved == nullptr) return;
-    store(r, s.saved, 0);
-    store(z, s.saved, 1);
-    store(n, s.saved, 2);
-    store(m, s.saved, 3);
+    keep(r, s.saved, 0);
+    keep(z, s.saved, 1);
+    keep(n, s.saved, 2);
+    keep(m, s.saved, 3);
   }
 }
 
@@ -123,6 +127,7 @@ struct GatedStepBack {
   const Real *h, *c;            // [H] before the step; c: LSTM, null: 0
   Real* carry;                  // [H] in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
   Real *d_input, *d_recurrent;  // [G*H]
+  bool streams;                 // `d_input`, where it is not d_recurrent
 };
 
 /// d_h: the gradient of the units' states from `column` on but for what is carried. Calls keep(gate, d_recurrent).
@@ -132,7 +137,7 @@ HWY_INLINE void run_gated_step_back(Cell cell, const GatedStepBack<Real>& s, std
   const auto load = [&](const Real* from, std::size_t block)
                         HWY_ATTR { return load_part(from + block * H + column, part); };
   const auto store = [&](std::size_t g, Vector<Real> v) HWY_ATTR {
-    store_part(v, s.d_input + g * H + column, part);
+    store_part(v, s.d_recurrent + g * H + column, part);
     keep(g, v);
   };
   if (cell == Cell::kLstm) {
@@ -154,11 +159,12 @@ HWY_INLINE void run_gated_step_back(Cell cell, const GatedStepBack<Real>& s, std
     const Vector<Real> d_m = hn::Mul(d_n, r);
     store(0, d_r);
     store(1, d_z);
-    store_part(d_n, s.d_input + 2 * H + column, part);
-    keep(2, d_m);
-    store_part(d_r, s.d_recurrent + column, part);
-    store_part(d_z, s.d_recurrent + H + column, part);
-    store_part(d_m, s.d_recurrent + 2 * H + column, part);
+    store(2, d_m);
+    const auto stream = [&](std::size_t g, Vector<Real> v)
+                            HWY_ATTR { stream_part(v, s.d_input + g * H + column, part, s.streams); };
+    stream(0, d_r);
+    stream(1, d_z);
+    stream(2, d_n);
     store_part(hn::Mul(d_h, z), s.carry + column, part);
   }
 }

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <type_traits>
 
 #include "hwy/cache_control.h"
@@ -99,6 +100,24 @@ HWY_INLINE void store_part(Vector<Real> v, Real* to, std::size_t count) {
   hn::Store(v, Tag<Real>(), lanes);
   std::memcpy(to, lanes, count * sizeof(Real));
 #endif
+}
+
+/// Whether rows of `width` are written past the caches: where they are many, and lie so that a vector may be.
+template <class Real>
+bool streams(std::span<const Real> to, std::size_t width) {
+  constexpr std::size_t kManyBytes = 1 << 20, kVectorBytes = kLanes<Real> * sizeof(Real);
+  return to.size_bytes() >= kManyBytes && width % kLanes<Real> == 0 &&
+         reinterpret_cast<std::uintptr_t>(to.data()) % kVectorBytes == 0;
+}
+
+/// store_part past the caches, for what is read much later: the processor then need not fetch what it overwrites.
+/// hwy::FlushStream() before another thread reads it.
+template <class Real, class Part>
+HWY_INLINE void stream_part(Vector<Real> v, Real* to, Part part, bool streams) {
+  if constexpr (std::is_same_v<Part, Whole>) {
+    if (streams) return hn::Stream(v, Tag<Real>(), to);
+  }
+  store_part(v, to, part);
 }
 
 /// Factors as they are.

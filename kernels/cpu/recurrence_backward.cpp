@@ -110,6 +110,7 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto gated_steps = context.arena.take<GatedStepBack<Real>>(kGated ? B : 0);
   const auto carry = context.arena.take<Real>(kGated ? B * H : 0);
   std::ranges::fill(carry, Real{0});
+  const bool past_caches = streams<Real>(op.d_input, H);
   const OutputGradient<Real>& d_output = op.d_output;
   const Real* const every = d_output.every.data();
   const Real* const last = d_output.last.data();
@@ -157,7 +158,8 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
                                                               : initial_c + b * H,
                                   .carry = carry.data() + b * H,
                                   .d_input = op.d_input.data() + (t * B + b) * GH,
-                                  .d_recurrent = dz};
+                                  .d_recurrent = dz,
+                                  .streams = past_caches};
       }
       const EarlierGradient<Operand, kGated> finish{.rows = step.data() + done,
                                                     .gates = gated_steps.data() + (kGated ? begin + done : 0),
@@ -174,6 +176,7 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
       }
       running = active;
     });
+    hwy::FlushStream();
   });
 }
 

@@ -66,7 +66,8 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto passing = context.arena.take<Real>(op.last_only ? 2 * B * H : 0);  // states of two steps, not kept
   const auto gated_steps = context.arena.take<GatedStep<Real>>(gated ? B : 0);
   const auto products = context.arena.take<Real>(gated ? B * GH : 0);
-  const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);  // where it is not saved, and 0 at first
+  const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);
+  const bool past_caches = streams<Real>(op.saved, H);
   if (op.initial_c.empty()) {
     std::ranges::fill(c, Real{0});
   } else {
@@ -105,12 +106,8 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
                  .c = own,
                  .h_next = step[i].h,
                  .c_next = own,
-                 .saved = nullptr};
-        if (op.saved.empty()) continue;
-        gates.saved = op.saved.data() + (t * B + b) * SH;
-        if (c.empty()) continue;
-        if (t > 0) gates.c = gates.saved - B * SH + GH;
-        gates.c_next = gates.saved + GH;
+                 .saved = op.saved.empty() ? nullptr : op.saved.data() + (t * B + b) * SH,
+                 .streams = past_caches};
       }
       if (gated) {
         Real* const product = products.data() + begin * GH;
@@ -134,11 +131,10 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
                                                 .first_factor = buffer(t + 1),
                                                 .cell = op.cell});
     });
+    hwy::FlushStream();
     for (const std::size_t b : rows) {
       if (op.final_c.empty()) break;
-      const bool saved = length(b) > 0 && !op.saved.empty();
-      const Real* const last = saved ? op.saved.data() + ((length(b) - 1) * B + b) * SH + GH : c.data() + b * H;
-      std::copy_n(last, H, op.final_c.data() + b * H);
+      std::copy_n(c.data() + b * H, H, op.final_c.data() + b * H);
     }
   });
 }
