@@ -26,6 +26,7 @@ CUDA = measure.ROOT / "kernels" / "cuda"
 README = CUDA / "README.md"
 RESULT = measure.RESULTS / "cycles.json"
 TOLERANCE = 1.03
+GATES = {"gru": 3, "lstm": 4}
 
 # Of each source: how a multiprocessor runs its kernels, as (batch rows at a time, blocks, groups of rows one after another), and
 # opcodes of what a step does once a row. A cluster's rows are those of its multiprocessors together.
@@ -33,7 +34,8 @@ STRATEGIES = {
     "resident": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core": ([(8, 1, 1), (16, 2, 1)], {"rnn_backward": ("LDG",)}),
     "cluster": ([(4, 1, 1), (16, 1, 4)], {}),
-    "gated": ([(1, 1, 1), (2, 2, 1)], {}),
+    "gated": ([(1, 1, 1), (2, 2, 1)], {}),  # twice as many rows at H = 256
+    "tensor_core_gated": ([(8, 1, 1)], {}),
 }
 
 
@@ -43,14 +45,17 @@ class Shape:
     def __init__(self, strategy, name, threads, groups):
         width, cell = re.search(r"<(\d+), (\w+)", name).groups()
         width = int(width)
-        self.trips, self.wide_load = groups, 1
+        self.trips, self.wide_load, self.rows = groups, 1, 1  # rows: at once, beyond those of the configuration
         if strategy == "tensor_core":
             self.products = ("HMMA", width * width // (16 * 16 * threads // 32))
+        elif strategy == "tensor_core_gated":
+            self.products = ("HMMA", width // 16 * GATES[cell])
         elif strategy == "cluster":  # each lane four columns of its own
             self.products, self.wide_load = ("FFMA", width * groups), 4
         elif strategy == "gated":  # a warp reads as many float4 at once as threads share its rows
             columns = 16 if width <= 64 else 32
-            self.products = ("FFMA", columns * {"gru": 3, "lstm": 4}[cell])
+            self.rows = 1 if width <= 128 else 2
+            self.products = ("FFMA", columns * GATES[cell] * self.rows)
             units = columns * threads // width  # of a block
             self.wide_load = max(1, (width if "forward" in name else 4 * units) // columns // 8)
         else:
@@ -133,11 +138,12 @@ def model(architecture, levels):
                     continue
                 shape = Shape(strategy, name, threads, groups)
                 path = sass.longest_path(kernel, loop, shape.trips, next((rare[k] for k in rare if name.startswith(k)), ()))
-                steps = sum(kernel.code[i].opcode == "LDGDEPBAR" for i, _ in path)  # each commits its copies
+                marks = [sum(kernel.code[i].opcode == mark for i, _ in path) for mark in ("LDGDEPBAR", "BAR")]
+                steps = marks[0] or marks[1]  # each commits its copies, or has a barrier
                 check_products(kernel, path, steps, shape.products)
                 results = [simulate(kernel, path, steps, warps, blocks, level, shape.wide_load) for level in levels]
                 busy, pipe = floor(kernel, path, steps, warps * blocks, shape.wide_load)
-                rows.append({"kernel": name, "rows": batch_rows, "blocks": blocks, "warps": warps * blocks, "registers": registers,
+                rows.append({"kernel": name, "rows": batch_rows * shape.rows, "blocks": blocks, "warps": warps * blocks, "registers": registers,
                              "issue_slots": round(len(path) * -(-warps * blocks // 4) / steps),
                              "floor": round(busy), "floor_pipe": pipe,
                              "cycles": [round(cycles) for cycles, _ in results],

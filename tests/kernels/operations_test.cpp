@@ -148,8 +148,8 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
     const SequenceShape shape{.batch = batch, .steps = 5, .hidden = hidden};
     return cuda_device("", precision, recurrence).make()->describe_recurrence(cell, shape, 10, has_steps);
   };
-  const auto gated = [&](std::int64_t hidden, std::int64_t batch) {
-    return describe(hidden, batch, Precision::kFloat32, Recurrence::kReel, true, Cell::kLstm);
+  const auto gated = [&](std::int64_t hidden, std::int64_t batch, Precision precision = Precision::kFloat32) {
+    return describe(hidden, batch, precision, Recurrence::kReel, true, Cell::kLstm);
   };
   const std::string resident = "float32, one launch for all steps, W_hh resident";
   const std::string cluster = resident + " in clusters of blocks, 2 at once";
@@ -170,6 +170,10 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   EXPECT_EQ(gated(64, 20), resident + " by unit");
   EXPECT_EQ(gated(128, 11), stepwise);
   EXPECT_EQ(gated(257, 1), stepwise);
+  EXPECT_EQ(gated(128, 3, Precision::kMixed), "tensor cores, one launch for all steps, W_hh resident by unit");
+  EXPECT_EQ(gated(128, 2, Precision::kMixed), gated(128, 2));
+  EXPECT_EQ(gated(64, 9, Precision::kMixed), "tensor cores, one launch for all steps, W_hh resident by unit");
+  EXPECT_EQ(gated(129, 1, Precision::kMixed), resident + " by unit in clusters of blocks, 2 at once");
   // PyTorch goes back with small H up to 256 only; both passes share an algorithm here.
   EXPECT_EQ(describe(256, 1, Precision::kFloat32, Recurrence::kCudnn), "cuDNN, persist static, small H");
   EXPECT_EQ(describe(257, 1, Precision::kFloat32, Recurrence::kCudnn), "cuDNN, standard");
@@ -204,7 +208,7 @@ const Case kCases[] = {
     Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru},
     Case{{20, 4, 128, 7, 6}, Pool::kMean, kGru}, Case{{20, 4, 100, 10, 3}, Pool::kLast, kGru},
     Case{{30, 6, 90, 5, 20}, Pool::kConcat, kLstm}, Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm},
-    Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}};
+    Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}, Case{{40, 5, 50, 21, 9}, Pool::kConcat, kLstm}};
 
 const char* pool_name(Pool pool) {
   constexpr const char* kNames[] = {"Last", "Mean", "Max", "Concat"};

@@ -60,14 +60,25 @@ __device__ inline float gate_value(int g, float product, float x, float b_hh) {
   return kCell == Cell::kLstm || g < 2 ? value : g == 2 ? product + b_hh : x;
 }
 
-/// h', from those and h; an LSTM's c becomes c'. `gates` becomes what is saved, but for c'.
+/// The same within what fp16 can tell, but for gate 1: how much is kept from step to step, where errors add up.
 template <Cell kCell>
+__device__ inline float gate_value_approx(int g, float product, float x, float b_hh) {
+  static_assert(kCell == Cell::kGru || kCell == Cell::kLstm);
+  const float z = product + x;
+  if (g == 1) return sigmoid(z);
+  if (kCell == Cell::kGru && g >= 2) return g == 2 ? product + b_hh : x;
+  return g == 2 ? tanh_approx(z) : fmaf(0.5f, tanh_approx(__fmul_rn(0.5f, z)), 0.5f);
+}
+
+/// h', from those and h; an LSTM's c becomes c'. `gates` becomes what is saved, but for c'.
+template <Cell kCell, bool kExact = true>
 __device__ inline float next_gated_state(float (&gates)[4], float h, float& c) {
+  const auto squash = [](float x) { return kExact ? tanh_rational(x) : tanh_approx(x); };
   if constexpr (kCell == Cell::kLstm) {
     c = fmaf(gates[1], c, __fmul_rn(gates[0], gates[2]));
-    return __fmul_rn(gates[3], tanh_rational(c));
+    return __fmul_rn(gates[3], squash(c));
   } else {
-    const float m = gates[2], n = tanh_rational(fmaf(gates[0], m, gates[3]));
+    const float m = gates[2], n = squash(fmaf(gates[0], m, gates[3]));
     gates[2] = n;
     gates[3] = m;
     return fmaf(gates[1], h - n, n);
@@ -87,13 +98,14 @@ struct GateGradients {
 
 /// From what was saved, c (LSTM) or h (GRU) before the step, and d_h, the gradient of the state that followed but for
 /// what is carried: what the step before gets past W_hh, dc of LSTM, part of dh of GRU.
-template <Cell kCell>
+template <Cell kCell, bool kExact = true>
 __device__ inline GateGradients gate_gradients(const float (&saved)[traits(kCell).saved], float before, float d_h,
                                                float& carry) {
   GateGradients d{};
   if constexpr (kCell == Cell::kLstm) {
     const auto [i, f, g, o, c] = saved;
-    const float squashed = tanh_rational(c), d_c = fmaf(__fmul_rn(d_h, o), tanh_slope(squashed), carry);
+    const float squashed = kExact ? tanh_rational(c) : tanh_approx(c);
+    const float d_c = fmaf(__fmul_rn(d_h, o), tanh_slope(squashed), carry);
     d.d_input[0] = __fmul_rn(__fmul_rn(d_c, g), sigmoid_slope(i));
     d.d_input[1] = __fmul_rn(__fmul_rn(d_c, before), sigmoid_slope(f));
     d.d_input[2] = __fmul_rn(__fmul_rn(d_c, i), tanh_slope(g));

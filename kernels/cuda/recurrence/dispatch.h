@@ -59,4 +59,11 @@ void with_width_and_cell(AllWidths widths, const Op& op, const F& f) {
                   [&](auto cell) { with_width(widths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
 }
 
+/// The same with those of a cell of several gates.
+template <class AllWidths, class Op, class F>
+void with_width_and_gates(AllWidths widths, const Op& op, const F& f) {
+  with_gated_cell(op.cell,
+                  [&](auto cell) { with_width(widths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
+}
+
 }  // namespace reel::cuda

@@ -1,7 +1,8 @@
 // The recurrence of cells of several gates and its back-propagation through time, each in one launch.
 //
 // W_hh of an LSTM has 256 KB at H = 128, which no block can keep in registers: the blocks of a cluster share the units
-// (gated_matrix.cuh), and walk through batch rows together, each row from its first token to its last.
+// (gated_matrix.cuh), and walk through batch rows together, one or kRows at a time, from their first tokens to the last
+// of the longest.
 //
 // Forward, every block has the whole state in its own shared memory, double-buffered. The threads of a unit each end up
 // with one gate's product, work out that gate, and tell each other; all then know the unit's next state, and each
@@ -62,78 +63,108 @@ __device__ inline float pick(const float (&values)[4], int i) {
   return i == 0 ? values[0] : i == 1 ? values[1] : i == 2 ? values[2] : values[3];
 }
 
+/// The batch rows that a cluster takes together: from `first` on.
+template <int kRows>
+struct RowGroup {
+  int first, longest = 0;
+
+  __device__ RowGroup(const std::int32_t* lengths, int first_row, int batch) : first(first_row) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      if (first + r < batch) longest = max(longest, lengths[first + r]);
+    }
+  }
+};
+
 template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gated_kernel(RnnForwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = kHidden / Shape::kColumns;
+  constexpr int kRows = Shape::kRows, kLanes = kSlices / kRows;  // of a unit and row
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
-  static_assert(kBlocks <= kSlices, "a lane for each block");
+  static_assert(kLanes >= 4);
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
-  REEL_SHARED(float[2][kHidden], states);
+  REEL_SHARED(float[2][kRows][kHidden], states);
   REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
   const int H = args.hidden, u = static_cast<int>(threadIdx.x) / kSlices;
   const int slice = static_cast<int>(threadIdx.x) % kSlices, gate = slice % 4;  // whose product this thread gets
+  const int r = slice / 4 % kRows, lane = slice / (4 * kRows) * 4 + gate;       // of which row, as which of its lanes
   const int unit = rank<kBlocks>() * kUnits + u;
-  const bool first = slice == 0 && unit < H;
   SlicedMatrix<kSlices, Shape::kColumns / 4, kGates> w_hh;
   w_hh.load([&](int g, int c) { return unit < H && c < H ? args.w_hh[(g * H + unit) * H + c] : 0.0f; });
   const float b_hh = traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f;
   const int column = min(gate, kGates - 1) * H + unit;  // of GRU's input: see gate_value()
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
   if constexpr (kBlocks > 1) {  // all have started
     cluster_arrive();
     cluster_wait();
   }
 
-  for (int b = static_cast<int>(blockIdx.x) / kBlocks; b < args.batch; b += static_cast<int>(gridDim.x) / kBlocks) {
+  for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < args.batch; first += stride) {
+    const RowGroup<kRows> group(args.lengths, first, args.batch);
+    const int b = first + r;
+    const bool valid = unit < H && b < args.batch, owner = valid && slice == 4 * r;
     const std::size_t i = static_cast<std::size_t>(b) * H + unit;
     InputQueue<kAhead, Shape::kThreads> queue{args.row_of + static_cast<std::size_t>(b) * args.steps,
                                               args.input + column,
                                               inputs[0] + threadIdx.x,
                                               kGates * H,
-                                              args.lengths[b],
-                                              unit < H};
+                                              b < args.batch ? args.lengths[b] : 0,
+                                              valid};
     queue.begin();
-    for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
-      states[0][j] = j < H ? args.h[static_cast<std::size_t>(b) * H + j] : 0.0f;
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
+        const bool there = j < H && first + k < args.batch;
+        states[0][k][j] = there ? args.h[static_cast<std::size_t>(first + k) * H + j] : 0.0f;
+      }
     }
-    float c = kCell == Cell::kLstm && args.initial_c != nullptr && unit < H ? args.initial_c[i] : 0.0f;
+    float c = kCell == Cell::kLstm && args.initial_c != nullptr && valid ? args.initial_c[i] : 0.0f;
     __syncthreads();
 #pragma unroll 1
-    for (int t = 0; t < queue.length; ++t) {
-      const float product = w_hh.times(states[t % 2]);
-      float gates[4];
+    for (int t = 0; t < group.longest; ++t) {
+      float product;
+      if constexpr (kRows == 1) {
+        product = w_hh.times(states[t % 2][0]);
+      } else {
+        product = w_hh.times(states[t % 2][0], states[t % 2][1]);
+      }
+      float gates[4], next_c = c;
       gather_four(gate_value<kCell>(gate, product, queue.take(t), b_hh), gates);
-      const float h = next_gated_state<kCell>(gates, states[t % 2][unit], c);
-      if (slice < kBlocks) send<kBlocks>(states[(t + 1) % 2][unit], slice, h);
+      const float h = next_gated_state<kCell>(gates, states[t % 2][r][unit], next_c);
+      const bool goes_on = kRows == 1 || t < queue.length;  // what a row that has ended leaves nobody reads
+      if (goes_on) c = next_c;
+#pragma unroll
+      for (int to = lane; to < kBlocks; to += kLanes) send<kBlocks>(states[(t + 1) % 2][r][unit], to, h);
       arrive<kBlocks>();
-      if (first) args.h[(t + 1) * step_size + i] = h;
-      if (args.saved != nullptr && slice < 4 && unit < H) {
+      if (owner && goes_on) args.h[(t + 1) * step_size + i] = h;
+      if (args.saved != nullptr && slice < 4 * kRows && valid && goes_on) {
         float* const saved = args.saved + (static_cast<std::size_t>(t) * args.batch + b) * kSaved * H + unit;
         saved[gate * H] = pick(gates, gate);
-        if (kCell == Cell::kLstm && first) saved[4 * H] = c;
+        if (kCell == Cell::kLstm && owner) saved[4 * H] = c;
       }
       queue.fetch(t + kAhead);
       wait<kBlocks>();
     }
-    if (kCell == Cell::kLstm && args.final_c != nullptr && first) args.final_c[i] = c;
+    if (kCell == Cell::kLstm && args.final_c != nullptr && owner) args.final_c[i] = c;
   }
 }
 
 /// What one thread of a unit reads on the way back through a row, fetched ahead.
-template <Cell kCell, int kUnits>
+template <Cell kCell, int kOwners>
 struct SavedQueue {
   static constexpr int kSaved = traits(kCell).saved;
-  using Slots = float[kAhead][kSaved + 1][kUnits];  // what was saved; c (LSTM) or h (GRU) before the step
+  using Slots = float[kAhead][kSaved + 1][kOwners];  // what was saved; c (LSTM) or h (GRU) before the step
 
   const RnnBackwardArgs& args;
   Slots& slots;
-  int b, unit, u;
-  bool owner;
+  int b, unit, me;
+  int length;  // 0 where this thread wants nothing
 
   /// Of step t, as part of a group of copies.
   __device__ void fetch(int t) const {
-    if (!owner || t < 0) return;
+    if (t < 0 || t >= length) return;
     const int H = args.hidden;
     const std::size_t step = static_cast<std::size_t>(t) * args.batch + b;
     const float* const saved = args.saved + step * kSaved * H + unit;
@@ -150,92 +181,105 @@ struct SavedQueue {
       }
     }
   }
-  __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][u]; }
+  __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][me]; }
 };
 
 template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_gated_kernel(RnnStepsBackwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = 4 * kUnits / Shape::kColumns;
+  constexpr int kRows = Shape::kRows, kOwners = kRows * kUnits;
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
-  using Queue = SavedQueue<kCell, kUnits>;
+  static_assert(kOwners <= Shape::kThreads);
+  using Queue = SavedQueue<kCell, kOwners>;
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
-  REEL_SHARED(float[kGates][kUnits], gradients);   // of this block's gates, on the side of W_hh
-  REEL_SHARED(float[2][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
+  REEL_SHARED(float[kRows][kGates * kUnits], gradients);  // of this block's gates, on the side of W_hh
+  REEL_SHARED(float[2][kRows][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
   REEL_SHARED(typename Queue::Slots, slots);
-  REEL_SHARED(float[kAhead][kUnits], step_gradients);
+  REEL_SHARED(float[kAhead][kOwners], step_gradients);
   const RnnBackwardArgs& all = args.all;
   const int H = all.hidden, me = static_cast<int>(threadIdx.x), first_unit = rank<kBlocks>() * kUnits;
-  const int unit = first_unit + me;  // where this thread works out gates
-  const bool owner = me < kUnits && unit < H;
-  const int target = me / kSlices * 4 + me % 4;  // the unit to whose gradient it adds
+  const int u = me % kUnits, r = me / kUnits, unit = first_unit + u;  // where this thread works out gates
+  const int target = me / kSlices * 4 + me % 4;                       // the unit to whose gradient it adds
   SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4> w_hh;
-  w_hh.load([&](int r, int c) {
-    const int from = first_unit + c % kUnits, to = me / kSlices * 4 + r;
+  w_hh.load([&](int row, int c) {
+    const int from = first_unit + c % kUnits, to = me / kSlices * 4 + row;
     return from < H && to < H ? all.w_hh[(c / kUnits * H + from) * H + to] : 0.0f;
   });
   const std::size_t width = static_cast<std::size_t>(kGates) * H;  // of d_input
   int buffer = 0;  // goes on from row to row: a slow block may still read the last row's buffer
-  for (int i = me; i < kGates * kUnits; i += Shape::kThreads) {
-    gradients[i / kUnits][i % kUnits] = 0;  // from H on for good
-  }
-  if constexpr (kBlocks > 1) {  // all have started
+  const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
+  for (int i = me; i < kRows * kGates * kUnits; i += Shape::kThreads) gradients[0][i] = 0;  // from H on for good
+  if constexpr (kBlocks > 1) {                                                              // all have started
     cluster_arrive();
     cluster_wait();
   } else {
     __syncthreads();
   }
 
-  for (int b = static_cast<int>(blockIdx.x) / kBlocks; b < all.batch; b += static_cast<int>(gridDim.x) / kBlocks) {
+  for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < all.batch; first += stride) {
+    const RowGroup<kRows> group(all.lengths, first, all.batch);
+    const int b = first + r;
+    const bool owner = me < kOwners && unit < H && b < all.batch;
     const std::size_t i = static_cast<std::size_t>(b) * H + unit;
-    const int length = all.lengths[b];
-    const Queue queue{all, slots, b, unit, me, owner};
-    StepGradientQueue<kAhead, kUnits> single(args.single, b, unit, all.steps, H, owner, step_gradients[0] + me);
+    const int length = owner ? all.lengths[b] : 0;
+    const Queue queue{all, slots, b, unit, me, length};
+    StepGradientQueue<kAhead, kOwners> single(args.single, b, unit, all.steps, H, owner, step_gradients[0] + me);
+    const auto read_row = [&](int t) {
+      if (t < length) single.read_row(t);
+    };
     const auto fetch = [&](int t) {
       queue.fetch(t);
-      single.fetch(t);
+      if (t < length) single.fetch(t);
       cp_async_commit();
     };
-    for (int t = length - 1; t > length - 1 - kAhead; --t) {
-      single.read_row(t);
+    for (int t = group.longest - 1; t > group.longest - 1 - kAhead; --t) {
+      read_row(t);
       fetch(t);
     }
-    for (int t = length; t < all.steps; ++t) {
-      for (int k = me; k < kGates * kUnits; k += Shape::kThreads) {
-        const int j = first_unit + k % kUnits;
-        if (j >= H) continue;
-        const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + k / kUnits * H + j;
-        all.d_input[to] = 0;
-        if (traits(kCell).recurrent_bias) all.d_recurrent[to] = 0;
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      if (first + k >= all.batch) continue;
+      for (int t = all.lengths[first + k]; t < all.steps; ++t) {
+        for (int g = me; g < kGates * kUnits; g += Shape::kThreads) {
+          const int j = first_unit + g % kUnits;
+          if (j >= H) continue;
+          const std::size_t to = (static_cast<std::size_t>(t) * all.batch + first + k) * width + g / kUnits * H + j;
+          all.d_input[to] = 0;
+          if (traits(kCell).recurrent_bias) all.d_recurrent[to] = 0;
+        }
       }
     }
     const float every = owner ? all.d_output.every_at(i) : 0.0f, last = owner ? all.d_output.last_at(i) : 0.0f;
     float carry = 0;
 #pragma unroll 1
-    for (int t = length - 1; t >= 0; --t) {
-      single.read_row(t - kAhead);
+    for (int t = group.longest - 1; t >= 0; --t) {
+      read_row(t - kAhead);
       cp_async_wait<kAhead - 1>();
       GateGradients d{};
-      if (owner) {
+      const bool active = t < length;
+      if (active) {
         float d_h = every;
         if (t == length - 1) {
           d_h += last;
         } else {
 #pragma unroll
-          for (int block = 0; block < kBlocks; ++block) d_h += shares[buffer][block][me];
+          for (int block = 0; block < kBlocks; ++block) d_h += shares[buffer][r][block][u];
         }
         d_h += single.take(t);
         float saved[kSaved];
 #pragma unroll
         for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
         d = gate_gradients<kCell>(saved, queue.slot(t, kSaved), d_h, carry);
+      }
+      if (owner) {
 #pragma unroll
-        for (int g = 0; g < kGates; ++g) gradients[g][me] = d.recurrent<kCell>(g);
+        for (int g = 0; g < kGates; ++g) gradients[r][g * kUnits + u] = d.recurrent<kCell>(g);
       }
       const auto store_and_fetch = [&] {
         const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + unit;
 #pragma unroll
-        for (int g = 0; g < kGates && owner; ++g) {
+        for (int g = 0; g < kGates && active; ++g) {
           all.d_input[to + g * H] = d.d_input[g];
           if (traits(kCell).recurrent_bias) all.d_recurrent[to + g * H] = d.recurrent<kCell>(g);
         }
@@ -245,9 +289,12 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
       __syncthreads();
       if (t > 0) {
         buffer ^= 1;
-        const float share = w_hh.times(gradients[0]);
-        if (w_hh.slice() < 4) {
-          send<kBlocks>(shares[buffer][rank<kBlocks>()][target % kUnits], target / kUnits, share);
+#pragma unroll
+        for (int k = 0; k < kRows; ++k) {
+          const float share = w_hh.times(gradients[k]);
+          if (w_hh.slice() < 4) {
+            send<kBlocks>(shares[buffer][k][rank<kBlocks>()][target % kUnits], target / kUnits, share);
+          }
         }
         arrive<kBlocks>();
       }
@@ -268,14 +315,10 @@ Launch launch_of(const CudaContext& context, int clusters) {
 
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const Args& args) {
-  const int clusters = static_cast<int>(std::min<std::int64_t>(batch, gated_capacity(context, kHidden)));
+  constexpr int kRows = GatedShape<kHidden>::kRows;
+  const int clusters =
+      static_cast<int>(std::min<std::int64_t>((batch + kRows - 1) / kRows, gated_capacity(context, kHidden)));
   launch(kernel, launch_of<kHidden>(context, clusters), args);
-}
-
-template <class Op, class F>
-void with_width_and_gates(const Op& op, const F& f) {
-  with_gated_cell(op.cell,
-                  [&](auto cell) { with_width(kWidths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
 }
 
 /// The fewest of all kernels of this width.
@@ -308,14 +351,18 @@ int gated_capacity(const CudaContext& context, std::int64_t hidden) {
   });
 }
 
+int gated_rows(std::int64_t hidden) {
+  return with_width(kWidths, hidden, [](auto width) { return GatedShape<width()>::kRows; });
+}
+
 void rnn_forward_gated(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_width_and_gates(op, [&](auto width, auto cell) {
+  with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
     run<width()>(context, rnn_forward_gated_kernel<width(), cell()>, op.shape.batch, RnnForwardArgs(op));
   });
 }
 
 void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_width_and_gates(op, [&](auto width, auto cell) {
+  with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
     run<width()>(context, rnn_backward_gated_kernel<width(), cell()>, op.shape.batch, RnnStepsBackwardArgs(op));
   });
 }

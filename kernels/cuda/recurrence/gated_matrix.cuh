@@ -16,6 +16,7 @@ struct GatedShape {
   static constexpr int kUnits = kHidden / kBlocks;                            // of a block
   static constexpr int kColumns = kHidden <= 64 ? 16 : 32;                    // of a row that a thread keeps
   static constexpr int kThreads = kUnits * kHidden / kColumns;
+  static constexpr int kRows = kHidden <= 128 ? 1 : 2;  // batch rows at once: there a thread's lanes suffice for two
 };
 
 template <int kSlices, int kChunks, int kRows>
@@ -40,8 +41,28 @@ struct SlicedMatrix {
 
   /// Row slice() % 4, 0 if there is none, times `vector` [kChunks * kSlices * 4], 16-byte aligned in shared memory.
   __device__ float times(const float* vector) const {
-    const float4* const parts = reinterpret_cast<const float4*>(vector) + slice();
     float sum[4] = {};
+    multiply(vector, sum);
+    return add_slices(sum, 4);
+  }
+  /// The same with one of two vectors: the second where slice() / 4 is odd.
+  __device__ float times(const float* first, const float* second) const {
+    static_assert(kSlices >= 8);
+    float sum[4] = {}, other[4] = {};
+    multiply(first, sum);
+    multiply(second, other);
+    const bool takes_second = (slice() & 4) != 0;
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const float sent = __shfl_xor_sync(0xffffffffu, takes_second ? sum[r] : other[r], 4);
+      sum[r] = (takes_second ? other[r] : sum[r]) + sent;
+    }
+    return add_slices(sum, 8);
+  }
+
+ private:
+  __device__ void multiply(const float* vector, float (&sum)[4]) const {
+    const float4* const parts = reinterpret_cast<const float4*>(vector) + slice();
 #pragma unroll
     for (int q = 0; q < kChunks; ++q) {
       const float4 x = parts[kSlices * q];
@@ -53,12 +74,10 @@ struct SlicedMatrix {
         sum[r] = fmaf(x.w, kept[q][3][r], sum[r]);
       }
     }
-    return add_slices(sum);
   }
-
- private:
-  /// Halves the rows twice: a lane sends the two (then the one) that its partner keeps.
-  __device__ static float add_slices(const float (&sum)[4]) {
+  /// Halves the rows twice: a lane sends the two (then the one) that its partner keeps. Lanes `distance` apart and more
+  /// have parts of the same sum.
+  __device__ static float add_slices(const float (&sum)[4], int distance) {
     const bool upper = (slice() & 2) != 0, odd = (slice() & 1) != 0;
     float keep0 = upper ? sum[2] : sum[0], keep1 = upper ? sum[3] : sum[1];
     keep0 += __shfl_xor_sync(0xffffffffu, upper ? sum[0] : sum[2], 2);
@@ -66,7 +85,7 @@ struct SlicedMatrix {
     float keep = odd ? keep1 : keep0;
     keep += __shfl_xor_sync(0xffffffffu, odd ? keep0 : keep1, 1);
 #pragma unroll
-    for (int distance = 4; distance < kSlices; distance *= 2) keep += __shfl_xor_sync(0xffffffffu, keep, distance);
+    for (; distance < kSlices; distance *= 2) keep += __shfl_xor_sync(0xffffffffu, keep, distance);
     return keep;
   }
 };

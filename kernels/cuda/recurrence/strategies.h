@@ -17,6 +17,11 @@ void rnn_backward_resident(CudaContext& context, const RecurrenceBackward<float>
 void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op);
 
+/// tensor_core_gated.cu: the same of cells of several gates.
+constexpr std::int64_t kMaxTensorCoreGatedHidden = 128;
+void rnn_forward_tensor_core_gated(CudaContext& context, const RecurrenceForward<float>& op);
+void rnn_backward_tensor_core_gated(CudaContext& context, const RecurrenceBackward<float>& op);
+
 /// cluster.cu: one launch for all timesteps; the blocks of a cluster keep W_hh together. cluster_capacity() is how
 /// many clusters the device runs at once, as it says itself: 0 where it has none, or none of this size fits. Each takes
 /// its share of the batch in tiles, cluster_tiles() of them at most.
@@ -27,10 +32,11 @@ void rnn_forward_cluster(CudaContext& context, const RecurrenceForward<float>& o
 void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>& op);
 
 /// gated.cu: one launch for all timesteps, of cells of several gates; the blocks of a cluster (H <= 64: one block) keep
-/// W_hh together. gated_capacity() clusters, at most those that the device runs at once, walk through the batch's rows
-/// one by one; 0 where H needs clusters and there are none.
+/// W_hh together. gated_capacity() clusters, at most those that the device runs at once, walk through the batch,
+/// gated_rows() rows at a time; 0 where H needs clusters and there are none.
 constexpr std::int64_t kMaxGatedHidden = 256, kMaxGatedHiddenOfABlock = 64;
 int gated_capacity(const CudaContext& context, std::int64_t hidden);
+int gated_rows(std::int64_t hidden);
 void rnn_forward_gated(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& op);
 

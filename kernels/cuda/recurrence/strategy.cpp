@@ -20,6 +20,8 @@ constexpr Strategy kResident{"float32, one launch for all steps, W_hh resident",
                              rnn_backward_resident, true};
 constexpr Strategy kTensorCores{"tensor cores, one launch for all steps, W_hh resident", rnn_forward_tensor_core,
                                 rnn_backward_tensor_core, false};
+constexpr Strategy kTensorCoresGated{"tensor cores, one launch for all steps, W_hh resident by unit",
+                                     rnn_forward_tensor_core_gated, rnn_backward_tensor_core_gated, true};
 constexpr Strategy kCluster{"float32, one launch for all steps, W_hh resident in clusters of blocks",
                             rnn_forward_cluster, rnn_backward_cluster, false};
 constexpr Strategy kGated{"float32, one launch for all steps, W_hh resident by unit", rnn_forward_gated,
@@ -42,17 +44,24 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
 }
 
-/// An estimate too: a step of gated.cu takes up to 1 us for each row of a cluster (bench/cycles.py), stepwise it takes
-/// 5 us and the product. Ragged rows, which cost their own length here, are on the safe side.
+/// An estimate too: a step of gated.cu takes up to 1 us for the rows that a cluster takes at once (bench/cycles.py),
+/// stepwise it takes 5 us and the product. Ragged rows, which cost their own length here, are on the safe side.
 bool gated_pays(const CudaContext& context, const SequenceShape& s) {
-  constexpr std::int64_t kMostRows = 5;
+  constexpr std::int64_t kMostTurns = 5;
   const int capacity = gated_capacity(context, s.hidden);
-  return capacity > 0 && s.batch <= kMostRows * capacity;
+  return capacity > 0 && s.batch <= kMostTurns * capacity * gated_rows(s.hidden);
+}
+
+/// An estimate again: a step of eight rows on tensor cores takes as long as 1.4 times (forward, back 1.45) that of the
+/// rows which gated.cu takes at once.
+bool gated_tensor_cores_pay(const CudaContext& context, const SequenceShape& s) {
+  return s.hidden <= kMaxTensorCoreGatedHidden && s.batch > gated_capacity(context, s.hidden) * gated_rows(s.hidden);
 }
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
-/// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above, there are none on tensor cores:
-/// kMixed runs in float32.
+/// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above (of cells of several gates: above
+/// H = 128, and where a batch is small enough for float32 to be faster), there are none on tensor cores: kMixed runs in
+/// float32.
 const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
   if (context.recurrence != Recurrence::kReel) {
     if (!traits(cell).tuned) {
@@ -62,9 +71,13 @@ const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShap
   }
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
-  if (traits(cell).gates > 1) return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
+  const bool mixed = context.precision == Precision::kMixed && traits(cell).bounded;
+  if (traits(cell).gates > 1) {
+    if (mixed && gated_tensor_cores_pay(context, s)) return kTensorCoresGated;
+    return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
+  }
   if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
-  if (context.precision == Precision::kMixed && traits(cell).bounded) return kTensorCores;
+  if (mixed) return kTensorCores;
   return resident_fits(context, s.hidden) ? kResident : kStepwise;
 }
 

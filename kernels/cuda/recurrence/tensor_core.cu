@@ -19,6 +19,27 @@ namespace {
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
+/// W_hh, or its transpose, of up to kHidden units: a warp has one or two tiles, 64 registers or fewer.
+template <int kHidden, class Element>
+struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 128 ? 1 : 2), kHidden, 2, Element> {
+  static constexpr int kTiles = kHidden > 128 ? 1 : 2, kThreads = 2 * kHidden / kTiles;
+  static constexpr int kResults = kTiles * kTileResults;  // of a thread
+
+  int first_unit;  // of this thread's results
+
+  __device__ int unit(int m, int e) const { return first_unit + kTileUnits * m + e / 2 * 8; }
+  /// `matrix` [size, size], size <= kHidden, or its transpose; filled up with zeros. memory: as of load().
+  template <bool kTransposed>
+  __device__ void read(void* memory, const float* matrix, int size) {
+    const int first = static_cast<int>(threadIdx.x) / 32 * kTileUnits * kTiles;
+    first_unit = first + tile_unit(0);
+    this->template load<kTransposed>(memory, [&](int m, int u, int k) {
+      const int row = first + kTileUnits * m + u;
+      return row < size && k < size ? matrix[kTransposed ? k * size + row : row * size + k] : 0.0f;
+    });
+  }
+};
+
 /// One thread's values of kAhead steps, on their way from global memory.
 template <class Matrix>
 struct FetchedValues {
@@ -29,37 +50,21 @@ struct FetchedValues {
   __device__ float get(int step, int m, int e) const { return slots[step % kAhead][m * 4 + e][threadIdx.x]; }
 };
 
-/// The batch rows of a tile that this thread has results of.
-struct TileRows {
-  int row[2], length[2];  // length 0 beyond the batch
-  int longest = 0;        // of the whole tile
-
-  __device__ TileRows(const std::int32_t* lengths, int first, int own, int batch) {
-    for (int r = 0; r < 8; ++r) {
-      if (first + r < batch && lengths[first + r] > longest) longest = lengths[first + r];
-    }
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      row[e] = first + own + e;
-      length[e] = row[e] < batch ? lengths[row[e]] : 0;
-    }
-  }
-};
-
 template <int kHidden, Cell kCell>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
     rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  static_assert(sizeof(slots) >= Matrix::kThreads / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
-  w_hh.load(args.w_hh, args.hidden, false);
+  w_hh.template read<false>(slots, args.w_hh, args.hidden);
   const int H = args.hidden;
   const unsigned step_size = static_cast<unsigned>(args.batch * H);
   FetchedValues<Matrix> inputs{slots};
 
   for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
-    const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
+    const TileRows rows(args.lengths, first, args.batch);
     int next_row[2] = {};
     const auto read_rows = [&](int t) {
 #pragma unroll
@@ -86,7 +91,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
       const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
       const bool valid = row < args.batch && unit < H;
       const float state = valid ? args.h[static_cast<unsigned>(row * H + unit)] : 0.0f;
-      states[0][w_hh.row(e)][unit] = __float2half_rn(state);
+      states[0][tile_row(e)][unit] = __float2half_rn(state);
     }
     __syncthreads();
 #pragma unroll 1
@@ -97,13 +102,13 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
 #pragma unroll
       for (int i = 0; i < Matrix::kResults; ++i) {
         const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
-        __half state = states[t % 2][w_hh.row(e)][unit];  // carried over unless the row goes on
+        __half state = states[t % 2][tile_row(e)][unit];  // carried over unless the row goes on
         if (t < rows.length[e % 2] && unit < H) {
           state = __float2half_rn(next_state_approx<kCell>(sums[m][e] + inputs.get(t, m, e)));
           args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] =
               __half2float(state);
         }
-        states[(t + 1) % 2][w_hh.row(e)][unit] = state;
+        states[(t + 1) % 2][tile_row(e)][unit] = state;
       }
       fetch(t + kAhead);
       __syncthreads();
@@ -117,15 +122,16 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
   REEL_SHARED(typename Matrix::Vectors[2], gradients);
   REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  static_assert(sizeof(slots) >= Matrix::kThreads / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
-  w_hh.load(args.w_hh, args.hidden, true);
+  w_hh.template read<true>(slots, args.w_hh, args.hidden);
   const int H = args.hidden;
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   FetchedValues<Matrix> states{slots};
   int buffer = 0;  // goes on from tile to tile: a slow warp may still read the last tile's buffer
 
   for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
-    const TileRows rows(args.lengths, first, w_hh.first_row, args.batch);
+    const TileRows rows(args.lengths, first, args.batch);
     const auto index = [&](int m, int e) { return static_cast<unsigned>(rows.row[e % 2] * H + w_hh.unit(m, e)); };
     const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
     const auto fetch = [&](int t) {  // h[t+1]
@@ -161,7 +167,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
           if (t == length - 1) d_output[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
         }
         if (valid(m, e)) args.d_input[t * step_size + index(m, e)] = d_z;
-        round_to(d_z, gradients[buffer][w_hh.row(e)][w_hh.unit(m, e)]);
+        round_to(d_z, gradients[buffer][tile_row(e)][w_hh.unit(m, e)]);
       }
       fetch(t - kAhead);
       __syncthreads();

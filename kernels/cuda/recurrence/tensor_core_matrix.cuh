@@ -1,10 +1,10 @@
-// A matrix [kHidden, kHidden] that one block keeps in registers, as operands of its tensor core instructions, for many
-// products with the vectors of kRows batch rows.
+// A matrix that a warp keeps in registers, as operands of its tensor core instructions, for many products with the
+// vectors of eight batch rows.
 //
 // D [unit, row] = A [unit, k] . B [k, row], in tiles of mma.m16n8k16: the matrix is A, so that eight batch rows fill an
-// instruction. A warp has kTiles of 16 units each. A thread's results are element e of tile m: unit(m, e) of batch
-// row row(e); fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16". Vectors lie in shared memory row by row,
-// padded so that neither ldmatrix nor store() has conflicts.
+// instruction. A thread's results are element e of a tile: unit tile_unit(e) of it, batch row tile_row(e); fragment
+// layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16". Vectors lie in shared memory row by row, padded so that
+// neither ldmatrix nor stores have conflicts.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -15,8 +15,6 @@
 
 namespace reel::cuda {
 
-__device__ inline std::uint32_t bits_of(__half x) { return __half_as_ushort(x); }
-__device__ inline std::uint32_t bits_of(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
 __device__ inline void round_to(float x, __half& y) { y = __float2half_rn(x); }
 __device__ inline void round_to(float x, __nv_bfloat16& y) { y = __float2bfloat16_rn(x); }
 __device__ inline void multiply_tile(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], __half) {
@@ -27,57 +25,58 @@ __device__ inline void multiply_tile(float (&d)[4], const std::uint32_t (&a)[4],
   mma_bf16(d, a, b);
 }
 
-/// Element is __half or __nv_bfloat16.
-template <int kHidden, class Element>
-struct TensorCoreMatrix {
-  static constexpr int kRows = 8;                       // batch rows
-  static constexpr int kTiles = kHidden > 128 ? 1 : 2;  // of 16 units, a warp: 64 registers or fewer
-  static constexpr int kThreads = 2 * kHidden / kTiles;
-  static constexpr int kResults = kTiles * 4;     // of a thread
-  static constexpr int kProducts = kHidden / 16;  // along k
-  static constexpr int kStride = kHidden + 8;     // of a vector in shared memory
-  using Vectors = Element[kRows][kStride];
-  using Results = float[kTiles][4];
+constexpr int kTileUnits = 16, kTileRows = 8, kTileResults = 4;  // of a thread
+
+__device__ inline int tile_unit(int e) { return static_cast<int>(threadIdx.x) % 32 / 4 + e / 2 * 8; }
+__device__ inline int tile_row(int e) { return static_cast<int>(threadIdx.x) % 4 * 2 + e % 2; }
+
+/// kTiles tiles of a warp, of kDepth columns; Element is __half or __nv_bfloat16. Sums along k are kept in kChains
+/// parts: a chain of instructions is as much shorter.
+template <int kTiles, int kDepth, int kChains, class Element>
+struct TensorCoreTiles {
+  static constexpr int kProducts = kDepth / 16;  // along k
+  static_assert(kDepth % 32 == 0 && (kChains == 1 || kChains == 2 || kChains == 4));
+  using Vectors = Element[kTileRows][kDepth + 8];
+  using Results = float[kTiles][kTileResults];
 
   std::uint32_t a[kTiles][kProducts][4];
-  int first_unit, first_row;  // of this thread's results
 
-  __device__ int unit(int m, int e) const { return first_unit + 16 * m + e / 2 * 8; }
-  __device__ int row(int e) const { return first_row + e % 2; }
+  /// Shared memory that a warp needs while it loads, 16-byte aligned.
+  static constexpr int kColumns = 32;
+  using Staging = Element[kTileUnits][kColumns + 8];
 
-  /// Reads `matrix` [size, size], size <= kHidden, or its transpose, and fills up with zeros.
-  __device__ void load(const float* matrix, int size, bool transposed) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-    first_unit = warp * 16 * kTiles + lane / 4;
-    first_row = lane % 4 * 2;
-    const auto element = [&](int r, int c) {
-      Element rounded;
-      round_to(r < size && c < size ? matrix[transposed ? c * size + r : r * size + c] : 0.0f, rounded);
-      return bits_of(rounded);
-    };
+  /// element(m, unit, k): that of a unit of tile m. `memory` has a Staging for each warp, and is free afterwards. Lanes
+  /// go along k or, with kAlongUnits, from unit to unit: where the matrix is contiguous.
+  template <bool kAlongUnits, class Matrix>
+  __device__ void load(void* memory, const Matrix& element) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    Staging& staging = static_cast<Staging*>(memory)[threadIdx.x / 32];
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-      for (int k = 0; k < kProducts; ++k) {
+      for (int k = 0; k < kProducts; k += kColumns / 16) {
+        __syncwarp();  // all have read what was there
+#pragma unroll 4
+        for (int i = lane; i < kTileUnits * kColumns; i += 32) {
+          const int unit = kAlongUnits ? i % kTileUnits : i / kColumns,
+                    column = kAlongUnits ? i / kTileUnits : i % kColumns;
+          round_to(element(m, unit, k * 16 + column), staging[unit][column]);
+        }
+        __syncwarp();
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int r = first_unit + 16 * m + i % 2 * 8, c = k * 16 + lane % 4 * 2 + i / 2 * 8;
-          a[m][k][i] = element(r, c) | element(r, c + 1) << 16;
+        for (int half = 0; half < kColumns / 16; ++half) {
+          ldmatrix_x4(a[m][k + half], &staging[lane % 16][half * 16 + lane / 16 * 8]);
         }
       }
     }
+    __syncthreads();
   }
 
-  /// The products with all rows' vectors. Even and odd k are summed apart: half as long a chain of instructions.
+  /// The products with all rows' vectors.
   __device__ void times(const Vectors& vectors, Results& results) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const Element* const from = &vectors[lane % 8][lane / 8 * 8];
-    float odd[kTiles][4] = {};
-#pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) results[m][e] = 0;
-    }
+    float sums[kChains][kTiles][kTileResults] = {};
 #pragma unroll
     for (int k = 0; k < kProducts; k += 2) {
       std::uint32_t loaded[4];
@@ -85,14 +84,36 @@ struct TensorCoreMatrix {
       const std::uint32_t b0[2] = {loaded[0], loaded[1]}, b1[2] = {loaded[2], loaded[3]};
 #pragma unroll
       for (int m = 0; m < kTiles; ++m) {
-        multiply_tile(results[m], a[m][k], b0, Element());
-        multiply_tile(odd[m], a[m][k + 1], b1, Element());
+        multiply_tile(sums[k % kChains][m], a[m][k], b0, Element());
+        multiply_tile(sums[(k + 1) % kChains][m], a[m][k + 1], b1, Element());
       }
     }
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) results[m][e] += odd[m][e];
+      for (int e = 0; e < kTileResults; ++e) {
+        results[m][e] = sums[0][m][e];
+#pragma unroll
+        for (int chain = 1; chain < kChains; ++chain) results[m][e] += sums[chain][m][e];
+      }
+    }
+  }
+};
+
+/// The batch rows of a tile that this thread has results of.
+struct TileRows {
+  int row[2], length[2];  // length 0 beyond the batch
+  int longest = 0;        // of the whole tile
+
+  /// Of the tile whose first row is `first`.
+  __device__ TileRows(const std::int32_t* lengths, int first, int batch) {
+    for (int r = 0; r < kTileRows; ++r) {
+      if (first + r < batch && lengths[first + r] > longest) longest = lengths[first + r];
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      row[e] = first + tile_row(e);
+      length[e] = row[e] < batch ? lengths[row[e]] : 0;
     }
   }
 };
