@@ -160,11 +160,10 @@ struct SavedQueue {
   const RnnBackwardArgs& args;
   Slots& slots;
   int b, unit, me;
-  int length;  // 0 where this thread wants nothing
 
   /// Of step t, as part of a group of copies.
   __device__ void fetch(int t) const {
-    if (t < 0 || t >= length) return;
+    if (t < 0) return;
     const int H = args.hidden;
     const std::size_t step = static_cast<std::size_t>(t) * args.batch + b;
     const float* const saved = args.saved + step * kSaved * H + unit;
@@ -223,14 +222,17 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
     const bool owner = me < kOwners && unit < H && b < all.batch;
     const std::size_t i = static_cast<std::size_t>(b) * H + unit;
     const int length = owner ? all.lengths[b] : 0;
-    const Queue queue{all, slots, b, unit, me, length};
+    const Queue queue{all, slots, b, unit, me};
     StepGradientQueue<kAhead, kOwners> single(args.single, b, unit, all.steps, H, owner, step_gradients[0] + me);
+    const auto has = [&](int t) { return kRows > 1 ? t < length : owner; };  // alone, a row is as long as its group
     const auto read_row = [&](int t) {
-      if (t < length) single.read_row(t);
+      if (has(t)) single.read_row(t);
     };
     const auto fetch = [&](int t) {
-      queue.fetch(t);
-      if (t < length) single.fetch(t);
+      if (has(t)) {
+        queue.fetch(t);
+        single.fetch(t);
+      }
       cp_async_commit();
     };
     for (int t = group.longest - 1; t > group.longest - 1 - kAhead; --t) {
@@ -257,7 +259,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
       read_row(t - kAhead);
       cp_async_wait<kAhead - 1>();
       GateGradients d{};
-      const bool active = t < length;
+      const bool active = has(t);
       if (active) {
         float d_h = every;
         if (t == length - 1) {
@@ -272,7 +274,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
         for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
         d = gate_gradients<kCell>(saved, queue.slot(t, kSaved), d_h, carry);
       }
-      if (owner) {
+      if (kRows > 1 ? owner : active) {
 #pragma unroll
         for (int g = 0; g < kGates; ++g) gradients[r][g * kUnits + u] = d.recurrent<kCell>(g);
       }
