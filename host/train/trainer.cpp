@@ -11,6 +11,7 @@
 #include "host/train/resume_check.h"
 #include "host/train/summary.h"
 #include "kernels/check.h"
+#include "kernels/error.h"
 #include "kernels/range.h"
 
 namespace reel {
@@ -60,6 +61,11 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       events_.line(
           fmt::format("warning: {}: trained on other words, or other counts of them: rows may mean others here",
                       config.init_from.string()));
+    }
+    const std::string cell = traits(config.model.cell).name;
+    if (const auto of = from.find("nonlinearity"); of != from.end() && of->second != cell) {
+      events_.line(fmt::format("warning: {}: weights of the cell {}, this model's is {}", config.init_from.string(),
+                               printable(of->second), cell));
     }
   }
   backend.upload(std::span<const float>(weights), model_.parameters());

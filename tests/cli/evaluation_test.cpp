@@ -171,7 +171,7 @@ TEST_F(Evaluation, OfTrainingWarnsOfUnknownWordsToo) {
 }
 
 /// A row of the embedding is a word.
-TEST_F(Evaluation, WeightsOfOtherWordsAreWarnedOf) {
+TEST_F(Evaluation, WeightsOfOtherWordsOrOfAnotherCellAreWarnedOf) {
   folder_.write("a.csv", csv(training()));
   std::vector<Review> others = training();
   for (Review& review : others) review.text = "new " + review.text.substr(review.text.find(' ') + 1);
@@ -180,7 +180,10 @@ TEST_F(Evaluation, WeightsOfOtherWordsAreWarnedOf) {
   const std::string flags = " --vocab-size 8 --init-from run/model.safetensors" + std::string(kSmall);
   EXPECT_THAT(reel("train --data b.csv --out other" + flags).out,
               HasSubstr("run/model.safetensors: trained on other words"));
-  EXPECT_THAT(reel("train --data a.csv --out same" + flags).out, Not(HasSubstr("trained on other words")));
+  const std::string same = reel("train --data a.csv --out same" + flags).out;
+  EXPECT_THAT(same, Not(HasSubstr("warning")));
+  EXPECT_THAT(reel("train --data a.csv --out relu --cell relu" + flags).out,
+              HasSubstr("run/model.safetensors: weights of the cell tanh, this model's is relu"));
 }
 
 /// What truncation cuts off is not evaluated, so it is no reason to doubt the score, or to trust it.
