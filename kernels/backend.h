@@ -10,7 +10,9 @@
 // seed on the same device with the same build gives the same bits, whatever the number of threads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "kernels/contract/batch.h"
@@ -34,6 +36,16 @@ class Backend : public Device {
     check_arguments(op);
     const ProfileRange range(*this, Op::kName);
     execute(op);
+  }
+
+  /// Enqueues a branch to the backend of that branch, which is for run() and copy() during the call.
+  using Branch = std::function<void(Backend& backend, std::size_t i)>;
+  /// Calls branch(backend, i) for each i in [0, count). Branches may run at the same time, on a CPU the calls
+  /// themselves may, on threads of their own: none may write what another one reads or writes. They begin when
+  /// everything enqueued before is done, and all of them are done before what is enqueued afterwards. What a call
+  /// throws first is thrown here, when all of them have ended. With timings they run in order.
+  virtual void run_branches(std::size_t count, const Branch& branch) {
+    for (std::size_t i = 0; i < count; ++i) branch(*this, i);
   }
 
   /// Which kernels run the recurrence of such layers, whose input has `rows` rows at most, for people. `has_steps`:

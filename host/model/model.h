@@ -30,8 +30,11 @@ class Model {
         store_(backend, config, batch_.largest()),
         embedding_(store_, batch_),
         stack_(store_, batch_),
-        scratch_(backend, config, batch_.largest(), std::max(embedding_.rows(), stack_.rows())),
         head_(store_, batch_) {
+    const std::int64_t rows = std::max(embedding_.rows(), stack_.rows());
+    for (std::int64_t d = 0; d < config.directions(); ++d) {
+      scratch_.emplace_back(backend, config, batch_.largest(), rows);
+    }
     for (const std::vector<ParameterLayout::Direction>& directions : store_.layout().layers) {
       layers_.emplace_back(store_, batch_, scratch_, directions);
     }
@@ -64,10 +67,9 @@ class Model {
   /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
   void forward(const std::vector<Buffer<Real>>& vocabulary) {
     const bool last_only = config().pool == Pool::kLast && layers_.size() == 1;
-    RecurrentLayer<Real>& first = layers_.front();
-    for (std::size_t d = 0; d < first.directions(); ++d) {
-      first.direction(d).forward_projected(vocabulary[d].span(), embedding_.ids(d), last_only);
-    }
+    std::vector<std::span<const std::int32_t>> row_of;
+    for (std::size_t d = 0; d < vocabulary.size(); ++d) row_of.push_back(embedding_.ids(d));
+    layers_.front().forward_projected(vocabulary, row_of, last_only);
     forward_from_second();
   }
   std::span<const Real> logits() const { return head_.logits(); }  // [B]
@@ -128,7 +130,7 @@ class Model {
   ParameterStore<Real> store_;
   Embedding<Real> embedding_;
   Stack<Real> stack_;
-  LayerScratch<Real> scratch_;
+  std::vector<LayerScratch<Real>> scratch_;  // of each direction
   std::vector<RecurrentLayer<Real>> layers_;
   Head<Real> head_;
 };

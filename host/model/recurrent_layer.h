@@ -1,7 +1,8 @@
 // One recurrent layer: for each of its directions the projection of its input, the recurrence, and both on the way
-// back.
+// back. Recurrences of two directions run side by side.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "host/model/embedding.h"
@@ -9,7 +10,7 @@
 
 namespace reel {
 
-/// What a direction needs while it runs and nobody afterwards: the same memory serves all of them in turn.
+/// What a direction needs while it runs and nobody afterwards: the same memory serves that direction of all layers.
 template <class Real>
 class LayerScratch {
  public:
@@ -20,16 +21,15 @@ class LayerScratch {
     projected_ = device.allocate<Real>(rows * width);
     d_input_ = device.allocate<Real>(positions * width);
     if (cell.recurrent_bias) d_recurrent_ = device.allocate<Real>(positions * width);
-    d_projected_ = device.allocate<Real>(rows * width);
   }
 
-  std::span<Real> projected(std::int64_t size) { return projected_.first(size); }      // [U, G*H]
+  /// [U, G*H]: the projected input, which only the way forward reads, and on the way back its gradient.
+  std::span<Real> projected(std::int64_t size) { return projected_.first(size); }
   std::span<Real> d_input(std::int64_t size) { return d_input_.first(size); }          // [T, B, G*H]
   std::span<Real> d_recurrent(std::int64_t size) { return d_recurrent_.first(size); }  // the same, or empty
-  std::span<Real> d_projected(std::int64_t size) { return d_projected_.first(size); }  // [U, G*H]
 
  private:
-  Buffer<Real> projected_, d_input_, d_recurrent_, d_projected_;
+  Buffer<Real> projected_, d_input_, d_recurrent_;
 };
 
 /// One direction of a layer. The reverse one is the same with an index that begins at a row's end: its step 0 is the
@@ -53,21 +53,22 @@ class LayerDirection {
     if (cell_.saved > 0) saved_ = reals(T * B * cell_.saved * hidden_);
   }
 
-  void forward(const LayerInput<Real>& input, const TokenIndex& index) {
+  void forward(Backend<Real>& backend, const LayerInput<Real>& input, const TokenIndex& index) {
     const std::span<Real> rows = scratch_.projected(index.capacity() * width_);
-    project(input.table, index.count, index.tokens, input.dropout, rows);
-    run(rows, index.row_of, saved(), false);
+    project(backend, input.table, index.count, index.tokens, input.dropout, rows);
+    run(backend, rows, index.row_of, saved(), false);
   }
   /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
   /// those between the first and the last need not be written.
-  void forward_projected(std::span<const Real> projected, std::span<const std::int32_t> row_of, bool last_only) {
-    run(projected, row_of, {}, last_only);
+  void forward_projected(Backend<Real>& backend, std::span<const Real> projected, std::span<const std::int32_t> row_of,
+                         bool last_only) {
+    run(backend, projected, row_of, {}, last_only);
   }
   /// Every row of a table projected, [rows, G*H], as long as parameters do not change.
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
-    project(table, {}, {}, {}, all.span());
+    project(store_.backend(), table, {}, {}, {}, all.span());
     return all;
   }
 
@@ -90,12 +91,9 @@ class LayerDirection {
     store_.backend().copy(std::span<const Real>(states().last(H)), states().first(H));
   }
 
-  /// Of the forward() of this input before it. Writes the gradients of the parameters, and of the input's rows to
-  /// `d_rows` [room for U, width of the input], or adds the latter to what stands there.
-  void backward(const LayerInput<Real>& input, const TokenIndex& index, const OutputGradient<Real>& d_output,
-                std::span<Real> d_rows, bool add_to_rows) {
-    const std::span<Real> d_input = scratch_.d_input(batch_.positions() * width_);
-    store_.backend().run(RecurrenceBackward<Real>{
+  /// Through time, after forward(): writes the gradients of the recurrence's parameters.
+  void backward(Backend<Real>& backend, const OutputGradient<Real>& d_output) {
+    backend.run(RecurrenceBackward<Real>{
         .cell = cell_.cell,
         .shape = batch_.sequences(hidden_),
         .lengths = batch_.lengths(),
@@ -104,17 +102,22 @@ class LayerDirection {
         .w_hh = store_.value(ids_.w_hh),
         .d_output = d_output,
         .bptt = batch_.options().bptt,
-        .d_input = d_input,
+        .d_input = d_input(),
         .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
         .d_w_hh = store_.gradient(ids_.w_hh),
         .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
+  }
+  /// Back to the input of that forward(), after backward(): writes the gradients of the projection's parameters, and of
+  /// the input's rows to `d_rows` [room for U, width of the input], or adds the latter to what stands there.
+  void backward_input(const LayerInput<Real>& input, const TokenIndex& index, std::span<Real> d_rows,
+                      bool add_to_rows) {
     store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
                                                   .index = index,
-                                                  .d_input = d_input,
+                                                  .d_input = d_input(),
                                                   .embedding = input.table,
                                                   .w_ih = store_.value(ids_.w_ih),
                                                   .dropout = input.dropout,
-                                                  .d_projected = scratch_.d_projected(index.capacity() * width_),
+                                                  .d_projected = scratch_.projected(index.capacity() * width_),
                                                   .d_embedding = d_rows,
                                                   .accumulate = add_to_rows,
                                                   .d_w_ih = store_.gradient(ids_.w_ih),
@@ -123,29 +126,30 @@ class LayerDirection {
 
  private:
   std::span<Real> saved() { return saved_.first(batch_.positions() * cell_.saved * hidden_); }
-  void run(std::span<const Real> projected, std::span<const std::int32_t> row_of, std::span<Real> saved,
-           bool last_only) {
-    store_.backend().run(RecurrenceForward<Real>{.cell = cell_.cell,
-                                                 .shape = batch_.sequences(hidden_),
-                                                 .lengths = batch_.lengths(),
-                                                 .input = {.values = projected, .width = width_, .row_of = row_of},
-                                                 .w_hh = store_.value(ids_.w_hh),
-                                                 .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
-                                                 .h = states(),
-                                                 .initial_c = c_.span(),
-                                                 .final_c = c_.span(),
-                                                 .saved = saved,
-                                                 .last_only = last_only});
+  std::span<Real> d_input() { return scratch_.d_input(batch_.positions() * width_); }
+  void run(Backend<Real>& backend, std::span<const Real> projected, std::span<const std::int32_t> row_of,
+           std::span<Real> saved, bool last_only) {
+    backend.run(RecurrenceForward<Real>{.cell = cell_.cell,
+                                        .shape = batch_.sequences(hidden_),
+                                        .lengths = batch_.lengths(),
+                                        .input = {.values = projected, .width = width_, .row_of = row_of},
+                                        .w_hh = store_.value(ids_.w_hh),
+                                        .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
+                                        .h = states(),
+                                        .initial_c = c_.span(),
+                                        .final_c = c_.span(),
+                                        .saved = saved,
+                                        .last_only = last_only});
   }
-  void project(std::span<const Real> table, std::span<const std::int32_t> count, std::span<const std::int32_t> tokens,
-               const EmbeddingDropout& dropout, std::span<Real> to) const {
-    store_.backend().run(ProjectTokens<Real>{.count = count,
-                                             .tokens = tokens,
-                                             .embedding = table,
-                                             .w_ih = store_.value(ids_.w_ih),
-                                             .bias = store_.value(ids_.bias),
-                                             .dropout = dropout,
-                                             .projected = to});
+  void project(Backend<Real>& backend, std::span<const Real> table, std::span<const std::int32_t> count,
+               std::span<const std::int32_t> tokens, const EmbeddingDropout& dropout, std::span<Real> to) const {
+    backend.run(ProjectTokens<Real>{.count = count,
+                                    .tokens = tokens,
+                                    .embedding = table,
+                                    .w_ih = store_.value(ids_.w_ih),
+                                    .bias = store_.value(ids_.bias),
+                                    .dropout = dropout,
+                                    .projected = to});
   }
 
   ParameterStore<Real>& store_;
@@ -160,10 +164,13 @@ class LayerDirection {
 template <class Real>
 class RecurrentLayer {
  public:
-  /// Keeps references to the store, the batch and the scratch.
-  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, LayerScratch<Real>& scratch,
-                 const std::vector<ParameterLayout::Direction>& directions) {
-    for (const ParameterLayout::Direction& ids : directions) directions_.emplace_back(store, batch, scratch, ids);
+  /// Keeps references to the store, the batch and the scratch, of which there is one for each direction.
+  RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, std::vector<LayerScratch<Real>>& scratch,
+                 const std::vector<ParameterLayout::Direction>& directions)
+      : backend_(store.backend()) {
+    for (std::size_t d = 0; d < directions.size(); ++d) {
+      directions_.emplace_back(store, batch, scratch[d], directions[d]);
+    }
   }
 
   std::size_t directions() const { return directions_.size(); }
@@ -174,18 +181,31 @@ class RecurrentLayer {
   }
 
   void forward(const LayerInput<Real>& input) {
-    for (std::size_t d = 0; d < directions_.size(); ++d) directions_[d].forward(input, input.index.of(d));
+    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
+      directions_[d].forward(backend, input, input.index.of(d));
+    });
+  }
+  /// See LayerDirection: `projected` and `row_of` of each direction.
+  void forward_projected(const std::vector<Buffer<Real>>& projected,
+                         const std::vector<std::span<const std::int32_t>>& row_of, bool last_only) {
+    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
+      directions_[d].forward_projected(backend, projected[d].span(), row_of[d], last_only);
+    });
   }
   /// Of the forward() of `input` before it, with what `d_output` gives for each direction. Writes the gradients of the
   /// layer's parameters, and of the input's rows to `d_rows` [room for U, width of the input].
   template <class DOutput>
   void backward(const LayerInput<Real>& input, const DOutput& d_output, std::span<Real> d_rows) {
-    for (std::size_t d = 0; d < directions_.size(); ++d) {
-      directions_[d].backward(input, input.index.of(d), d_output(d), d_rows, d > 0);
+    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
+      directions_[d].backward(backend, d_output(d));
+    });
+    for (std::size_t d = 0; d < directions_.size(); ++d) {  // one after the other: into the same rows
+      directions_[d].backward_input(input, input.index.of(d), d_rows, d > 0);
     }
   }
 
  private:
+  Backend<Real>& backend_;
   std::vector<LayerDirection<Real>> directions_;
 };
 

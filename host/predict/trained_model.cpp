@@ -45,11 +45,11 @@ std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int
   const ModelConfig& config = model.saved.config;
   const CellTraits& cell = traits(config.cell);
   const std::int64_t above = config.layers - 1, D = config.directions();
-  // Of a unit and step: h and what is saved of every layer and direction; the gradients of the gates, once for all,
-  // and, where a layer has another's steps as its input, their projection and its gradient; between two layers the
-  // states once more, and what flows back into at most two of those.
+  // Of a unit and step: h and what is saved of every layer and direction; of each direction, once for all layers, the
+  // gradients of the gates and, where a layer has another's steps as its input, their projection; between two layers
+  // the states once more, and what flows back into at most two of those.
   const std::int64_t states = config.layers * D * (1 + cell.saved);
-  const std::int64_t gates = cell.gates * ((cell.recurrent_bias ? 2 : 1) + (above > 0 ? 2 : 0));
+  const std::int64_t gates = D * cell.gates * ((cell.recurrent_bias ? 2 : 1) + (above > 0 ? 1 : 0));
   const std::int64_t between = D * (above + std::min<std::int64_t>(above, 2));
   return std::clamp<std::int64_t>(kMaxBatchValues / (steps * config.hidden * (states + gates + between)), 1, most);
 }

@@ -40,6 +40,8 @@ class CpuReadback final : public Readback {
 template <class Real>
 class CpuBackend final : public Backend<Real> {
  public:
+  using typename Backend<Real>::Branch;
+
   CpuBackend(int threads, Precision precision, bool timings, const std::atomic<int>* interrupted)
       : context_(threads, precision, interrupted), timed_(timings) {}
 
@@ -53,6 +55,18 @@ class CpuBackend final : public Backend<Real> {
   }
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
   void synchronize() override {}
+
+  /// Each branch has its share of the threads; if they cannot be shared out evenly, each has all of them, in order.
+  void run_branches(std::size_t count, const Branch& branch) override {
+    const auto threads = static_cast<std::size_t>(context_.pool.size());
+    if (timed_ || count < 2 || threads % count != 0) return Backend<Real>::run_branches(count, branch);
+    const auto share = static_cast<int>(threads / count);
+    if (branches_.size() != count) branches_.clear();
+    while (branches_.size() < count) {
+      branches_.push_back(std::make_unique<CpuBackend>(share, context_.precision, false, context_.interrupted));
+    }
+    context_.pool.run(count, [&](std::size_t i) { branch(*branches_[i], i); });
+  }
 
   void begin_range(const char* name) override {
     if (!timed_) return;
@@ -110,6 +124,7 @@ class CpuBackend final : public Backend<Real> {
   void execute(const OptimizerStep<Real>& op) override { start(op); }
 
   CpuContext context_;
+  std::vector<std::unique_ptr<CpuBackend>> branches_;  // made when first asked for
   bool timed_;
   RangeTimings timings_;
   std::vector<Clock::time_point> begins_;  // of the open ranges

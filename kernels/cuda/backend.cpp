@@ -1,7 +1,10 @@
 // The CUDA backend; its operations stand in files of their own beside it.
 #include <exception>
+#include <memory>
 #include <set>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
@@ -14,7 +17,7 @@ namespace {
 class CudaBackend final : public Backend<float> {
  public:
   explicit CudaBackend(const BackendOptions& options)
-      : context_(options), graphs_(options.graphs), timed_(options.timings) {
+      : options_(options), context_(options), graphs_(options.graphs), timed_(options.timings) {
     REEL_CHECK(!(graphs_ && timed_), "ranges inside a graph cannot be timed");
   }
 
@@ -30,6 +33,32 @@ class CudaBackend final : public Backend<float> {
   }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
+
+  /// The first branch is this backend's own stream, each other one that of a backend which forks from it and joins it
+  /// again: what an operation works in (scratch memory, cuBLAS' and CUB's workspaces, cuDNN's plans) is its context's.
+  void run_branches(std::size_t count, const Branch& branch) override {
+    if (timed_) return Backend::run_branches(count, branch);  // events on one stream tell how long a range took
+    BackendOptions options = options_;
+    options.graphs = false;
+    while (branches_.size() + 1 < count) branches_.push_back(std::make_unique<CudaBackend>(options));
+    const std::span others = std::span(branches_).first(count > 0 ? count - 1 : 0);
+    for (const auto& other : others) other->context_.platform.wait_for(context_.platform);
+    std::exception_ptr error;
+    const auto attempt = [&error](const auto& f) {
+      try {
+        f();
+      } catch (...) {
+        if (!error) error = std::current_exception();
+      }
+    };
+    attempt([&] {
+      for (std::size_t i = 0; i < count; ++i) branch(i == 0 ? *this : *others[i - 1], i);
+    });
+    attempt([&] {  // whatever has been enqueued by then
+      for (const auto& other : others) context_.platform.wait_for(other->context_.platform);
+    });
+    if (error) std::rethrow_exception(error);
+  }
 
   void begin_range(const char* name) override {
     if (timed_) {
@@ -110,6 +139,8 @@ class CudaBackend final : public Backend<float> {
     ended_.clear();
   }
 
+  BackendOptions options_;
+  std::vector<std::unique_ptr<CudaBackend>> branches_;  // made when first asked for; gone after the graphs they are in
   CudaContext context_;
   bool graphs_, timed_;
   RangeTimings timings_;

@@ -162,6 +162,7 @@ struct Platform::Parts {
 
   DeviceLimits limits = query_limits();
   Owner<cudaStream_t> stream = make_stream();
+  Owner<cudaEvent_t> reached = make_event(cudaEventDisableTiming);  // for wait_for()
   DeviceMemory cublas_workspace{Cublas::kWorkspaceBytes};
   Cublas cublas{stream.get(), cublas_workspace.data()};
   std::vector<DeviceMemory> cub_memories;  // outgrown ones too: graphs may still use them
@@ -174,6 +175,12 @@ Platform::~Platform() = default;
 const DeviceLimits& Platform::limits() const { return parts_->limits; }
 cudaStream_t Platform::stream() const { return parts_->stream.get(); }
 void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+void Platform::wait_for(Platform& other) {
+  const cudaEvent_t reached = other.parts_->reached.get();
+  check_cuda(cudaEventRecord(reached, other.stream()), "cudaEventRecord");
+  check_cuda(cudaStreamWaitEvent(stream(), reached, 0), "cudaStreamWaitEvent");
+}
 
 void* Platform::allocate_uninitialised(std::size_t bytes) {
   const std::size_t size = bytes > 0 ? bytes : 1;

@@ -34,6 +34,9 @@ class Platform {
   const DeviceLimits& limits() const;
   cudaStream_t stream() const;
   void synchronize();
+  /// What is enqueued here from now on begins when everything enqueued to `other` so far is done. If `other` collects a
+  /// graph, this stream does so too from now on.
+  void wait_for(Platform& other);
 
   void* allocate(std::size_t bytes);                       // zeroed
   static void* allocate_uninitialised(std::size_t bytes);  // enqueues nothing

@@ -34,6 +34,7 @@ void reset() {
   r.events.clear();
   r.graphs.clear();
   r.executables.clear();
+  r.launched_last.clear();
   r.library_handles.clear();
   r.shared_memory_asked_for.clear();
   free_all_memory(r);

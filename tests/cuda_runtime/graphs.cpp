@@ -48,6 +48,23 @@ cudaError_t unsafe_while_capturing(Runtime& r) {
   return cudaSuccess;
 }
 
+std::vector<std::pair<std::string, std::string>> concurrent_nodes() {
+  const Nodes& nodes = runtime().launched_last;
+  std::vector<std::vector<bool>> waits_for(nodes.size());  // a node comes after those it depends on
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    waits_for[i].resize(i);
+    for (const std::size_t before : nodes[i].after) {
+      waits_for[i][before] = true;
+      for (std::size_t j = 0; j < before; ++j) waits_for[i][j] = waits_for[i][j] || waits_for[before][j];
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!waits_for[i][j]) pairs.emplace_back(nodes[j].kind, nodes[i].kind);
+    }
+  }
+  return pairs;
+}
+
 cudaError_t add_to_capture(Stream& stream, const std::string& kind, std::function<Work()> make) {
   if (stream.capture->invalid) return cudaErrorStreamCaptureInvalidated;
   Nodes& nodes = stream.capture->nodes;
@@ -161,6 +178,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
       }
     }
     e.launched.insert(e.launched.end(), works.begin(), works.end());
+    r.launched_last = e.nodes;
     return cudaSuccess;
   });
 }

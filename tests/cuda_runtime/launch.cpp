@@ -162,8 +162,8 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ke
                                         .block = config->blockDim,
                                         .shared = config->dynamicSmemBytes,
                                         .cluster = cluster_of(*config)};
-    const std::string kind = "kernel " + std::to_string(reinterpret_cast<std::uintptr_t>(kernel)) + " cluster " +
-                             std::to_string(launch.cluster);
+    const std::string kind = "kernel " + std::to_string(reinterpret_cast<std::uintptr_t>(kernel)) + " " +
+                             emulator::kernel_name(kernel) + " cluster " + std::to_string(launch.cluster);
     return enqueue(config->stream, kind,
                    [=, &r] { return Work{.what = kind, .run = [=, &r] { run(r, launch, kernel, *copied); }}; });
   });

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reel::runtime {
@@ -73,6 +74,10 @@ class Violations {
 /// Forgets a sticky error, the last error and all work that has not run, as a new process would: for tests that end a
 /// kernel with an error.
 void reset();
+
+/// Those nodes of the graph that was launched last, two and two, that do not wait for each other, by what they are:
+/// "memset", "kernel <address> <mangled name> cluster 1", ...
+std::vector<std::pair<std::string, std::string>> concurrent_nodes();
 
 /// What a failed kernel said, for people; empty if none has failed.
 std::string kernel_error();

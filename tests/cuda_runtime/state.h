@@ -90,6 +90,7 @@ struct Runtime {
   std::map<cudaEvent_t, std::unique_ptr<Event>> events;
   std::map<cudaGraph_t, Nodes> graphs;
   std::map<cudaGraphExec_t, std::unique_ptr<Executable>> executables;
+  Nodes launched_last;
   std::map<const std::byte*, Allocation> device_memory, pinned_memory;  // by address, freed ones too
   std::map<const void*, int> shared_memory_asked_for;                   // bytes, by kernel
   std::map<const void*, std::string> library_handles;                   // "cuBLAS handle"

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "host/train/trainer.h"
 #include "kernels/make_backend.h"
@@ -77,16 +78,72 @@ TEST_F(RuntimeTraining, IsTheSameWheneverWorkRuns) {
   }
 }
 
+/// Two layers of two directions: their recurrences side by side on two streams, whose order a seed draws, against one
+/// after the other.
+TEST_F(RuntimeTraining, OfTwoDirectionsSideBySideIsTheSameAsInOrder) {
+  struct Kind {
+    Cell cell;
+    std::int64_t hidden;
+    int major;
+    Recurrence recurrence = Recurrence::kReel;
+  };
+  const Kind kinds[] = {{Cell::kLstm, 6, 9},  // one launch
+                        {Cell::kGru, 65, 8},  // step by step: needs no clusters
+                        {Cell::kTanh, 6, 9, Recurrence::kCudnn}};
+  config_.model.layers = 2;
+  config_.model.bidirectional = true;
+  config_.model.pool = Pool::kConcat;
+  config_.layer_dropout = 0.2f;
+  config_.embedding_dropout = 0.1f;
+  config_.max_steps = 3;
+  config_.log_every = 1;
+  for (const Kind& kind : kinds) {
+    config_.model.cell = kind.cell;
+    config_.model.hidden = kind.hidden;
+    const Options device{.device = {.major = kind.major}};
+    use(device);
+    const std::vector<double> expected =
+        train({.device = DeviceKind::kCuda, .recurrence = kind.recurrence, .graphs = false, .timings = true});
+    for (std::uint64_t i = 0; i < (deep() ? 50u : 1u); ++i) {
+      const std::uint64_t seed = test_seed() * 1000 + i;
+      for (const bool graphs : {true, false}) {
+        use({.device = device.device, .seed = seed});
+        const BackendOptions options{.device = DeviceKind::kCuda, .recurrence = kind.recurrence, .graphs = graphs};
+        EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs << " H " << kind.hidden;
+      }
+    }
+  }
+}
+
+TEST_F(RuntimeTraining, TwoDirectionsAreTwoBranchesOfTheGraph) {
+  const auto both_are = [](std::string_view name) {
+    return testing::Contains(
+        testing::Pair(testing::HasSubstr(std::string(name)), testing::HasSubstr(std::string(name))));
+  };
+  train({.device = DeviceKind::kCuda});
+  EXPECT_THAT(concurrent_nodes(), testing::IsEmpty()) << "one direction";
+  config_.model.bidirectional = true;
+  train({.device = DeviceKind::kCuda});
+  for (const char* const kernel : {"fill_rows", "cublasSgemm", "rnn_forward", "rnn_backward"}) {
+    EXPECT_THAT(concurrent_nodes(), both_are(kernel));
+  }
+  for (const char* const kernel : {"sum_chunks", "head"}) {
+    EXPECT_THAT(concurrent_nodes(), testing::Not(both_are(kernel))) << "into the same memory";
+  }
+}
+
 /// A checkpoint falls into a window while the one before is still read back; what it says is in metrics.jsonl once.
 TEST_F(RuntimeTraining, ThatDiesGoesOnFromItsCheckpoint) {
-  for (const bool graphs : {true, false}) {
+  for (const auto& [graphs, bidirectional] : {std::pair{true, false}, {false, false}, {true, true}}) {
     const BackendOptions options{.device = DeviceKind::kCuda, .graphs = graphs};
+    config_.model.bidirectional = bidirectional;
     config_.checkpoint_every = {};
     train(options);
     const auto expected = metrics();
     for (const std::int64_t steps : {1, 3, 5}) {
       for (const std::size_t reports : {1U, 3U, 6U}) {
-        SCOPED_TRACE(fmt::format("graphs {} checkpoint every {} steps, ended by report {}", graphs, steps, reports));
+        SCOPED_TRACE(fmt::format("graphs {} bidirectional {} checkpoint every {} steps, ended by report {}", graphs,
+                                 bidirectional, steps, reports));
         config_.checkpoint_every = {.steps = steps};
         EXPECT_THROW(train(options, reports), std::runtime_error);
         train(options, 0, true);
@@ -103,6 +160,7 @@ TEST_F(RuntimeTraining, AnyAllocationMayFail) {
                                   {.device = DeviceKind::kCuda, .graphs = false, .timings = true},
                                   {.device = DeviceKind::kCuda, .recurrence = Recurrence::kCudnn}};
   for (const BackendOptions& options : kinds) {
+    config_.model.bidirectional = options.recurrence == Recurrence::kCudnn;  // what it has twice
     // The kinds have most allocations in common, and two events for each range are many, all alike.
     const std::int64_t stride = deep() || &options == kinds ? 1 : 3;
     std::int64_t n = 1 + static_cast<std::int64_t>(test_seed() % static_cast<std::uint64_t>(stride));

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "kernels/error.h"
@@ -74,6 +77,89 @@ TEST(CpuBackend, LongOperationsCanBeInterrupted) {
   interrupted = 0;
   forward();
   backward();
+}
+
+/// Says so to the other branches and waits for them; whether all of `count` came.
+bool meet(std::atomic<int>& arrived, int count) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  ++arrived;
+  while (arrived < count && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  return arrived >= count;
+}
+
+TEST(CpuBackendBranches, ShareTheThreads) {
+  for (const int threads : {2, 4, 6}) {
+    const auto backend = make_cpu_backend<float>(threads);
+    for (const int count : {2, 2, 1}) {
+      std::atomic<int> arrived = 0, met = 0;
+      backend->run_branches(static_cast<std::size_t>(count), [&](Backend<float>& branch, std::size_t) {
+        EXPECT_EQ(branch.info().threads, threads / count);
+        if (meet(arrived, count)) ++met;
+      });
+      EXPECT_EQ(met, count) << threads << " threads";
+    }
+  }
+}
+
+TEST(CpuBackendBranches, RunInOrderWhereThreadsCannotBeShared) {
+  for (const int threads : {1, 3}) {
+    const auto backend = make_cpu_backend<float>(threads);
+    std::vector<std::size_t> order;
+    backend->run_branches(2, [&](Backend<float>& branch, std::size_t i) {
+      EXPECT_EQ(&branch, backend.get());
+      order.push_back(i);
+    });
+    EXPECT_THAT(order, testing::ElementsAre(0, 1));
+  }
+}
+
+TEST(CpuBackendBranches, RunInOrderWithTimings) {
+  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, true);
+  backend->run_branches(2, [&](Backend<float>& branch, std::size_t) { EXPECT_EQ(&branch, backend.get()); });
+}
+
+TEST(CpuBackendBranches, WhatOneThrowsIsThrownWhenAllHaveEnded) {
+  for (const int threads : {1, 2, 4}) {
+    const auto backend = make_cpu_backend<float>(threads);
+    for (const std::size_t failing : {0U, 1U}) {
+      std::atomic<int> running = 0;
+      EXPECT_THROW(backend->run_branches(2,
+                                         [&](Backend<float>&, std::size_t i) {
+                                           ++running;
+                                           if (i == failing) {
+                                             --running;
+                                             throw std::runtime_error("failed");
+                                           }
+                                           std::this_thread::sleep_for(std::chrono::milliseconds(5));
+                                           --running;
+                                         }),
+                   std::runtime_error);
+      EXPECT_EQ(running, 0);
+    }
+    EXPECT_THROW(backend->run_branches(2, [](Backend<float>&, std::size_t) { throw std::runtime_error("both"); }),
+                 std::runtime_error);
+    std::atomic<int> runs = 0;
+    backend->run_branches(2, [&](Backend<float>&, std::size_t) { ++runs; });
+    EXPECT_EQ(runs, 2);
+  }
+}
+
+TEST(CpuBackendBranches, CanBeInterrupted) {
+  std::atomic<int> interrupted = 15;
+  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, false, &interrupted);
+  const std::vector<std::int32_t> row_of(1), lengths{1};
+  const std::vector<float> input(1), w_hh(1);
+  std::vector<float> h[2] = {std::vector<float>(2), std::vector<float>(2)};
+  EXPECT_THROW(backend->run_branches(2,
+                                     [&](Backend<float>& branch, std::size_t i) {
+                                       branch.run(RecurrenceForward<float>{
+                                           .shape = {1, 1, 1},
+                                           .lengths = lengths,
+                                           .input = {.values = input, .width = 1, .row_of = row_of},
+                                           .w_hh = w_hh,
+                                           .h = h[i]});
+                                     }),
+               Interrupted);
 }
 
 }  // namespace

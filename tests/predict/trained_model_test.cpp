@@ -16,8 +16,10 @@ TEST(TrainedModel, TakesFewerRowsWhereTheirStatesAreMany) {
   EXPECT_EQ(rows_at_once(model, 64, 100'000), 1);
   model.saved.config.cell = Cell::kLstm;  // of which a layer holds ten numbers a state, of tanh's two
   EXPECT_EQ(rows_at_once(model, 65536, 200), 32);
-  model.saved.config.layers = 2;  // 12 states and saved numbers, 12 of gates, and 2 between
-  EXPECT_EQ(rows_at_once(model, 65536, 200), 12);
+  model.saved.config.layers = 2;  // 12 states and saved numbers, 8 of gates, and 2 between
+  EXPECT_EQ(rows_at_once(model, 65536, 200), 14);
+  model.saved.config.bidirectional = true;  // twice as many of everything
+  EXPECT_EQ(rows_at_once(model, 65536, 200), 7);
 }
 
 }  // namespace
