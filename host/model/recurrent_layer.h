@@ -55,19 +55,19 @@ class LayerDirection {
 
   void forward(const LayerInput<Real>& input, const TokenIndex& index) {
     const std::span<Real> rows = scratch_.projected(index.capacity() * width_);
-    project(input.table, index.count, index.tokens, input.dropout, rows);
-    run(rows, index.row_of, saved(), false);
+    store_.backend().run(projection(input.table, index.count, index.tokens, input.dropout, rows),
+                         recurrence(rows, index.row_of, saved(), false));
   }
   /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
   /// those between the first and the last need not be written.
   void forward_projected(std::span<const Real> projected, std::span<const std::int32_t> row_of, bool last_only) {
-    run(projected, row_of, {}, last_only);
+    store_.backend().run(recurrence(projected, row_of, {}, last_only));
   }
   /// Every row of a table projected, [rows, G*H], as long as parameters do not change.
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
-    project(table, {}, {}, {}, all.span());
+    store_.backend().run(projection(table, {}, {}, {}, all.span()));
     return all;
   }
 
@@ -95,57 +95,59 @@ class LayerDirection {
   void backward(const LayerInput<Real>& input, const TokenIndex& index, const OutputGradient<Real>& d_output,
                 std::span<Real> d_rows, bool add_to_rows) {
     const std::span<Real> d_input = scratch_.d_input(batch_.positions() * width_);
-    store_.backend().run(RecurrenceBackward<Real>{
-        .cell = cell_.cell,
-        .shape = batch_.sequences(hidden_),
-        .lengths = batch_.lengths(),
-        .h = states(),
-        .saved = saved(),
-        .w_hh = store_.value(ids_.w_hh),
-        .d_output = d_output,
-        .bptt = batch_.options().bptt,
-        .d_input = d_input,
-        .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
-        .d_w_hh = store_.gradient(ids_.w_hh),
-        .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
-    store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
-                                                  .index = index,
-                                                  .d_input = d_input,
-                                                  .embedding = input.table,
-                                                  .w_ih = store_.value(ids_.w_ih),
-                                                  .dropout = input.dropout,
-                                                  .d_projected = scratch_.d_projected(index.capacity() * width_),
-                                                  .d_embedding = d_rows,
-                                                  .accumulate = add_to_rows,
-                                                  .d_w_ih = store_.gradient(ids_.w_ih),
-                                                  .d_bias = store_.gradient(ids_.bias)});
+    store_.backend().run(
+        RecurrenceBackward<Real>{
+            .cell = cell_.cell,
+            .shape = batch_.sequences(hidden_),
+            .lengths = batch_.lengths(),
+            .h = states(),
+            .saved = saved(),
+            .w_hh = store_.value(ids_.w_hh),
+            .d_output = d_output,
+            .bptt = batch_.options().bptt,
+            .d_input = d_input,
+            .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
+            .d_w_hh = store_.gradient(ids_.w_hh),
+            .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()},
+        ProjectionGradient<Real>{.shape = batch_.shape(),
+                                 .index = index,
+                                 .d_input = d_input,
+                                 .embedding = input.table,
+                                 .w_ih = store_.value(ids_.w_ih),
+                                 .dropout = input.dropout,
+                                 .d_projected = scratch_.d_projected(index.capacity() * width_),
+                                 .d_embedding = d_rows,
+                                 .accumulate = add_to_rows,
+                                 .d_w_ih = store_.gradient(ids_.w_ih),
+                                 .d_bias = store_.gradient(ids_.bias)});
   }
 
  private:
   std::span<Real> saved() { return saved_.first(batch_.positions() * cell_.saved * hidden_); }
-  void run(std::span<const Real> projected, std::span<const std::int32_t> row_of, std::span<Real> saved,
-           bool last_only) {
-    store_.backend().run(RecurrenceForward<Real>{.cell = cell_.cell,
-                                                 .shape = batch_.sequences(hidden_),
-                                                 .lengths = batch_.lengths(),
-                                                 .input = {.values = projected, .width = width_, .row_of = row_of},
-                                                 .w_hh = store_.value(ids_.w_hh),
-                                                 .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
-                                                 .h = states(),
-                                                 .initial_c = c_.span(),
-                                                 .final_c = c_.span(),
-                                                 .saved = saved,
-                                                 .last_only = last_only});
+  RecurrenceForward<Real> recurrence(std::span<const Real> projected, std::span<const std::int32_t> row_of,
+                                     std::span<Real> saved, bool last_only) {
+    return {.cell = cell_.cell,
+            .shape = batch_.sequences(hidden_),
+            .lengths = batch_.lengths(),
+            .input = {.values = projected, .width = width_, .row_of = row_of},
+            .w_hh = store_.value(ids_.w_hh),
+            .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
+            .h = states(),
+            .initial_c = c_.span(),
+            .final_c = c_.span(),
+            .saved = saved,
+            .last_only = last_only};
   }
-  void project(std::span<const Real> table, std::span<const std::int32_t> count, std::span<const std::int32_t> tokens,
-               const EmbeddingDropout& dropout, std::span<Real> to) const {
-    store_.backend().run(ProjectTokens<Real>{.count = count,
-                                             .tokens = tokens,
-                                             .embedding = table,
-                                             .w_ih = store_.value(ids_.w_ih),
-                                             .bias = store_.value(ids_.bias),
-                                             .dropout = dropout,
-                                             .projected = to});
+  ProjectTokens<Real> projection(std::span<const Real> table, std::span<const std::int32_t> count,
+                                 std::span<const std::int32_t> tokens, const EmbeddingDropout& dropout,
+                                 std::span<Real> to) const {
+    return {.count = count,
+            .tokens = tokens,
+            .embedding = table,
+            .w_ih = store_.value(ids_.w_ih),
+            .bias = store_.value(ids_.bias),
+            .dropout = dropout,
+            .projected = to};
   }
 
   ParameterStore<Real>& store_;
