@@ -2,10 +2,11 @@
 //
 //   gpu_bench step precision=float32 batch=64          a training step and its parts
 //   gpu_bench recurrence peer=cudnn-standard ...       Reel's recurrence and its way back, beside one algorithm of
-//   cuDNN;
-//                                                      peer=none: Reel's alone
+//                                                      cuDNN; peer=none: Reel's alone
+//   gpu_bench layer cell=gru peer=cudnn-standard ...   the same with the projection and its way back on both sides:
+//                                                      the input of GRU and LSTM cuDNN projects itself
 //   gpu_bench window precision=float32 batch=64        what the host does for a window of steps while the device
-//   computes
+//                                                      computes
 //
 // Others, with their defaults: hidden=128 steps=200 vocabulary=10000 embedding=128 cell=tanh|relu|gru|lstm
 // rows=ragged|full samples=30 runs=100, of a graph at most; cache_mb=120, twice the cache of the largest GPU; of a step
@@ -13,7 +14,7 @@
 //
 // The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that
 // do not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by
-// sample. A recurrence is timed only where it computes what the CPU does.
+// sample. A recurrence or layer is timed only where it computes what the CPU does.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -167,11 +168,21 @@ void time_step(const Settings& settings) {
   }
 }
 
-/// The recurrence of one backend, on copies in turn.
-class Recurrence {
+/// What is timed of a layer.
+struct Part {
+  const char* name;
+  void (Operations::*forward)();
+  void (Operations::*backward)();
+};
+constexpr Part kRecurrence{"recurrence", &Operations::recurrence_forward, &Operations::recurrence_backward};
+constexpr Part kLayer{"layer", &Operations::layer_forward, &Operations::layer_backward};
+
+/// A part of one backend, on copies in turn.
+class TimedPart {
  public:
-  Recurrence(const Settings& settings, reel::Recurrence whose, std::string variant)
-      : variant_(std::move(variant)),
+  TimedPart(const Settings& settings, const Part& part, Recurrence whose, std::string variant)
+      : part_(part),
+        variant_(std::move(variant)),
         backend_(make_backend({.device = DeviceKind::kCuda, .precision = settings.precision(), .recurrence = whose})) {
     check_accuracy(settings);
     copies_.emplace_back(*backend_, settings.shape(), settings.ragged());
@@ -184,9 +195,9 @@ class Recurrence {
       return copies_[static_cast<std::size_t>(run) % copies_.size()];
     };
     forward_ = std::make_unique<TimedWork>(*backend_, "forward", runs,
-                                           [&](std::int64_t run) { copy(run).recurrence_forward(); });
+                                           [&](std::int64_t run) { (copy(run).*part_.forward)(); });
     backward_ = std::make_unique<TimedWork>(*backend_, "backward", runs,
-                                            [&](std::int64_t run) { copy(run).recurrence_backward(); });
+                                            [&](std::int64_t run) { (copy(run).*part_.backward)(); });
   }
 
   void sample() {
@@ -195,8 +206,8 @@ class Recurrence {
   }
   void print(const Settings& settings) const {
     const std::string difference = fmt::format(",\"difference\":{:.2e}", difference_);
-    print_row(settings, "recurrence_forward", variant_, forward_->samples() + difference);
-    print_row(settings, "recurrence_backward", variant_, backward_->samples() + difference);
+    print_row(settings, std::string(part_.name) + "_forward", variant_, forward_->samples() + difference);
+    print_row(settings, std::string(part_.name) + "_backward", variant_, backward_->samples() + difference);
   }
 
  private:
@@ -210,10 +221,11 @@ class Recurrence {
     difference_ = relative_difference(Operations(*backend_, shape, settings.ragged()),
                                       Operations(*cpu, shape, settings.ragged()));
     if (!(difference_ <= (settings.precision() == Precision::kMixed ? kMixed : kFloat32))) {
-      fail("refused: the recurrence differs from the CPU's by {:.1e}", difference_);
+      fail("refused: the {} differs from the CPU's by {:.1e}", part_.name, difference_);
     }
   }
 
+  Part part_;
   std::string variant_;
   std::unique_ptr<Backend<float>> backend_;
   double difference_ = 0;
@@ -222,25 +234,24 @@ class Recurrence {
 };
 
 /// Reel first: what it measured is there if the peer crashes.
-void time_recurrence(const Settings& settings) {
-  const std::map<std::string, reel::Recurrence> peers = {
-      {"none", reel::Recurrence::kReel},
-      {"cudnn-standard", reel::Recurrence::kCudnnStandard},
-      {"cudnn-persist-static", reel::Recurrence::kCudnnPersistStatic},
-      {"cudnn-persist-dynamic", reel::Recurrence::kCudnnPersistDynamic},
-      {"cudnn-persist-small-h", reel::Recurrence::kCudnnPersistSmallHidden}};
+void time_part(const Settings& settings, const Part& part) {
+  const std::map<std::string, Recurrence> peers = {{"none", Recurrence::kReel},
+                                                   {"cudnn-standard", Recurrence::kCudnnStandard},
+                                                   {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
+                                                   {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
+                                                   {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}};
   if (const Shape shape = settings.shape(); shape.layers > 1 || shape.bidirectional) {
-    fail("layers={} directions={}, expected one of each of a recurrence", shape.layers, settings.directions());
+    fail("layers={} directions={}, expected one of each of a {}", shape.layers, settings.directions(), part.name);
   }
   const std::string& name = settings.text("peer");
   const auto found = peers.find(name);
   if (found == peers.end()) fail("peer={}, expected none, cudnn-standard, cudnn-persist-static, ...", name);
-  Recurrence reel(settings, reel::Recurrence::kReel, "reel");
-  std::unique_ptr<Recurrence> peer;
+  TimedPart reel(settings, part, Recurrence::kReel, "reel");
+  std::unique_ptr<TimedPart> peer;
   try {
-    if (name != "none") peer = std::make_unique<Recurrence>(settings, found->second, name);
+    if (name != "none") peer = std::make_unique<TimedPart>(settings, part, found->second, name);
   } catch (const Error& error) {  // cuDNN refuses some widths
-    print_row(settings, "recurrence", name, fmt::format("\"error\":\"{}\"", plain(error.what())));
+    print_row(settings, part.name, name, fmt::format("\"error\":\"{}\"", plain(error.what())));
   }
   for (std::int64_t i = 0; i < settings.number("samples"); ++i) {
     reel.sample();
@@ -249,6 +260,14 @@ void time_recurrence(const Settings& settings) {
   reel.print(settings);
   if (peer) peer->print(settings);
 }
+
+void time_recurrence(const Settings& settings) {
+  if (traits(settings.shape().cell).gates > 1 && settings.text("peer") != "none") {
+    fail("cell={} peer={}: cuDNN projects its input, expected layer", settings.text("cell"), settings.text("peer"));
+  }
+  time_part(settings, kRecurrence);
+}
+void time_layer(const Settings& settings) { time_part(settings, kLayer); }
 
 /// The host collects one window of steps after the other, each while the one before runs, as training does. If a step
 /// then takes the larger of the device's time and the host's, neither waits for the other; if it takes their sum,
@@ -286,9 +305,9 @@ void time_window(const Settings& settings) {
 
 int run(int argc, char** argv) {
   const std::map<std::string, void (*)(const Settings&)> families = {
-      {"step", time_step}, {"recurrence", time_recurrence}, {"window", time_window}};
+      {"step", time_step}, {"recurrence", time_recurrence}, {"layer", time_layer}, {"window", time_window}};
   const auto family = families.find(argc > 1 ? argv[1] : "");
-  if (family == families.end()) fail("expected step, recurrence or window");
+  if (family == families.end()) fail("expected step, recurrence, layer or window");
   family->second(Settings(argc, argv));
   return 0;
 }

@@ -144,7 +144,6 @@ beside_torch() {
   family "$part" "$name" "$seconds" python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch" "$@"
 }
 
-# cuDNN runs these as PyTorch's: Reel refuses it for GRU and LSTM.
 models() {
   local batch model
   for batch in 64 1024; do
@@ -167,15 +166,23 @@ recurrences() {
   done
 }
 
-# Reel's recurrence alone, of the cells that it does not run on cuDNN.
+# Of GRU and LSTM, whose input cuDNN projects itself, Reel's recurrence alone, and whole layers of both beside each other.
 cells() {
-  local cell batch rows
+  local cell batch rows peer
   for cell in gru lstm; do
     for rows in full ragged; do
       for batch in 64 1024; do
         family recurrence "$cell-batch-$batch-rows-$rows" 30 \
           "$bundle/bench/gpu_bench" recurrence "cell=$cell" "batch=$batch" "rows=$rows" samples=10 runs=10
       done
+    done
+    for batch in 64 1024; do
+      for peer in cudnn-persist-small-h cudnn-standard cudnn-persist-static cudnn-persist-dynamic; do
+        family recurrence "layer-$cell-$peer-batch-$batch-rows-full" 30 \
+          "$bundle/bench/gpu_bench" layer "cell=$cell" "peer=$peer" "batch=$batch" rows=full samples=10 runs=10
+      done
+      family recurrence "layer-$cell-cudnn-standard-batch-$batch" 30 \
+        "$bundle/bench/gpu_bench" layer "cell=$cell" peer=cudnn-standard "batch=$batch" samples=10 runs=10
     done
   done
 }

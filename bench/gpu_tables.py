@@ -37,13 +37,14 @@ def steps(result):
 
 
 def recurrence_times(result, *parts):
-    """Samples in microseconds, by shape and cell, way, precision and variant; Reel's from the run with the peer beside."""
+    """Samples in microseconds, by shape and cell, way, precision and variant; Reel's from the run with the peer beside. Ways
+    are forward and backward, and those of a layer, with its projection."""
     found = {}
     for family in (family for part in parts for family in families(result, part).values()):
-        timed = [row for row in family.get("rows", []) if row.get("us") and row["what"].startswith("recurrence_")]
+        timed = [row for row in family.get("rows", []) if row.get("us") and row["what"].startswith(("recurrence_", "layer_"))]
         for row in timed:
             shape = (row["batch"], row["hidden"], row["steps"], row["rows"], network(row))
-            key = (shape, row["what"].removeprefix("recurrence_"), row["precision"])
+            key = (shape, row["what"].removeprefix("recurrence_").replace("_", " "), row["precision"])
             peers = [other for other in timed if other["what"] == row["what"] and other["variant"] != "reel"]
             if row["variant"] == "reel" and peers:
                 found.setdefault(key, {})[peers[0]["variant"]] = (row["us"], peers[0]["us"])
@@ -110,8 +111,8 @@ def goals(result):
 
 
 def recurrences(result):
-    """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out. Reel alone,
-    where no algorithm is asked for."""
+    """Reel beside the fastest algorithm of cuDNN; one that was refused, for its accuracy or by cuDNN, is left out. Of GRU and
+    LSTM whole layers, since cuDNN projects their input itself, and Reel's recurrence alone."""
     def named(way, row):
         return with_network(f"{way}, B {row['batch']}, H {row['hidden']}, T {row['steps']}, {row['rows']} rows", row)
 
@@ -124,7 +125,8 @@ def recurrences(result):
         lines.append([named(way, row), precision, f"{median(reel):.1f}",
                       f"{median(cudnn):.1f} ({best.removeprefix('cudnn-')})", f"{ratio:.1f}"])
     lines += [[named(row["what"].removeprefix("recurrence_"), row), row["precision"], f"{median(row['us']):.1f}", "", ""]
-              for row in rows(result, "recurrence", "grid") if row.get("us") and network(row) != "tanh"]
+              for row in rows(result, "recurrence", "grid")
+              if row.get("us") and row["what"].startswith("recurrence_") and network(row) != "tanh"]
     return table(["recurrence", "precision", "us", "cuDNN, us (algorithm)", "times Reel's"], lines)
 
 

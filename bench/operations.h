@@ -19,6 +19,9 @@ class Operations {
   void recurrence_forward();
   void recurrence_backward();
   void embedding_gradient();
+  /// The first two, and the last two: on a device that projects the input with the recurrence there are only these.
+  void layer_forward();
+  void layer_backward();
 
   std::int64_t tokens() const { return tokens_; }  // that rows really have
   std::int64_t distinct_tokens() const;
@@ -26,10 +29,15 @@ class Operations {
   std::int64_t recurrence_bytes() const {
     return static_cast<std::int64_t>((h_.size() + saved_.size() + dz_.size()) * sizeof(float));
   }
-  /// h, dz and d_w_hh, those of steps after a row's end left out: what the recurrence computed.
-  std::vector<std::vector<float>> recurrence_results() const;
+  /// What the layer computed: h, d_w_hh, d_w_ih and, where there is one, dz; those of steps after a row's end are 0.
+  std::vector<std::vector<float>> results() const;
 
  private:
+  ProjectTokens<float> projection();
+  RecurrenceForward<float> recurrence();
+  RecurrenceBackward<float> recurrence_gradient();
+  ProjectionGradient<float> projection_gradient();
+
   Backend<float>& backend_;
   Shape shape_;
   std::int64_t tokens_ = 0;
@@ -39,7 +47,8 @@ class Operations {
   Buffer<float> dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_, d_w_ih_, d_bias_;
 };
 
-/// The largest difference of an element from `expected`, relative to the largest magnitude in its tensor.
+/// The largest difference of an element from `expected`, relative to the largest magnitude in its tensor, of the
+/// tensors that both have.
 double relative_difference(const Operations& actual, const Operations& expected);
 
 }  // namespace reel::bench

@@ -17,11 +17,13 @@
 
 #include "kernels/contract/batch.h"
 #include "kernels/contract/head.h"
+#include "kernels/contract/layer.h"
 #include "kernels/contract/optimizer.h"
 #include "kernels/contract/projection.h"
 #include "kernels/contract/recurrence.h"
 #include "kernels/contract/stack.h"
 #include "kernels/device.h"
+#include "kernels/error.h"
 #include "kernels/range.h"
 
 namespace reel {
@@ -36,6 +38,20 @@ class Backend : public Device {
     check_arguments(op);
     const ProfileRange range(*this, Op::kName);
     execute(op);
+  }
+
+  /// Whether the input of such layers is projected together with the recurrence, as LayerForward and LayerBackward.
+  virtual bool projects_input(Cell) const { return false; }
+  /// A projection and the recurrence of what it makes, and both on the way back: apart, or as one.
+  void run(const ProjectTokens<Real>& projection, const RecurrenceForward<Real>& recurrence) {
+    if (projects_input(recurrence.cell)) return run(LayerForward<Real>{projection, recurrence});
+    run(projection);
+    run(recurrence);
+  }
+  void run(const RecurrenceBackward<Real>& recurrence, const ProjectionGradient<Real>& projection) {
+    if (projects_input(recurrence.cell)) return run(LayerBackward<Real>{recurrence, projection});
+    run(recurrence);
+    run(projection);
   }
 
   /// Enqueues a branch to the backend of that branch, which is for run() and copy() during the call.
@@ -66,6 +82,8 @@ class Backend : public Device {
   virtual void execute(const HeadBackward<Real>& op) = 0;
   virtual void execute(const RecurrenceBackward<Real>& op) = 0;
   virtual void execute(const ProjectionGradient<Real>& op) = 0;
+  virtual void execute(const LayerForward<Real>&) { throw ContractError("a layer as one operation"); }
+  virtual void execute(const LayerBackward<Real>&) { throw ContractError("a layer's way back as one operation"); }
   virtual void execute(const ClipGradient<Real>& op) = 0;
   virtual void execute(const OptimizerStep<Real>& op) = 0;
 };

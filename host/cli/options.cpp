@@ -49,16 +49,18 @@ void DeviceOptions::add_to(CLI::App& app) {
   add_choice(
       app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
       "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256, many rows of GRU and "
-      "LSTM up to 128), or "
-      "AVX512-BF16 on a CPU (all but ReLU); what it does not know runs in float32, as the line 'recurrence' says");
-  add_choice(app, "--recurrence", recurrence,
-             {{"reel", Recurrence::kReel},
-              {"cudnn", Recurrence::kCudnn},
-              {"cudnn-standard", Recurrence::kCudnnStandard},
-              {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
-              {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
-              {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}},
-             "Whose kernels run the recurrence on a GPU: Reel's, or cuDNN's with its usual or a given algorithm");
+      "LSTM up to 128), or AVX512-BF16 on a CPU (all but ReLU); what it does not know runs in float32, as the line "
+      "'recurrence' says");
+  add_choice(
+      app, "--recurrence", recurrence,
+      {{"reel", Recurrence::kReel},
+       {"cudnn", Recurrence::kCudnn},
+       {"cudnn-standard", Recurrence::kCudnnStandard},
+       {"cudnn-persist-static", Recurrence::kCudnnPersistStatic},
+       {"cudnn-persist-dynamic", Recurrence::kCudnnPersistDynamic},
+       {"cudnn-persist-small-h", Recurrence::kCudnnPersistSmallHidden}},
+      "Whose kernels run the recurrence on a GPU: Reel's, or cuDNN's with its usual or a given algorithm, of gru and "
+      "lstm with the input's projection");
   app.add_option("--threads", threads, "CPU threads; 0 is every core this process may use")
       ->transform(within(0, 1024))
       ->capture_default_str();

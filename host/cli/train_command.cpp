@@ -101,6 +101,10 @@ int train(TrainOptions options, const std::string& config_text) {
   if (config.profile_steps > 0 && backend->info().kind != DeviceKind::kCuda) {
     fail("--profile: needs --device cuda, found cpu; --timings works anywhere");
   }
+  if (config.bptt > 0 && backend->projects_input(config.model.cell)) {
+    fail("--bptt: not with --recurrence cudnn of --cell {}, whose gradients go back to a row's beginning",
+         traits(config.model.cell).name);
+  }
   Corpus corpus = read_data(config, progress);
   if (corpus.invalid_utf8 > 0) {
     progress.line(

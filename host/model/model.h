@@ -64,8 +64,9 @@ class Model {
     layers_.front().forward(embedding_.output());
     forward_from_second();
   }
-  /// The same, of inputs from project_vocabulary(): for logits alone, backward() may not follow.
+  /// The same, of inputs from project_vocabulary(), if there are any: for logits alone, backward() may not follow.
   void forward(const std::vector<Buffer<Real>>& vocabulary) {
+    if (vocabulary.empty()) return forward();
     const bool last_only = config().pool == Pool::kLast && layers_.size() == 1;
     std::vector<std::span<const std::int32_t>> row_of;
     for (std::size_t d = 0; d < vocabulary.size(); ++d) row_of.push_back(embedding_.ids(d));
@@ -103,9 +104,11 @@ class Model {
             .dense = store_.dense_gradients()};
   }
 
-  /// The first layer's input for every word [V, G*H], of each direction, as long as parameters do not change.
+  /// The first layer's input for every word [V, G*H], of each direction, as long as parameters do not change; nothing
+  /// where the device projects it together with the recurrence.
   std::vector<Buffer<Real>> project_vocabulary() {
     std::vector<Buffer<Real>> projected;
+    if (backend().projects_input(config().cell)) return projected;
     for (std::size_t d = 0; d < layers_.front().directions(); ++d) {
       projected.push_back(layers_.front().direction(d).project(embedding_.table()));
     }

@@ -55,20 +55,20 @@ class LayerDirection {
 
   void forward(Backend<Real>& backend, const LayerInput<Real>& input, const TokenIndex& index) {
     const std::span<Real> rows = scratch_.projected(index.capacity() * width_);
-    project(backend, input.table, index.count, index.tokens, input.dropout, rows);
-    run(backend, rows, index.row_of, saved(), false);
+    backend.run(projection(input.table, index.count, index.tokens, input.dropout, rows),
+                recurrence(rows, index.row_of, saved(), false));
   }
   /// The same with input that is projected, [rows, G*H], for states alone: backward() may not follow. With `last_only`
   /// those between the first and the last need not be written.
   void forward_projected(Backend<Real>& backend, std::span<const Real> projected, std::span<const std::int32_t> row_of,
                          bool last_only) {
-    run(backend, projected, row_of, {}, last_only);
+    backend.run(recurrence(projected, row_of, {}, last_only));
   }
   /// Every row of a table projected, [rows, G*H], as long as parameters do not change.
   Buffer<Real> project(std::span<const Real> table) const {
     const std::int64_t rows = static_cast<std::int64_t>(table.size()) / store_.layout().parameters[ids_.w_ih].shape[1];
     Buffer<Real> all = store_.backend().template allocate<Real>(rows * width_);
-    project(store_.backend(), table, {}, {}, {}, all.span());
+    store_.backend().run(projection(table, {}, {}, {}, all.span()));
     return all;
   }
 
@@ -91,65 +91,76 @@ class LayerDirection {
     store_.backend().copy(std::span<const Real>(states().last(H)), states().first(H));
   }
 
-  /// Through time, after forward(): writes the gradients of the recurrence's parameters.
-  void backward(Backend<Real>& backend, const OutputGradient<Real>& d_output) {
-    backend.run(RecurrenceBackward<Real>{
-        .cell = cell_.cell,
-        .shape = batch_.sequences(hidden_),
-        .lengths = batch_.lengths(),
-        .h = states(),
-        .saved = saved(),
-        .w_hh = store_.value(ids_.w_hh),
-        .d_output = d_output,
-        .bptt = batch_.options().bptt,
-        .d_input = d_input(),
-        .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
-        .d_w_hh = store_.gradient(ids_.w_hh),
-        .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()});
+  /// Of the forward() of this input before it. Writes the gradients of the parameters, and of the input's rows to
+  /// `d_rows` [room for U, width of the input], or adds the latter to what stands there.
+  void backward(const LayerInput<Real>& input, const TokenIndex& index, const OutputGradient<Real>& d_output,
+                std::span<Real> d_rows, bool add_to_rows) {
+    store_.backend().run(recurrence_gradient(d_output), projection_gradient(input, index, d_rows, add_to_rows));
   }
-  /// Back to the input of that forward(), after backward(): writes the gradients of the projection's parameters, and of
-  /// the input's rows to `d_rows` [room for U, width of the input], or adds the latter to what stands there.
+  /// Its two parts: through time, and then from there to the input.
+  void backward_through_time(Backend<Real>& backend, const OutputGradient<Real>& d_output) {
+    backend.run(recurrence_gradient(d_output));
+  }
   void backward_input(const LayerInput<Real>& input, const TokenIndex& index, std::span<Real> d_rows,
                       bool add_to_rows) {
-    store_.backend().run(ProjectionGradient<Real>{.shape = batch_.shape(),
-                                                  .index = index,
-                                                  .d_input = d_input(),
-                                                  .embedding = input.table,
-                                                  .w_ih = store_.value(ids_.w_ih),
-                                                  .dropout = input.dropout,
-                                                  .d_projected = scratch_.projected(index.capacity() * width_),
-                                                  .d_embedding = d_rows,
-                                                  .accumulate = add_to_rows,
-                                                  .d_w_ih = store_.gradient(ids_.w_ih),
-                                                  .d_bias = store_.gradient(ids_.bias)});
+    store_.backend().run(projection_gradient(input, index, d_rows, add_to_rows));
   }
 
  private:
   std::span<Real> saved() { return saved_.first(batch_.positions() * cell_.saved * hidden_); }
   std::span<Real> d_input() { return scratch_.d_input(batch_.positions() * width_); }
-  void run(Backend<Real>& backend, std::span<const Real> projected, std::span<const std::int32_t> row_of,
-           std::span<Real> saved, bool last_only) {
-    backend.run(RecurrenceForward<Real>{.cell = cell_.cell,
-                                        .shape = batch_.sequences(hidden_),
-                                        .lengths = batch_.lengths(),
-                                        .input = {.values = projected, .width = width_, .row_of = row_of},
-                                        .w_hh = store_.value(ids_.w_hh),
-                                        .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
-                                        .h = states(),
-                                        .initial_c = c_.span(),
-                                        .final_c = c_.span(),
-                                        .saved = saved,
-                                        .last_only = last_only});
+  RecurrenceForward<Real> recurrence(std::span<const Real> projected, std::span<const std::int32_t> row_of,
+                                     std::span<Real> saved, bool last_only) {
+    return {.cell = cell_.cell,
+            .shape = batch_.sequences(hidden_),
+            .lengths = batch_.lengths(),
+            .input = {.values = projected, .width = width_, .row_of = row_of},
+            .w_hh = store_.value(ids_.w_hh),
+            .b_hh = ids_.b_hh ? store_.value(*ids_.b_hh) : std::span<const Real>(),
+            .h = states(),
+            .initial_c = c_.span(),
+            .final_c = c_.span(),
+            .saved = saved,
+            .last_only = last_only};
   }
-  void project(Backend<Real>& backend, std::span<const Real> table, std::span<const std::int32_t> count,
-               std::span<const std::int32_t> tokens, const EmbeddingDropout& dropout, std::span<Real> to) const {
-    backend.run(ProjectTokens<Real>{.count = count,
-                                    .tokens = tokens,
-                                    .embedding = table,
-                                    .w_ih = store_.value(ids_.w_ih),
-                                    .bias = store_.value(ids_.bias),
-                                    .dropout = dropout,
-                                    .projected = to});
+  RecurrenceBackward<Real> recurrence_gradient(const OutputGradient<Real>& d_output) {
+    return {.cell = cell_.cell,
+            .shape = batch_.sequences(hidden_),
+            .lengths = batch_.lengths(),
+            .h = states(),
+            .saved = saved(),
+            .w_hh = store_.value(ids_.w_hh),
+            .d_output = d_output,
+            .bptt = batch_.options().bptt,
+            .d_input = d_input(),
+            .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
+            .d_w_hh = store_.gradient(ids_.w_hh),
+            .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()};
+  }
+  ProjectTokens<Real> projection(std::span<const Real> table, std::span<const std::int32_t> count,
+                                 std::span<const std::int32_t> tokens, const EmbeddingDropout& dropout,
+                                 std::span<Real> to) const {
+    return {.count = count,
+            .tokens = tokens,
+            .embedding = table,
+            .w_ih = store_.value(ids_.w_ih),
+            .bias = store_.value(ids_.bias),
+            .dropout = dropout,
+            .projected = to};
+  }
+  ProjectionGradient<Real> projection_gradient(const LayerInput<Real>& input, const TokenIndex& index,
+                                               std::span<Real> d_rows, bool add_to_rows) {
+    return {.shape = batch_.shape(),
+            .index = index,
+            .d_input = d_input(),
+            .embedding = input.table,
+            .w_ih = store_.value(ids_.w_ih),
+            .dropout = input.dropout,
+            .d_projected = scratch_.projected(index.capacity() * width_),
+            .d_embedding = d_rows,
+            .accumulate = add_to_rows,
+            .d_w_ih = store_.gradient(ids_.w_ih),
+            .d_bias = store_.gradient(ids_.bias)};
   }
 
   ParameterStore<Real>& store_;
@@ -167,7 +178,7 @@ class RecurrentLayer {
   /// Keeps references to the store, the batch and the scratch, of which there is one for each direction.
   RecurrentLayer(ParameterStore<Real>& store, const Batch& batch, std::vector<LayerScratch<Real>>& scratch,
                  const std::vector<ParameterLayout::Direction>& directions)
-      : backend_(store.backend()) {
+      : backend_(store.backend()), as_one_(backend_.projects_input(store.config().cell)) {
     for (std::size_t d = 0; d < directions.size(); ++d) {
       directions_.emplace_back(store, batch, scratch[d], directions[d]);
     }
@@ -181,14 +192,14 @@ class RecurrentLayer {
   }
 
   void forward(const LayerInput<Real>& input) {
-    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
+    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
       directions_[d].forward(backend, input, input.index.of(d));
     });
   }
   /// See LayerDirection: `projected` and `row_of` of each direction.
   void forward_projected(const std::vector<Buffer<Real>>& projected,
                          const std::vector<std::span<const std::int32_t>>& row_of, bool last_only) {
-    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
+    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
       directions_[d].forward_projected(backend, projected[d].span(), row_of[d], last_only);
     });
   }
@@ -196,16 +207,32 @@ class RecurrentLayer {
   /// layer's parameters, and of the input's rows to `d_rows` [room for U, width of the input].
   template <class DOutput>
   void backward(const LayerInput<Real>& input, const DOutput& d_output, std::span<Real> d_rows) {
-    backend_.run_branches(directions_.size(), [&](Backend<Real>& backend, std::size_t d) {
-      directions_[d].backward(backend, d_output(d));
+    const auto add_to_rows = [](std::size_t d) { return d > 0; };
+    if (as_one_) {
+      for (std::size_t d = 0; d < directions_.size(); ++d) {
+        directions_[d].backward(input, input.index.of(d), d_output(d), d_rows, add_to_rows(d));
+      }
+      return;
+    }
+    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
+      directions_[d].backward_through_time(backend, d_output(d));
     });
     for (std::size_t d = 0; d < directions_.size(); ++d) {  // one after the other: into the same rows
-      directions_[d].backward_input(input, input.index.of(d), d_rows, d > 0);
+      directions_[d].backward_input(input, input.index.of(d), d_rows, add_to_rows(d));
     }
   }
 
  private:
+  /// Side by side; one after the other where a device does the projection and the recurrence as one, for what it keeps
+  /// from one pass to the other, and since on the way back both add to the same rows.
+  template <class F>
+  void for_each_direction(const F& f) {
+    if (!as_one_) return backend_.run_branches(directions_.size(), f);
+    for (std::size_t d = 0; d < directions_.size(); ++d) f(backend_, d);
+  }
+
   Backend<Real>& backend_;
+  bool as_one_;
   std::vector<LayerDirection<Real>> directions_;
 };
 

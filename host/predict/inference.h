@@ -7,7 +7,8 @@
 
 namespace reel {
 
-/// Projects per batch until the tokens seen outnumber the vocabulary; then projects the vocabulary once.
+/// Projects per batch until the tokens seen outnumber the vocabulary; then projects the vocabulary once, unless the
+/// device projects with the recurrence.
 template <class Real>
 class Inference {
  public:
@@ -17,14 +18,13 @@ class Inference {
   void run() {
     tokens_ += model_.tokens();
     if (vocabulary_.empty() && tokens_ > model_.config().vocabulary) vocabulary_ = model_.project_vocabulary();
-    if (vocabulary_.empty()) return model_.forward();
     model_.forward(vocabulary_);
   }
 
  private:
   Model<Real>& model_;
   std::int64_t tokens_ = 0;               // of all batches, padding included
-  std::vector<Buffer<Real>> vocabulary_;  // [V, G*H] of each direction, once it is worth it
+  std::vector<Buffer<Real>> vocabulary_;  // [V, G*H] of each direction, once it is worth it, or nothing
 };
 
 }  // namespace reel

@@ -30,7 +30,7 @@ struct CellTraits {
   /// |h| <= 1: its states can be rounded to 16 bits. ReLU's are not bounded, and where it bends rounding turns
   /// gradients on and off.
   bool bounded;
-  /// Whether the CUDA kernels of one gate, and cuDNN's, know it.
+  /// Whether the CUDA kernels of one gate know it.
   bool tuned;
 };
 

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend<float> {
                                   bool has_steps) const override {
     return cuda::describe_recurrence(context_, cell, shape, rows, has_steps);
   }
+  bool projects_input(Cell cell) const override { return cuda::projects_input(context_, cell); }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
   void synchronize() override { context_.platform.synchronize(); }
 
@@ -122,6 +123,8 @@ class CudaBackend final : public Backend<float> {
   void execute(const HeadBackward<float>& op) override { cuda::execute(context_, op); }
   void execute(const RecurrenceBackward<float>& op) override { cuda::execute(context_, op); }
   void execute(const ProjectionGradient<float>& op) override { cuda::execute(context_, op); }
+  void execute(const LayerForward<float>& op) override { cuda::execute(context_, op); }
+  void execute(const LayerBackward<float>& op) override { cuda::execute(context_, op); }
   void execute(const ClipGradient<float>& op) override { cuda::execute(context_, op); }
   void execute(const OptimizerStep<float>& op) override { cuda::execute(context_, op); }
 

@@ -1,8 +1,9 @@
 // One unidirectional layer through cuDNN 9's RNN API:
 //   https://docs.nvidia.com/deeplearning/cudnn/latest/api/cudnn-adv-library.html
 //
-// The input is taken as it is (CUDNN_SKIP_INPUT) and holds the bias already; cuDNN's own two biases, without which only
-// its standard algorithm runs, stay 0.
+// Input that is projected is taken as it is (CUDNN_SKIP_INPUT) and holds the bias already; cuDNN's own two biases,
+// without which only its standard algorithm runs, stay 0. Cells of several gates, for which there is no such input,
+// have theirs projected by cuDNN (CUDNN_LINEAR_INPUT).
 #include "kernels/cuda/cudnn.h"
 
 #include "kernels/cuda/platform.h"
@@ -46,6 +47,7 @@ struct Functions {
   REEL_CUDNN_FUNCTION(GetRNNTempSpaceSizes);
   REEL_CUDNN_FUNCTION(RNNForward);
   REEL_CUDNN_FUNCTION(RNNBackwardData_v8);
+  REEL_CUDNN_FUNCTION(RNNBackwardWeights_v8);
 #undef REEL_CUDNN_FUNCTION
 };
 
@@ -75,26 +77,29 @@ cudnnRNNMode_t mode_of(Cell cell) {
     case Cell::kRelu:
       return CUDNN_RNN_RELU;
     case Cell::kGru:
+      return CUDNN_GRU;
     case Cell::kLstm:
-      break;  // would have to project their input themselves
+      return CUDNN_LSTM;
   }
   throw Error("--recurrence cudnn: does not have this cell");
 }
 
-/// What cuDNN wants to know of one shape, and the memory it works in.
+/// What cuDNN wants to know of one layer and shape, and the memory it works in.
 struct Plan {
   explicit Plan(const Functions& f)
       : dropout(f.DestroyDropoutDescriptor),
         rnn(f.DestroyRNNDescriptor),
-        sequence(f.DestroyRNNDataDescriptor),
+        inputs(f.DestroyRNNDataDescriptor),
+        outputs(f.DestroyRNNDataDescriptor),
         state(f.DestroyTensorDescriptor) {}
 
   Descriptor<cudnnDropoutDescriptor_t> dropout;
   Descriptor<cudnnRNNDescriptor_t> rnn;
-  Descriptor<cudnnRNNDataDescriptor_t> sequence;  // x and y: [T, B, H]
-  Descriptor<cudnnTensorDescriptor_t> state;      // [1, B, H]
+  Descriptor<cudnnRNNDataDescriptor_t> inputs, outputs;  // [T, B, W], [T, B, H]
+  Descriptor<cudnnTensorDescriptor_t> state;             // [1, B, H]
   std::unique_ptr<DeviceMemory> weights, work, reserve;
-  void* w_hh = nullptr;  // inside `weights`
+  std::unique_ptr<DeviceMemory> d_weights, x;  // where cuDNN projects the input
+  CudnnParameters parameters{}, gradients{};   // inside `weights` and `d_weights`
 };
 
 }  // namespace
@@ -105,20 +110,20 @@ struct Cudnn::Parts {
   Recurrence recurrence;
   cudnnMathType_t math;
   Descriptor<cudnnHandle_t> handle{f.Destroy};
-  /// B, T, H, and where the states are: what the forward pass keeps is a layer's own.
-  using Key = std::tuple<Cell, std::int64_t, std::int64_t, std::int64_t, const float*>;
+  /// B, T, H, E, and where the states are: what the forward pass keeps is a layer's own.
+  using Key = std::tuple<Cell, std::int64_t, std::int64_t, std::int64_t, std::int64_t, const float*>;
   std::map<Key, std::unique_ptr<Plan>> plans;
 
   Parts(Platform& used, Recurrence chosen, Precision precision)
       : platform(used),
         recurrence(chosen),
         math(precision == Precision::kMixed ? CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION : CUDNN_FMA_MATH) {
-    check(f.Create(&handle), "cudnnCreate", 0);
-    check(f.SetStream(handle, platform.stream()), "cudnnSetStream", 0);
+    check(f.Create(&handle), "cudnnCreate");
+    check(f.SetStream(handle, platform.stream()), "cudnnSetStream");
   }
 
-  cudnnRNNAlgo_t algorithm(std::int64_t hidden) const {
-    switch (cudnn_algorithm(recurrence, hidden)) {
+  cudnnRNNAlgo_t algorithm(const CudnnLayer& layer) const {
+    switch (cudnn_algorithm(recurrence, layer.cell, layer.shape.hidden)) {
       case Recurrence::kCudnnPersistStatic:
         return CUDNN_RNN_ALGO_PERSIST_STATIC;
       case Recurrence::kCudnnPersistDynamic:
@@ -130,14 +135,16 @@ struct Cudnn::Parts {
     }
   }
 
-  void check(cudnnStatus_t status, const char* what, std::int64_t hidden) const {
+  void check(cudnnStatus_t status, const char* what, const CudnnLayer* layer = nullptr) const {
     if (status == CUDNN_STATUS_SUCCESS) return;
     std::array<char, 512> details{};
     f.GetLastErrorString(details.data(), details.size());
     std::string text = std::string("--recurrence cudnn: ") + what + ": " + f.GetErrorString(status);
-    if (hidden > 0)
-      text += std::string(" (algorithm ") + name_of_cudnn_algorithm(cudnn_algorithm(recurrence, hidden)) + ", H " +
-              std::to_string(hidden) + ")";
+    if (layer != nullptr) {
+      const std::int64_t hidden = layer->shape.hidden;
+      text += std::string(" (algorithm ") + name_of_cudnn_algorithm(cudnn_algorithm(recurrence, layer->cell, hidden)) +
+              ", H " + std::to_string(hidden) + ")";
+    }
     if (details[0] != '\0') text += std::string("; ") + details.data();
     for (char& c : text) {
       if (c == '\n') c = ' ';
@@ -145,61 +152,82 @@ struct Cudnn::Parts {
     throw Error(text);
   }
 
-  Plan& plan(Cell cell, const SequenceShape& s, const float* h) {
-    std::unique_ptr<Plan>& known = plans[{cell, s.batch, s.steps, s.hidden, h + s.batch * s.hidden}];
-    if (!known) known = make_plan(cell, s);
+  Plan& plan(const CudnnLayer& layer) {
+    const SequenceShape& s = layer.shape;
+    std::unique_ptr<Plan>& known =
+        plans[{layer.cell, s.batch, s.steps, s.hidden, layer.embedding, layer.h + s.batch * s.hidden}];
+    if (!known) known = make_plan(layer);
     return *known;
   }
 
-  std::unique_ptr<Plan> make_plan(Cell cell, const SequenceShape& s) const {
-    const auto B = static_cast<int>(s.batch), T = static_cast<int>(s.steps), H = static_cast<int>(s.hidden);
+  std::unique_ptr<Plan> make_plan(const CudnnLayer& layer) const {
+    const auto B = static_cast<int>(layer.shape.batch), T = static_cast<int>(layer.shape.steps),
+               H = static_cast<int>(layer.shape.hidden), W = static_cast<int>(layer.input_width());
+    const bool projects = layer.embedding > 0;
     auto plan = std::make_unique<Plan>(f);
-    check(f.CreateDropoutDescriptor(&plan->dropout), "cudnnCreateDropoutDescriptor", H);
-    check(f.SetDropoutDescriptor(plan->dropout, handle, 0, nullptr, 0, 0), "cudnnSetDropoutDescriptor", H);
-    check(f.CreateRNNDescriptor(&plan->rnn), "cudnnCreateRNNDescriptor", H);
-    check(f.SetRNNDescriptor_v8(plan->rnn, algorithm(H), mode_of(cell), CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL,
-                                CUDNN_SKIP_INPUT, CUDNN_DATA_FLOAT, CUDNN_DATA_FLOAT, math, H, H, H, 1, plan->dropout,
-                                CUDNN_RNN_PADDED_IO_ENABLED),
-          "cudnnSetRNNDescriptor", H);
-    check(f.CreateRNNDataDescriptor(&plan->sequence), "cudnnCreateRNNDataDescriptor", H);
+    check(f.CreateDropoutDescriptor(&plan->dropout), "cudnnCreateDropoutDescriptor", &layer);
+    check(f.SetDropoutDescriptor(plan->dropout, handle, 0, nullptr, 0, 0), "cudnnSetDropoutDescriptor", &layer);
+    check(f.CreateRNNDescriptor(&plan->rnn), "cudnnCreateRNNDescriptor", &layer);
+    check(
+        f.SetRNNDescriptor_v8(plan->rnn, algorithm(layer), mode_of(layer.cell), CUDNN_RNN_DOUBLE_BIAS,
+                              CUDNN_UNIDIRECTIONAL, projects ? CUDNN_LINEAR_INPUT : CUDNN_SKIP_INPUT, CUDNN_DATA_FLOAT,
+                              CUDNN_DATA_FLOAT, math, W, H, H, 1, plan->dropout, CUDNN_RNN_PADDED_IO_ENABLED),
+        "cudnnSetRNNDescriptor", &layer);
     const std::vector<int> lengths(static_cast<std::size_t>(B), T);
     float padding = 0;
-    check(f.SetRNNDataDescriptor(plan->sequence, CUDNN_DATA_FLOAT, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED, T, B, H,
-                                 lengths.data(), &padding),
-          "cudnnSetRNNDataDescriptor", H);
-    check(f.CreateTensorDescriptor(&plan->state), "cudnnCreateTensorDescriptor", H);
+    for (const auto& [sequence, width] : {std::pair(&plan->inputs, W), {&plan->outputs, H}}) {
+      check(f.CreateRNNDataDescriptor(sequence), "cudnnCreateRNNDataDescriptor", &layer);
+      check(f.SetRNNDataDescriptor(*sequence, CUDNN_DATA_FLOAT, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED, T, B, width,
+                                   lengths.data(), &padding),
+            "cudnnSetRNNDataDescriptor", &layer);
+    }
+    check(f.CreateTensorDescriptor(&plan->state), "cudnnCreateTensorDescriptor", &layer);
     const std::array<int, 3> sizes{1, B, H}, strides{B * H, H, 1};
     check(f.SetTensorNdDescriptor(plan->state, CUDNN_DATA_FLOAT, 3, sizes.data(), strides.data()),
-          "cudnnSetTensorNdDescriptor", H);
-    if (algorithm(H) == CUDNN_RNN_ALGO_PERSIST_DYNAMIC) {
-      check(f.BuildRNNDynamic(handle, plan->rnn, B), "cudnnBuildRNNDynamic", H);
+          "cudnnSetTensorNdDescriptor", &layer);
+    if (algorithm(layer) == CUDNN_RNN_ALGO_PERSIST_DYNAMIC) {
+      check(f.BuildRNNDynamic(handle, plan->rnn, B), "cudnnBuildRNNDynamic", &layer);
     }
     std::size_t weights = 0, work = 0, reserve = 0;
-    check(f.GetRNNWeightSpaceSize(handle, plan->rnn, &weights), "cudnnGetRNNWeightSpaceSize", H);
-    check(f.GetRNNTempSpaceSizes(handle, plan->rnn, CUDNN_FWD_MODE_TRAINING, plan->sequence, &work, &reserve),
-          "cudnnGetRNNTempSpaceSizes", H);
+    check(f.GetRNNWeightSpaceSize(handle, plan->rnn, &weights), "cudnnGetRNNWeightSpaceSize", &layer);
+    check(f.GetRNNTempSpaceSizes(handle, plan->rnn, CUDNN_FWD_MODE_TRAINING, plan->inputs, &work, &reserve),
+          "cudnnGetRNNTempSpaceSizes", &layer);
     plan->weights = std::make_unique<DeviceMemory>(weights);
     platform.clear(plan->weights->data(), weights);
     plan->work = std::make_unique<DeviceMemory>(work);
     plan->reserve = std::make_unique<DeviceMemory>(reserve);
-    find_recurrent_matrix(*plan, H);
+    plan->parameters = find_parameters(*plan, layer, *plan->weights);
+    if (!projects) return plan;
+    plan->d_weights = std::make_unique<DeviceMemory>(weights);
+    plan->gradients = find_parameters(*plan, layer, *plan->d_weights);
+    plan->x = std::make_unique<DeviceMemory>(sizeof(float) * static_cast<std::size_t>(layer.shape.batch) *
+                                             static_cast<std::size_t>(layer.shape.steps) * static_cast<std::size_t>(W));
     return plan;
   }
 
-  void find_recurrent_matrix(Plan& plan, std::int64_t hidden) const {
-    Descriptor<cudnnTensorDescriptor_t> matrix(f.DestroyTensorDescriptor), bias(f.DestroyTensorDescriptor);
-    check(f.CreateTensorDescriptor(&matrix), "cudnnCreateTensorDescriptor", hidden);
-    check(f.CreateTensorDescriptor(&bias), "cudnnCreateTensorDescriptor", hidden);
-    constexpr int kLayer = 0, kRecurrentMatrix = 1;
-    void* bias_address = nullptr;
-    check(f.GetRNNWeightParams(handle, plan.rnn, kLayer, plan.weights->size(), plan.weights->data(), kRecurrentMatrix,
-                               matrix, &plan.w_hh, bias, &bias_address),
-          "cudnnGetRNNWeightParams", hidden);
-    if (plan.w_hh == nullptr) throw Error("--recurrence cudnn: cuDNN has no memory for the recurrent matrix");
-  }
-
-  void set_weights(const Plan& plan, const float* w_hh, std::int64_t hidden) {
-    platform.copy(plan.w_hh, w_hh, static_cast<std::size_t>(hidden * hidden) * sizeof(float));
+  /// cuDNN numbers the gates of the input first, then those of the state: RNN 0 | 1; GRU r, z, n 0-2 | 3-5; LSTM i, f,
+  /// g, o 0-3 | 4-7, which is PyTorch's order.
+  CudnnParameters find_parameters(const Plan& plan, const CudnnLayer& layer, const DeviceMemory& weights) const {
+    Descriptor<cudnnTensorDescriptor_t> matrix_shape(f.DestroyTensorDescriptor), bias_shape(f.DestroyTensorDescriptor);
+    check(f.CreateTensorDescriptor(&matrix_shape), "cudnnCreateTensorDescriptor", &layer);
+    check(f.CreateTensorDescriptor(&bias_shape), "cudnnCreateTensorDescriptor", &layer);
+    CudnnParameters found{};
+    const int gates = traits(layer.cell).gates;
+    for (int number = 0; number < 2 * gates; ++number) {
+      void *matrix = nullptr, *bias = nullptr;
+      constexpr int kLayer = 0;
+      check(f.GetRNNWeightParams(handle, plan.rnn, kLayer, weights.size(), weights.data(), number, matrix_shape,
+                                 &matrix, bias_shape, &bias),
+            "cudnnGetRNNWeightParams", &layer);
+      CudnnParameters::Gate& gate = found.gates[static_cast<std::size_t>(number % gates)];
+      const bool input = number < gates;
+      (input ? gate.w_ih : gate.w_hh) = static_cast<float*>(matrix);
+      (input ? gate.b_ih : gate.b_hh) = static_cast<float*>(bias);
+      if (matrix == nullptr && (!input || layer.embedding > 0)) {
+        throw Error("--recurrence cudnn: cuDNN has no memory for matrix " + std::to_string(number));
+      }
+    }
+    return found;
   }
 };
 
@@ -207,26 +235,40 @@ Cudnn::Cudnn(Platform& platform, Recurrence recurrence, Precision precision)
     : parts_(std::make_unique<Parts>(platform, recurrence, precision)) {}
 Cudnn::~Cudnn() = default;
 
-void Cudnn::forward(Cell cell, const SequenceShape& shape, const float* x, const float* w_hh, float* h) {
-  const Plan& plan = parts_->plan(cell, shape, h);
-  parts_->set_weights(plan, w_hh, shape.hidden);
-  parts_->check(parts_->f.RNNForward(parts_->handle, plan.rnn, CUDNN_FWD_MODE_TRAINING, nullptr, plan.sequence, x,
-                                     plan.sequence, h + shape.batch * shape.hidden, plan.state, h, nullptr, nullptr,
-                                     nullptr, nullptr, plan.weights->size(), plan.weights->data(), plan.work->size(),
-                                     plan.work->data(), plan.reserve->size(), plan.reserve->data()),
-                "cudnnRNNForward", shape.hidden);
+const CudnnParameters& Cudnn::parameters(const CudnnLayer& layer) { return parts_->plan(layer).parameters; }
+const CudnnParameters& Cudnn::gradients(const CudnnLayer& layer) { return parts_->plan(layer).gradients; }
+float* Cudnn::input(const CudnnLayer& layer) { return static_cast<float*>(parts_->plan(layer).x->data()); }
+
+void Cudnn::forward(const CudnnLayer& layer, const float* x, float* y, const float* initial_c, float* final_c) {
+  const Plan& plan = parts_->plan(layer);
+  parts_->check(parts_->f.RNNForward(parts_->handle, plan.rnn, CUDNN_FWD_MODE_TRAINING, nullptr, plan.inputs, x,
+                                     plan.outputs, y, plan.state, layer.h, nullptr, plan.state, initial_c, final_c,
+                                     plan.weights->size(), plan.weights->data(), plan.work->size(), plan.work->data(),
+                                     plan.reserve->size(), plan.reserve->data()),
+                "cudnnRNNForward", &layer);
 }
 
-void Cudnn::backward(Cell cell, const SequenceShape& shape, const float* w_hh, const float* h, const float* d_y,
-                     float* dx, float* d_h0) {
-  const Plan& plan = parts_->plan(cell, shape, h);
-  parts_->set_weights(plan, w_hh, shape.hidden);
-  parts_->check(
-      parts_->f.RNNBackwardData_v8(parts_->handle, plan.rnn, nullptr, plan.sequence, h + shape.batch * shape.hidden,
-                                   d_y, plan.sequence, dx, plan.state, h, nullptr, d_h0, nullptr, nullptr, nullptr,
-                                   nullptr, plan.weights->size(), plan.weights->data(), plan.work->size(),
-                                   plan.work->data(), plan.reserve->size(), plan.reserve->data()),
-      "cudnnRNNBackwardData", shape.hidden);
+void Cudnn::backward(const CudnnLayer& layer, const float* initial_c, const float* d_y, float* dx, float* d_h0,
+                     float* d_c0) {
+  const Plan& plan = parts_->plan(layer);
+  const float* const y = layer.h + layer.shape.batch * layer.shape.hidden;
+  parts_->check(parts_->f.RNNBackwardData_v8(parts_->handle, plan.rnn, nullptr, plan.outputs, y, d_y, plan.inputs, dx,
+                                             plan.state, layer.h, nullptr, d_h0, plan.state, initial_c, nullptr, d_c0,
+                                             plan.weights->size(), plan.weights->data(), plan.work->size(),
+                                             plan.work->data(), plan.reserve->size(), plan.reserve->data()),
+                "cudnnRNNBackwardData", &layer);
+}
+
+void Cudnn::backward_parameters(const CudnnLayer& layer, const float* x) {
+  const Plan& plan = parts_->plan(layer);
+  const float* const y = layer.h + layer.shape.batch * layer.shape.hidden;
+  // Its RNNs know no mode but that of adding to what stands there.
+  parts_->platform.clear(plan.d_weights->data(), plan.d_weights->size());
+  parts_->check(parts_->f.RNNBackwardWeights_v8(parts_->handle, plan.rnn, CUDNN_WGRAD_MODE_ADD, nullptr, plan.inputs, x,
+                                                plan.state, layer.h, plan.outputs, y, plan.d_weights->size(),
+                                                plan.d_weights->data(), plan.work->size(), plan.work->data(),
+                                                plan.reserve->size(), plan.reserve->data()),
+                "cudnnRNNBackwardWeights", &layer);
 }
 
 }  // namespace reel::cuda
@@ -241,8 +283,16 @@ Cudnn::Cudnn(Platform&, Recurrence, Precision) {
   throw Error("--recurrence cudnn: built without cuDNN; --recurrence reel works without");
 }
 Cudnn::~Cudnn() = default;
-void Cudnn::forward(Cell, const SequenceShape&, const float*, const float*, float*) {}
-void Cudnn::backward(Cell, const SequenceShape&, const float*, const float*, const float*, float*, float*) {}
+// Nothing is called of one that cannot be made.
+const CudnnParameters& Cudnn::parameters(const CudnnLayer& layer) { return gradients(layer); }
+const CudnnParameters& Cudnn::gradients(const CudnnLayer&) {
+  static const CudnnParameters kNone{};
+  return kNone;
+}
+float* Cudnn::input(const CudnnLayer&) { return nullptr; }
+void Cudnn::forward(const CudnnLayer&, const float*, float*, const float*, float*) {}
+void Cudnn::backward(const CudnnLayer&, const float*, const float*, float*, float*, float*) {}
+void Cudnn::backward_parameters(const CudnnLayer&, const float*) {}
 
 }  // namespace reel::cuda
 

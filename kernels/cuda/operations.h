@@ -20,10 +20,13 @@ void execute(CudaContext& context, const HeadForward<float>& op);
 void execute(CudaContext& context, const HeadBackward<float>& op);
 void execute(CudaContext& context, const RecurrenceBackward<float>& op);
 void execute(CudaContext& context, const ProjectionGradient<float>& op);
+void execute(CudaContext& context, const LayerForward<float>& op);
+void execute(CudaContext& context, const LayerBackward<float>& op);
 void execute(CudaContext& context, const ClipGradient<float>& op);
 void execute(CudaContext& context, const OptimizerStep<float>& op);
 
 /// Of Backend, here of the CUDA device.
+bool projects_input(const CudaContext& context, Cell cell);
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps);
 

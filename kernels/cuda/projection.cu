@@ -12,6 +12,7 @@
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/projection.h"
 
 namespace reel::cuda {
 namespace {
@@ -74,14 +75,14 @@ struct SumArgs {
   const std::int32_t* position;  // [segment[U]], sorted by token
   const float* d_input;          // [T, B, W]
   float* partial;                // [chunks][2][W]
-  float* d_projected;            // [U, W]
+  float* sums;                   // [U, W]
   int batch, steps, width;
 };
 
 /// Where the sum of token u over `chunk` is written: to its own row, or to one of the chunk's two partial sums.
 __device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
   const int begin = args.segment[u], end = args.segment[u + 1], first = chunk * kChunk;
-  if (begin >= first && end <= first + kChunk) return args.d_projected + static_cast<std::int64_t>(u) * args.width;
+  if (begin >= first && end <= first + kChunk) return args.sums + static_cast<std::int64_t>(u) * args.width;
   return args.partial + (static_cast<std::int64_t>(chunk) * 2 + (begin < first ? 0 : 1)) * args.width;
 }
 
@@ -122,7 +123,7 @@ __global__ void add_chunks_kernel(SumArgs args) {
     for (int chunk = first + 1; chunk <= last; ++chunk) {
       sum += args.partial[static_cast<std::int64_t>(chunk) * 2 * args.width + j];
     }
-    args.d_projected[static_cast<std::int64_t>(u) * args.width + j] = sum;
+    args.sums[static_cast<std::int64_t>(u) * args.width + j] = sum;
   }
 }
 
@@ -137,20 +138,46 @@ const float* rows_of(CudaContext& context, bool whole, std::span<const std::int3
   return rows;
 }
 
-void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, float* partial) {
+std::int64_t chunks_of(const BatchShape& shape) { return (shape.batch * shape.steps + kChunk - 1) / kChunk; }
+
+struct AddRowsArgs {
+  const std::int32_t* count;   // [1] U
+  const std::int32_t* tokens;  // [U]
+  const float* sums;           // [slots, W]
+  float* rows;                 // [slots, W]
+  std::int64_t slots;
+  int width;
+  bool accumulate;
+  EmbeddingDropout dropout;
+};
+
+/// Each token's sum times its dropout, in place of a row or added to it.
+__global__ void add_rows_kernel(AddRowsArgs args) {
+  const std::int64_t i = global_thread();
+  if (i >= args.slots * args.width) return;
+  const auto u = static_cast<int>(i / args.width);
+  const float factor =
+      u < args.count[0] ? dropout_factor(args.dropout.rate, args.dropout.key, static_cast<std::size_t>(args.tokens[u]))
+                        : 0.0f;
+  args.rows[i] = fmaf(args.sums[i], factor, args.accumulate ? args.rows[i] : 0.0f);
+}
+
+/// Of d_input [T, B, width]: `sums` has room for U rows. `partial` is [chunks][2][width].
+void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, const float* d_input, std::int64_t width,
+                  float* partial, float* sums) {
   const auto [B, T] = op.shape;
-  const SumArgs sums{.count = op.index.count.data(),
+  const SumArgs args{.count = op.index.count.data(),
                      .row_of = op.index.row_of.data(),
                      .segment = op.index.segment.data(),
                      .position = op.index.position.data(),
-                     .d_input = op.d_input.data(),
+                     .d_input = d_input,
                      .partial = partial,
-                     .d_projected = op.d_projected.data(),
+                     .sums = sums,
                      .batch = static_cast<int>(B),
                      .steps = static_cast<int>(T),
-                     .width = static_cast<int>(op.width())};
-  launch(sum_chunks_kernel, per_block(context, (B * T + kChunk - 1) / kChunk, 128), sums);
-  launch(add_chunks_kernel, per_block(context, op.index.capacity(), 128), sums);
+                     .width = static_cast<int>(width)};
+  launch(sum_chunks_kernel, per_block(context, chunks_of(op.shape), 128), args);
+  launch(add_chunks_kernel, per_block(context, op.index.capacity(), 128), args);
 }
 
 }  // namespace
@@ -178,16 +205,14 @@ void execute(CudaContext& context, const ProjectTokens<float>& op) {
 }
 
 void execute(CudaContext& context, const ProjectionGradient<float>& op) {
-  const auto [B, T] = op.shape;
-  const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width();
-  const std::int64_t chunks = (B * T + kChunk - 1) / kChunk;
+  const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width(), chunks = chunks_of(op.shape);
   const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary());
   const float* const d_projected = op.d_projected.data();
   const ColumnSums bias{.matrix = d_projected, .rows = U, .stride = W, .columns = W, .sums = op.d_bias.data()};
   context.scratch.reserve(Scratch::need<float>(whole ? 0 : U * E) + Scratch::need<float>(chunks * 2 * W) +
                           bias.scratch());
   const float* const rows = rows_of(context, whole, op.index.count, op.index.tokens, op.embedding, E);
-  sum_by_token(context, op, context.scratch.take<float>(chunks * 2 * W));
+  sum_by_token(context, op, op.d_input.data(), W, context.scratch.take<float>(chunks * 2 * W), op.d_projected.data());
 
   sum_columns(context, bias);
   if (op.dropout.rate > 0) {
@@ -204,6 +229,23 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
                             .beta = op.accumulate ? 1.0f : 0.0f});
   context.platform.product(
       {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
+}
+
+std::size_t row_gradient_scratch(const ProjectionGradient<float>& op) {
+  const std::int64_t E = op.embedding_width();
+  return Scratch::need<float>(chunks_of(op.shape) * 2 * E) + Scratch::need<float>(op.index.capacity() * E);
+}
+
+void row_gradient(CudaContext& context, const ProjectionGradient<float>& op, const float* d_rows) {
+  const std::int64_t U = op.index.capacity(), E = op.embedding_width();
+  const bool as_they_are = !op.accumulate && op.dropout.rate <= 0;
+  float* const partial = context.scratch.take<float>(chunks_of(op.shape) * 2 * E);
+  float* const sums = as_they_are ? op.d_embedding.data() : context.scratch.take<float>(U * E);
+  sum_by_token(context, op, d_rows, E, partial, sums);
+  if (as_they_are) return;
+  launch(add_rows_kernel, over(context, U * E),
+         {op.index.count.data(), op.index.tokens.data(), sums, op.d_embedding.data(), U, static_cast<int>(E),
+          op.accumulate, op.dropout});
 }
 
 }  // namespace reel::cuda

@@ -47,8 +47,17 @@ class GpuBench(unittest.TestCase):
             rows = self.rows("recurrence", f"cell={cell}", "batch=5", "rows=full", *SMALL)
             self.assertEqual([(row["what"], row["variant"], row["cell"]) for row in rows],
                              [("recurrence_forward", "reel", cell), ("recurrence_backward", "reel", cell)])
-            refused, *_ = self.rows("recurrence", f"cell={cell}", "peer=cudnn-standard", "batch=5", *SMALL)
-            self.assertIn("error", refused)
+            refused = run("recurrence", f"cell={cell}", "peer=cudnn-standard", "batch=5", *SMALL)
+            self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+            self.assertIn("cuDNN projects its input, expected layer", refused.stderr)
+
+    def test_layers_take_turns_with_cudnn(self):
+        for cell in ("tanh", "gru", "lstm"):
+            rows = self.rows("layer", f"cell={cell}", "peer=cudnn-standard", "batch=5", *SMALL)
+            self.assertEqual([(row["what"], row["variant"], row["cell"]) for row in rows],
+                             [(f"layer_{way}", variant, cell) for variant in ("reel", "cudnn-standard")
+                              for way in ("forward", "backward")])
+            self.assertTrue(all(row["difference"] < 1e-5 for row in rows))
 
     def test_recurrences_take_turns_with_cudnn(self):
         rows = self.rows("recurrence", "peer=cudnn-persist-dynamic", "batch=300", "rows=full", *SMALL)

@@ -46,7 +46,8 @@ case $call in
   gpu_bench*)
     what=recurrence_forward variants="reel cudnn-standard" precision=float32 cell=tanh layers=1 directions=1
     for word in "$@"; do [[ $word == *=* ]] && declare "${word%%=*}=${word#*=}"; done
-    [[ $1 == recurrence ]] || { what=training_step variants=reel; }
+    [[ $1 != layer ]] || what=layer_forward
+    [[ $1 == recurrence || $1 == layer ]] || { what=training_step variants=reel; }
     [[ $call != "gpu_bench recurrence cell="* ]] || variants=reel
     for variant in $variants; do
       printf '{"what":"%s","variant":"%s","precision":"%s","batch":64,"hidden":128,"steps":200,"rows":"full","cell":"%s","layers":%s,"directions":%s,"us":[1,2,3]}\\n' \\
@@ -152,10 +153,11 @@ class Rehearsal(unittest.TestCase):
         parts = self.result()
         self.assert_others_passed(parts)
         self.assertEqual({part: len(parts[part]["families"]) for part in ("steps", "training", "models", "recurrence", "peers")},
-                         {"steps": 20, "training": 10, "models": 8, "recurrence": 64, "peers": 2})
+                         {"steps": 20, "training": 10, "models": 8, "recurrence": 84, "peers": 2})
         text = (self.results / "gpu_check.md").read_text()
         self.assertIn("| forward, B 64, H 128, T 200, full rows | float32 | 2.0 | 2.0 (standard) | 1.0 |", text)
         self.assertIn("| forward, B 64, H 128, T 200, full rows, lstm | float32 | 2.0 |  |  |", text)
+        self.assertIn("| layer forward, B 64, H 128, T 200, full rows, lstm | float32 | 2.0 | 2.0 (standard) | 1.0 |", text)
         for layers in ("gru", "lstm", "tanh, 2 layers", "tanh, both directions"):
             self.assertIn(f"| training step, {layers} | 64 | float32 | 2.0 | 1.0 | 3.0 |", text)
         self.assertIn("| mixed | 3 | 86.0 86.0 86.0 | 86.0 % | 0.50 |", text)

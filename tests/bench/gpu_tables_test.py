@@ -40,7 +40,9 @@ RESULT = {
             "b": beside("cudnn-persist-static", "float32", (30, 20), (200, 125)),
             "c": beside("cudnn-standard", "mixed", (10, 10), (55, 70)),
             "d": {"rows": [timed("recurrence_forward", "reel", "float32", 64, 30)], "outcome": "crashed (signal 11)"},
-            "gru": {"rows": [of(timed("recurrence_forward", "reel", "float32", 64, 700), "gru")]}}},
+            "gru": {"rows": [of(timed("recurrence_forward", "reel", "float32", 64, 700), "gru")]},
+            "layer": {"rows": [of(timed("layer_forward", variant, "float32", 64, us), "gru")
+                               for variant, us in (("reel", 800), ("cudnn-standard", 1200))]}}},
         "peers": {"outcome": "passed", "seconds": 9, "families": {"64": {"rows": [
             {"torch": "2.11", "device": "GPU"},
             *[{"batch": 64, "precision": "float32", "kind": "graph", "ratio": r} for r in (4.0, 5.5, 9.0)],
@@ -115,6 +117,7 @@ class GpuTables(unittest.TestCase):
                      "| training step, lstm | 64 | float32 | 900.0 | 900.0 | 900.0 |",
                      "| training step, tanh, 2 layers, both directions | 64 | float32 | 800.0 | 800.0 | 800.0 |",
                      "| forward, B 64, H 128, T 200, full rows, gru | float32 | 700.0 |  |  |",
+                     "| layer forward, B 64, H 128, T 200, full rows, gru | float32 | 800.0 | 1200.0 (standard) | 1.5 |",
                      "| 64, gru | float32 | graph | 1.5 | 1 |",
                      "| 64, tanh, both directions | float32 | eager | refused: no |  |",
                      "| gru-mixed | 1 | 87.0 | 87.0 % | 0.20 |",

@@ -12,6 +12,8 @@
 namespace reel {
 namespace {
 
+using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 
 class EmulatedProgram : public Program {
@@ -112,9 +114,48 @@ TEST_F(EmulatedProgram, InfoNamesTheKernelsOfEveryCell) {
   EXPECT_THAT(own.at("tanh").front(), HasSubstr("W_hh resident"));
   EXPECT_THAT(own.at("tanh").back(), HasSubstr("H 2048                    float32, a product and a pointwise kernel"));
   for (const auto& [cell, lines] : lines_of(" --recurrence cudnn")) {
-    const bool known = cell == "tanh" || cell == "relu";
-    EXPECT_THAT(lines.front(), HasSubstr(known ? "cuDNN, persist static" : "--recurrence cudnn: not for " + cell));
+    const bool gated = cell == "gru" || cell == "lstm";
+    const std::string small = gated ? "H 64, 128 " : "H 64, 128, 256 ", how = gated ? ", with the projection" : "";
+    ASSERT_EQ(lines.size(), 2u) << cell;
+    EXPECT_THAT(lines.front(), AllOf(HasSubstr(small), EndsWith("cuDNN, persist static, small H" + how)));
+    EXPECT_THAT(lines.back(), EndsWith("cuDNN, standard" + how));
   }
+}
+
+/// Cells of several gates, whose input cuDNN projects: with all that a run does.
+TEST_F(EmulatedProgram, TrainsGatedCellsOnCudnn) {
+  const std::string cudnn = "--device cuda --recurrence cudnn";
+  const auto output_of = [&](const std::string& arguments, const std::string& input = "") {
+    const Result result = reel(arguments, input);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result.out;
+  };
+  const auto loss_of = [&](const std::string& name) {
+    return nlohmann::json::parse(contents(folder_ / name / "summary.json"))["test_loss"].get<double>();
+  };
+  for (const std::string cell : {"gru", "lstm"}) {
+    SCOPED_TRACE(cell);
+    const std::string flags = "--cell " + cell + " --layers 2 --bidirectional --pool concat --embedding-dropout 0.2 ";
+    const std::vector<float> expected = train(cell, flags + "--recurrence cudnn");
+    EXPECT_EQ(train(cell + "-no-graph", flags + "--recurrence cudnn --no-graph"), expected);
+    train(cell + "-reel", flags);
+    EXPECT_NEAR(loss_of(cell), loss_of(cell + "-reel"), 1e-4 * loss_of(cell + "-reel"));
+    const auto scores = [&](const std::string& device) {
+      const std::string text = output_of("eval " + cell + " --batch-size 4 --data " + data() + " " + device);
+      return text.substr(0, text.find("F1"));
+    };
+    EXPECT_EQ(scores(cudnn), scores("--device cpu"));
+    // One direction, which can be streamed: the last line is the whole text's.
+    train(cell + "-stream", "--recurrence cudnn --layers 2 --cell " + cell);
+    const std::string stream = output_of("predict --stream " + cell + "-stream " + cudnn, "w1 w2 warm");
+    const std::string whole = output_of("predict " + cell + "-stream " + cudnn + " 'w1 w2 warm'");
+    const std::string last = stream.substr(stream.rfind('\n', stream.size() - 2) + 1);
+    EXPECT_NEAR(nlohmann::json::parse(last)["probability"].get<double>(),
+                nlohmann::json::parse(whole)["probability"].get<double>(), 1e-5);
+  }
+  expect_one_line(reel("train --data " + data() + kFlags + "--cell gru --recurrence cudnn --bptt 3 --out bptt"), 1,
+                  "--bptt: not with --recurrence cudnn of --cell gru");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "bptt"));
 }
 
 /// A window is read back while the next one runs: a checkpoint in between must not be ahead of metrics.jsonl.

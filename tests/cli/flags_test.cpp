@@ -38,7 +38,8 @@ struct Matrix {
   }
 
   /// Combinations of a value of every flag, such that each pair of values that is not refused stands in one that is not
-  /// either. Pairs that are refused have one of their own each in one of the `parts` calls.
+  /// either. Pairs that are refused have one of their own each in one of the `parts` calls, or here if they are refused
+  /// for what stands in every combination.
   std::vector<std::vector<std::string>> combinations(std::size_t part, std::size_t parts) const;
 };
 
@@ -49,9 +50,15 @@ std::vector<std::vector<std::string>> Matrix::combinations(std::size_t part, std
   for (const std::vector<std::string>& values : flags) {
     if (values.size() == 1) in_all.push_back(values.front());
   }
-  const auto refused = [&](std::vector<std::string> values) {
+  const auto matching_in_all = [&](std::vector<std::string> values) {
     values.insert(values.end(), in_all.begin(), in_all.end());
-    return matching(refusals, values).size();
+    return matching(refusals, values);
+  };
+  const auto refused = [&](const std::vector<std::string>& values) { return matching_in_all(values).size(); };
+  const auto refused_here = [&](const std::vector<std::string>& values) {
+    return std::ranges::any_of(matching_in_all(values), [&](const Refusal* refusal) {
+      return std::ranges::find_first_of(refusal->values, in_all) != refusal->values.end();
+    });
   };
   /// The pair in a combination: of each other flag a value that is refused with none before it and, among those, that
   /// with which most pairs are new.
@@ -80,7 +87,8 @@ std::vector<std::vector<std::string>> Matrix::combinations(std::size_t part, std
         for (const std::string& b : flags[j]) {
           const std::size_t refused_pair = refused({a, b});
           ++pairs;
-          if (refused_pair > 0 ? pairs % parts != part : covered.contains(std::minmax(a, b))) continue;
+          const bool elsewhere = pairs % parts != part && !refused_here({a, b});
+          if (refused_pair > 0 ? elsewhere : covered.contains(std::minmax(a, b))) continue;
           all.push_back(complete(i, a, j, b));
           const std::vector<std::string>& values = all.back();
           if (refused_pair > 0) continue;
@@ -405,10 +413,11 @@ TEST_F(EmulatedFlags, ApplyToACellAndADeviceOrSayWhyNot) {
   std::vector<std::string> engines = {cuda, cuda + " --precision mixed", cuda + " --no-graph"};
   for (const std::string algorithm : {"", "-persist-small-h"}) {
     engines.push_back(cuda + " --recurrence cudnn" + algorithm);
-    for (const std::string cell : {"gru", "lstm"}) {
-      matrix.refusals.push_back({{engines.back(), "--cell " + cell},
-                                 1,
-                                 "--recurrence cudnn: not for " + cell + ", expected --cell tanh or relu"});
+    for (const std::string cell : {"--cell gru", "--cell lstm"}) {
+      for (const std::string bptt : {"--bptt 2", "--bptt 12"}) {
+        matrix.refusals.push_back(
+            {{engines.back(), cell, bptt}, 1, "--bptt: not with --recurrence cudnn of " + cell + ", whose gradients"});
+      }
     }
   }
   matrix.flags.insert(matrix.flags.begin(), engines);

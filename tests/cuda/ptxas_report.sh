@@ -40,7 +40,7 @@ report() {
       shared = 0
       if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART, RLENGTH) + 0
       match($0, /Used [0-9]+/); print name "\t" substr($0, RSTART + 5, RLENGTH - 5) "\t" shared "\t" local "\t" mangled
-    }' "$work/$2.log" | c++filt | sed -E 's/\(anonymous namespace\)::|reel::cuda::|reel::|void //g; s/\([A-Za-z]*Args\)$//'
+    }' "$work/$2.log" | c++filt | sed -E 's/\(anonymous namespace\)::|reel::cuda::|reel::|void //g; s/\([A-Za-z]*Args(<[^()]*>)?\)$//'
 }
 
 failures=0

@@ -204,6 +204,65 @@ TEST_F(Contract, OfGatedRecurrences) {
   expect_refused<RecurrenceBackward<double>>(back, "saved", [](auto& op) { op.saved = {}; });
 }
 
+TEST_F(Contract, OfLayers) {
+  constexpr std::int64_t G = 4, S = 5;
+  const LayerForward<double> forward{
+      .projection = {.count = ints(1),
+                     .tokens = ints(U),
+                     .embedding = reals(V * E),
+                     .w_ih = reals(G * H * E),
+                     .bias = reals(G * H),
+                     .projected = reals(U * G * H)},
+      .recurrence = {.cell = Cell::kLstm,
+                     .shape = {B, T, H},
+                     .lengths = ints(B),
+                     .input = {.values = reals(U * G * H), .width = G * H, .row_of = ints(B * T)},
+                     .w_hh = reals(G * H * H),
+                     .h = reals((T + 1) * B * H)}};
+  const auto refuse = [&](const char* name, const std::function<void(LayerForward<double>&)>& change) {
+    expect_refused(forward, name, change);
+  };
+  refuse("w_ih", [](auto& op) { op.projection.w_ih = op.projection.w_ih.subspan(1); });
+  refuse("w_hh", [](auto& op) { op.recurrence.w_hh = op.recurrence.w_hh.subspan(1); });
+  refuse("projection.bias", [&](auto& op) {
+    op.projection.bias = reals(H);
+    op.projection.w_ih = reals(H * E);
+    op.projection.projected = reals(U * H);
+  });
+  refuse("final_c", [&](auto& op) { op.recurrence.final_c = reals(B * H); });
+  const LayerBackward<double> back{.recurrence = {.cell = Cell::kLstm,
+                                                  .shape = {B, T, H},
+                                                  .lengths = ints(B),
+                                                  .h = reals((T + 1) * B * H),
+                                                  .saved = reals(T * B * S * H),
+                                                  .w_hh = reals(G * H * H),
+                                                  .d_output = {.last = reals(B * H)},
+                                                  .d_input = reals(T * B * G * H),
+                                                  .d_w_hh = reals(G * H * H)},
+                                   .projection = {.shape = {B, T},
+                                                  .index = index(),
+                                                  .d_input = reals(T * B * G * H),
+                                                  .embedding = reals(V * E),
+                                                  .w_ih = reals(G * H * E),
+                                                  .d_projected = reals(U * G * H),
+                                                  .d_embedding = reals(U * E),
+                                                  .d_w_ih = reals(G * H * E),
+                                                  .d_bias = reals(G * H)}};
+  const auto refuse_back = [&](const char* name, const std::function<void(LayerBackward<double>&)>& change) {
+    expect_refused(back, name, change);
+  };
+  refuse_back("d_w_hh", [](auto& op) { op.recurrence.d_w_hh = op.recurrence.d_w_hh.subspan(1); });
+  refuse_back("d_embedding", [](auto& op) { op.projection.d_embedding = op.projection.d_embedding.subspan(1); });
+  refuse_back("projection.d_bias", [&](auto& op) {
+    op.projection.d_bias = reals(H);
+    op.projection.d_input = reals(T * B * H);
+    op.projection.w_ih = op.projection.d_w_ih = reals(H * E);
+    op.projection.d_projected = reals(U * H);
+  });
+  refuse_back("projection.shape.batch", [](auto& op) { op.projection.shape = {T, B}; });
+  refuse_back("bptt", [](auto& op) { op.recurrence.bptt = 1; });
+}
+
 TEST_F(Contract, OfHeads) {
   constexpr std::int64_t P = 3 * 2 * H;  // three poolings of two directions
   const HeadForward<double> forward{.shape = {B, T, H},

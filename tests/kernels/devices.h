@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/contract/cells.h"
 #include "kernels/make_backend.h"
 #include "tests/kernels/tolerances.h"
 #include "tests/support/cuda_device.h"
@@ -40,8 +39,3 @@ std::string why_not(const TestDevice& device);
 /// Skips the test unless the device can be used.
 #define REEL_REQUIRE_DEVICE(device) \
   if (const std::string why = ::reel::test::why_not(device); !why.empty()) GTEST_SKIP() << (device).name << ": " << why
-
-/// Skips the test unless the device's recurrence knows the cell.
-#define REEL_REQUIRE_CELL(device, cell)                                                \
-  if ((device).recurrence != ::reel::Recurrence::kReel && !::reel::traits(cell).tuned) \
-  GTEST_SKIP() << (device).name << ": not for " << ::reel::traits(cell).name

@@ -34,7 +34,8 @@ struct Problem {
 };
 
 /// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes; dz is
-/// d_input [T, B, G*H]; argmax [B, H] where the pool has a maximum.
+/// d_input [T, B, G*H], or empty where the device projects the input with the recurrence; argmax [B, H] where the pool
+/// has a maximum.
 struct Results {
   std::vector<double> h, pooled, logits;  // h [T+1, B, H], zero where it is not defined
   std::vector<double> argmax;

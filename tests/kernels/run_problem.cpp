@@ -44,8 +44,10 @@ class Runner {
     r.d_fc_weight = to_host(d_fc_weight_);
     r.d_fc_bias = to_host(d_fc_bias_);
     r.d_state = to_host(d_state_);
-    r.dz = to_host(dz_);
-    clear_undefined(r.dz, gates_);
+    if (!backend_.projects_input(p_.cell)) {
+      r.dz = to_host(dz_);
+      clear_undefined(r.dz, gates_);
+    }
     r.d_w_hh = to_host(d_w_hh_);
     r.d_b_hh = to_host(d_b_hh_);
     r.d_w_ih = to_host(d_w_ih_);
@@ -98,13 +100,13 @@ class Runner {
     logits_ = zeros(B);
     backend_.run(
         IndexTokens{.shape = p_.shape.rows(), .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
-    backend_.run(ProjectTokens<Real>{.count = index_.count,
-                                     .tokens = index_.tokens,
-                                     .embedding = embedding_.span(),
-                                     .w_ih = w_ih_.span(),
-                                     .bias = bias.span(),
-                                     .projected = projected_.span()});
     backend_.run(
+        ProjectTokens<Real>{.count = index_.count,
+                            .tokens = index_.tokens,
+                            .embedding = embedding_.span(),
+                            .w_ih = w_ih_.span(),
+                            .bias = bias.span(),
+                            .projected = projected_.span()},
         RecurrenceForward<Real>{.cell = p_.cell,
                                 .shape = p_.shape.sequences(),
                                 .lengths = lengths_.span(),
@@ -168,16 +170,16 @@ class Runner {
                                  .d_input = dz_.span(),
                                  .d_recurrent = d_recurrent_.span(),
                                  .d_w_hh = d_w_hh_.span(),
-                                 .d_b_hh = d_b_hh_.span()});
-    backend_.run(ProjectionGradient<Real>{.shape = p_.shape.rows(),
-                                          .index = index_,
-                                          .d_input = dz_.span(),
-                                          .embedding = embedding_.span(),
-                                          .w_ih = w_ih_.span(),
-                                          .d_projected = d_projected_.span(),
-                                          .d_embedding = d_embedding_.span(),
-                                          .d_w_ih = d_w_ih_.span(),
-                                          .d_bias = d_bias_.span()});
+                                 .d_b_hh = d_b_hh_.span()},
+        ProjectionGradient<Real>{.shape = p_.shape.rows(),
+                                 .index = index_,
+                                 .d_input = dz_.span(),
+                                 .embedding = embedding_.span(),
+                                 .w_ih = w_ih_.span(),
+                                 .d_projected = d_projected_.span(),
+                                 .d_embedding = d_embedding_.span(),
+                                 .d_w_ih = d_w_ih_.span(),
+                                 .d_bias = d_bias_.span()});
   }
 
   /// Writes 0 where the contract leaves `values` [T, B, width] undefined.

@@ -55,11 +55,11 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
     backend_ = GetParam().make();
   }
 
-  /// Calls `test` for each cell that the device's recurrence knows.
+  /// Calls `test` for each cell whose recurrence the device has by itself.
   template <class Test>
   void for_each_cell(const Test& test) {
     for (const CellTraits& cell : kCells) {
-      if (GetParam().recurrence != Recurrence::kReel && !cell.tuned) continue;
+      if (backend_->projects_input(cell.cell)) continue;
       for (const std::int64_t hidden : {5, 100, 200}) {
         SCOPED_TRACE(std::string(cell.name) + " H " + std::to_string(hidden));
         H = hidden;
@@ -95,6 +95,7 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
   }
 
   std::int64_t H = 0;
+  std::unique_ptr<Backend<float>> backend_;
 
  private:
   Ran run(const CellTraits& cell, const Rows& rows, bool save, bool back, std::int64_t bptt) {
@@ -157,8 +158,6 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
     return ran;
   }
   static std::size_t as_size(std::int64_t count) { return static_cast<std::size_t>(count); }
-
-  std::unique_ptr<Backend<float>> backend_;
 };
 
 /// A recurrence that goes on from the state where another ended is the one of all steps.
@@ -217,6 +216,69 @@ TEST_P(DeviceState, GradientsStopAsFarFromTheEndAsIsAskedFor) {
       }
     }
   });
+}
+
+/// With its projection, a recurrence step by step is the one of all steps; a row that has ended keeps its state.
+TEST_P(DeviceState, IsKeptFromOneStepToTheNext) {
+  constexpr std::int64_t E = 7, kRows = 9;
+  for (const CellTraits& cell : kCells) {
+    for (const std::int64_t hidden : {5, 100}) {
+      SCOPED_TRACE(std::string(cell.name) + " H " + std::to_string(hidden));
+      H = hidden;
+      const std::int64_t GH = cell.gates * H;
+      Values weights = numbers(GH * H, 4);
+      for (float& weight : weights) weight *= 5 / static_cast<float>(H);
+      const auto table = upload(numbers(kRows * E, 3)), w_ih = upload(numbers(GH * E, 5)), w_hh = upload(weights),
+                 bias = upload(numbers(GH, 6)), b_hh = upload(numbers(cell.recurrent_bias ? H : 0, 7));
+      auto projected = backend_->allocate<float>(kRows * GH);
+      const Rows rows = whole(cell);
+      // From a state on, through `steps` of the rows of `table` that `row_of` names.
+      const auto forward = [&](const Rows& from, const Ids& row_of, std::int64_t steps, bool keeps) {
+        Values states = from.h;
+        states.resize(static_cast<std::size_t>((steps + 1) * B * H));
+        const auto index = upload(row_of), lengths = upload(from.lengths);
+        auto h = upload(states), c = upload(from.c);
+        backend_->run(
+            ProjectTokens<float>{
+                .embedding = table.span(), .w_ih = w_ih.span(), .bias = bias.span(), .projected = projected.span()},
+            RecurrenceForward<float>{.cell = cell.cell,
+                                     .shape = {B, steps, H},
+                                     .lengths = lengths.span(),
+                                     .input = {.values = projected.span(), .width = GH, .row_of = index.span()},
+                                     .w_hh = w_hh.span(),
+                                     .b_hh = b_hh.span(),
+                                     .h = h.span(),
+                                     .initial_c = c.span(),
+                                     .final_c = keeps ? c.span() : std::span<float>()});
+        Rows to = from;
+        states = download(h);
+        for (std::int64_t i = 0; i < B * H; ++i) {
+          at(to.h, i) = at(states, from.lengths[static_cast<std::size_t>(i / H)] * B * H + i);
+        }
+        to.c = download(c);
+        return to;
+      };
+      Ids all;
+      for (std::int32_t i = 0; i < B * T; ++i) all.push_back(i * 5 % kRows);
+      const Rows expected = forward(rows, all, T, false);
+      Rows state = rows;
+      for (std::int64_t t = 0; t < T; ++t) {
+        Ids row_of;
+        for (std::int64_t b = 0; b < B; ++b) {
+          row_of.push_back(all[static_cast<std::size_t>(b * T + t)]);
+          state.lengths[static_cast<std::size_t>(b)] = t < kLengths[static_cast<std::size_t>(b)] ? 1 : 0;
+        }
+        Rows before = state;
+        state = forward(before, row_of, 1, true);
+        for (std::int64_t i = 0; i < std::ssize(state.c); ++i) {
+          const bool ended = before.lengths[static_cast<std::size_t>(i / H)] == 0;
+          EXPECT_TRUE(!ended || at(state.c, i) == at(before.c, i)) << "step " << t << " c " << i;
+        }
+      }
+      EXPECT_NE(expected.h, rows.h);
+      expect_near(state.h, expected.h, GetParam().tolerances.forward);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceState, testing::ValuesIn(all_devices()),

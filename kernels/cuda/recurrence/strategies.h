@@ -1,7 +1,7 @@
 // The recurrence's kernels by strategy; strategy.cpp chooses one. Backward passes leave d_w_hh to it.
 #pragma once
 
-#include "kernels/contract/recurrence.h"
+#include "kernels/contract/layer.h"
 #include "kernels/cuda/context.h"
 
 namespace reel::cuda {
@@ -48,8 +48,10 @@ void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>
 void truncate(CudaContext& context, const RecurrenceBackward<float>& op);
 
 /// cudnn.cu: cuDNN's layer, for any H; context.cudnn must be there. The forward pass keeps what the backward pass
-/// needs: one batch at a time.
+/// needs: one batch at a time. Of cells of one gate the recurrence alone, of others with the projection.
 void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& op);
+void layer_forward_cudnn(CudaContext& context, const LayerForward<float>& op);
+void layer_backward_cudnn(CudaContext& context, const LayerBackward<float>& op);
 
 }  // namespace reel::cuda

@@ -1,10 +1,10 @@
 // Which kernels run the recurrence: the one place where that is chosen.
 #include <algorithm>
 
+#include "kernels/check.h"
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/recurrence/strategies.h"
-#include "kernels/error.h"
 
 namespace reel::cuda {
 namespace {
@@ -63,12 +63,7 @@ bool gated_tensor_cores_pay(const CudaContext& context, const SequenceShape& s) 
 /// H = 128, and where a batch is small enough for float32 to be faster), there are none on tensor cores: kMixed runs in
 /// float32.
 const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
-  if (context.recurrence != Recurrence::kReel) {
-    if (!traits(cell).tuned) {
-      throw Error(std::string("--recurrence cudnn: not for ") + traits(cell).name + ", expected --cell tanh or relu");
-    }
-    return kCudnn;
-  }
+  if (context.recurrence != Recurrence::kReel) return kCudnn;
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
   const bool mixed = context.precision == Precision::kMixed && traits(cell).bounded;
@@ -89,10 +84,10 @@ const Strategy& backward_of(const CudaContext& context, const Strategy& chosen, 
 
 }  // namespace
 
-Recurrence cudnn_algorithm(Recurrence asked, std::int64_t hidden) {
-  constexpr std::int64_t kSmallHidden = 256;
+Recurrence cudnn_algorithm(Recurrence asked, Cell cell, std::int64_t hidden) {
+  const std::int64_t small = traits(cell).gates > 1 ? 128 : 256;
   if (asked != Recurrence::kCudnn) return asked;
-  return hidden <= kSmallHidden ? Recurrence::kCudnnPersistSmallHidden : Recurrence::kCudnnStandard;
+  return hidden <= small ? Recurrence::kCudnnPersistSmallHidden : Recurrence::kCudnnStandard;
 }
 
 const char* name_of_cudnn_algorithm(Recurrence algorithm) {
@@ -108,6 +103,10 @@ const char* name_of_cudnn_algorithm(Recurrence algorithm) {
   }
 }
 
+bool projects_input(const CudaContext& context, Cell cell) {
+  return context.recurrence != Recurrence::kReel && traits(cell).gates > 1;
+}
+
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps) {
   const Strategy& strategy = choose(context, cell, shape, rows);
@@ -117,18 +116,31 @@ std::string describe_recurrence(const CudaContext& context, Cell cell, const Seq
     text += " in clusters of blocks, " + std::to_string(gated_capacity(context, shape.hidden)) + " at once";
   }
   if (&strategy == &kCudnn) {
-    text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, shape.hidden));
+    text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, cell, shape.hidden));
+    if (projects_input(context, cell)) text += ", with the projection";
   }
   const Strategy& back = backward_of(context, strategy, shape.hidden, has_steps);
   if (&back != &strategy) text += std::string("; back ") + back.description;
   return text;
 }
 
+void execute(CudaContext& context, const LayerForward<float>& op) {
+  REEL_CHECK(projects_input(context, op.recurrence.cell), "{}", traits(op.recurrence.cell).name);
+  layer_forward_cudnn(context, op);
+}
+
+void execute(CudaContext& context, const LayerBackward<float>& op) {
+  REEL_CHECK(projects_input(context, op.recurrence.cell), "{}", traits(op.recurrence.cell).name);
+  layer_backward_cudnn(context, op);
+}
+
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
+  REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   choose(context, op.cell, op.shape, op.input.rows()).forward(context, op);
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
+  REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const Strategy& chosen = choose(context, op.cell, op.shape, 0);
   backward_of(context, chosen, op.shape.hidden, op.d_output.has_steps()).backward(context, op);
   truncate(context, op);
