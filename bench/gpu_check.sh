@@ -176,6 +176,10 @@ cells() {
           "$bundle/bench/gpu_bench" recurrence "cell=$cell" "batch=$batch" "rows=$rows" samples=10 runs=10
       done
     done
+    family recurrence "$cell-mixed-batch-1024-rows-full" 30 \
+      "$bundle/bench/gpu_bench" recurrence "cell=$cell" precision=mixed batch=1024 rows=full samples=10 runs=10
+    family recurrence "$cell-hidden-256-batch-64-rows-full" 30 \
+      "$bundle/bench/gpu_bench" recurrence "cell=$cell" hidden=256 batch=64 rows=full samples=10 runs=10
     for batch in 64 1024; do
       for peer in cudnn-persist-small-h cudnn-standard cudnn-persist-static cudnn-persist-dynamic; do
         family recurrence "layer-$cell-$peer-batch-$batch-rows-full" 30 \

@@ -57,7 +57,8 @@ def operations_table(result):
         rows.append([operation.replace("_", " ") + cell + (", full rows" if shape[-1] == "full" else ""), precision,
                      f"{alone:,.0f}", f"{time:,.0f}", f"{alone / time:.2f}", speed, share])
     ceiling = (f"Ceilings, measured before and after: multiply-adds alone {fma / 1e9:.0f} GFLOP/s on {most} threads; sgemm "
-               f"{rate(ceilings, f'sgemm/threads:{few}') / 1e9:.0f} on {few}, {sgemm / 1e9:.0f} on {most}; copy {copy / 1e9:.0f} GB/s. {source(result)}")
+               f"{rate(ceilings, f'sgemm/threads:{few}') / 1e9:.0f} GFLOP/s on {few} thread, {sgemm / 1e9:.0f} on {most}; copy "
+               f"{copy / 1e9:.0f} GB/s. {source(result)}")
     head = ["operation, B 64, T 200, H 128", "precision", f"us, {few} thread", f"us, {most} threads", "times faster",
             "speed", "share"]
     return table(head, rows) + "\n\n" + ceiling

@@ -97,7 +97,7 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   }
   Metadata all = metadata;
   all[kFormatKey] = kFormat;
-  all["nonlinearity"] = traits(config.cell).name;
+  all[kCellOf] = traits(config.cell).name;
   all["pool"] = name_of(config.pool);
   if (config.layers > 1) all[kLayers] = std::to_string(config.layers);
   if (config.directions() > 1) all[kDirections] = std::to_string(config.directions());
@@ -140,7 +140,7 @@ SavedModel load_model(const fs::path& path) {
   saved.config = {.vocabulary = table[0],
                   .embedding = table[1],
                   .hidden = shape_of(kWeightHh + direction_suffix(0, false))[1],
-                  .cell = choice("nonlinearity", cell_names()),
+                  .cell = choice(kCellOf, cell_names()),
                   .layers = number(kLayers, kMaxLayers),
                   .bidirectional = number(kDirections, 2) == 2,
                   .pool = choice("pool", pool_names())};

@@ -12,6 +12,9 @@
 
 namespace reel {
 
+/// Metadata's entry for the name of the cell.
+inline constexpr const char* kCellOf = "nonlinearity";
+
 using Metadata = std::map<std::string, std::string>;
 
 /// Writes the tensors of the same model in PyTorch (a bias_hh is zero but for a recurrent bias), float32, with the

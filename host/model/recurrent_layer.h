@@ -192,9 +192,8 @@ class RecurrentLayer {
   }
 
   void forward(const LayerInput<Real>& input) {
-    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
-      directions_[d].forward(backend, input, input.index.of(d));
-    });
+    for_each_direction(
+        [&](Backend<Real>& backend, std::size_t d) { directions_[d].forward(backend, input, input.index.of(d)); });
   }
   /// See LayerDirection: `projected` and `row_of` of each direction.
   void forward_projected(const std::vector<Buffer<Real>>& projected,
@@ -214,9 +213,8 @@ class RecurrentLayer {
       }
       return;
     }
-    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
-      directions_[d].backward_through_time(backend, d_output(d));
-    });
+    for_each_direction(
+        [&](Backend<Real>& backend, std::size_t d) { directions_[d].backward_through_time(backend, d_output(d)); });
     for (std::size_t d = 0; d < directions_.size(); ++d) {  // one after the other: into the same rows
       directions_[d].backward_input(input, input.index.of(d), d_rows, add_to_rows(d));
     }

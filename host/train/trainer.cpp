@@ -63,7 +63,7 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
                       config.init_from.string()));
     }
     const std::string cell = traits(config.model.cell).name;
-    if (const auto of = from.find("nonlinearity"); of != from.end() && of->second != cell) {
+    if (const auto of = from.find(kCellOf); of != from.end() && of->second != cell) {
       events_.line(fmt::format("warning: {}: weights of the cell {}, this model's is {}", config.init_from.string(),
                                printable(of->second), cell));
     }

@@ -102,16 +102,17 @@ HWY_INLINE void store_part(Vector<Real> v, Real* to, std::size_t count) {
 #endif
 }
 
-/// Whether rows of `width` are written past the caches: where they are many, and lie so that a vector may be.
+/// Whether rows of `width` should be written past the caches: where they are too many to be still there when they are
+/// read, and begin with a cache line, so that lines are written as a whole.
 template <class Real>
-bool streams(std::span<const Real> to, std::size_t width) {
-  constexpr std::size_t kManyBytes = 1 << 20, kVectorBytes = kLanes<Real> * sizeof(Real);
-  return to.size_bytes() >= kManyBytes && width % kLanes<Real> == 0 &&
-         reinterpret_cast<std::uintptr_t>(to.data()) % kVectorBytes == 0;
+bool worth_streaming(std::span<const Real> to, std::size_t width) {
+  constexpr std::size_t kManyBytes = 4 << 20, kLine = 64;
+  return to.size_bytes() >= kManyBytes && width * sizeof(Real) % kLine == 0 &&
+         reinterpret_cast<std::uintptr_t>(to.data()) % kLine == 0;
 }
 
 /// store_part past the caches, for what is read much later: the processor then need not fetch what it overwrites.
-/// hwy::FlushStream() before another thread reads it.
+/// hwy::FlushStream() before another thread reads it (where an exception passes it by, nobody does).
 template <class Real, class Part>
 HWY_INLINE void stream_part(Vector<Real> v, Real* to, Part part, bool streams) {
   if constexpr (std::is_same_v<Part, Whole>) {

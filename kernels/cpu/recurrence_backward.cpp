@@ -110,7 +110,7 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
   const auto gated_steps = context.arena.take<GatedStepBack<Real>>(kGated ? B : 0);
   const auto carry = context.arena.take<Real>(kGated ? B * H : 0);
   std::ranges::fill(carry, Real{0});
-  const bool past_caches = streams<Real>(op.d_input, H);
+  const bool past_caches = worth_streaming<Real>(op.d_input, H);
   const OutputGradient<Real>& d_output = op.d_output;
   const Real* const every = d_output.every.data();
   const Real* const last = d_output.last.data();

@@ -67,7 +67,7 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
   const auto gated_steps = context.arena.take<GatedStep<Real>>(gated ? B : 0);
   const auto products = context.arena.take<Real>(gated ? B * GH : 0);
   const auto c = context.arena.take<Real>(op.cell == Cell::kLstm ? B * H : 0);
-  const bool past_caches = streams<Real>(op.saved, H);
+  const bool past_caches = worth_streaming<Real>(op.saved, H);
   if (op.initial_c.empty()) {
     std::ranges::fill(c, Real{0});
   } else {

@@ -281,6 +281,81 @@ TEST_P(DeviceState, IsKeptFromOneStepToTheNext) {
   }
 }
 
+/// With its projection, the way back from a state is the CPU's.
+TEST_P(DeviceState, IsWhereGradientsOfALayerEnd) {
+  constexpr std::int64_t E = 7, kWords = 9;
+  const auto gradients = [&](const CellTraits& cell) {
+    const std::int64_t GH = cell.gates * H, b_hh_size = cell.recurrent_bias ? H : 0;
+    Ids words;
+    for (std::int32_t i = 0; i < B * T; ++i) words.push_back(i * 5 % kWords);
+    Values weights = numbers(GH * H, 4), states = whole(cell).h;
+    for (float& weight : weights) weight *= 5 / static_cast<float>(H);
+    states.resize(static_cast<std::size_t>((T + 1) * B * H));
+    const auto ids = upload(words), lengths = upload(kLengths);
+    const auto table = upload(numbers(kWords * E, 3)), w_ih = upload(numbers(GH * E, 5)), w_hh = upload(weights),
+               bias = upload(numbers(GH, 6)), b_hh = upload(numbers(b_hh_size, 7)), c = upload(whole(cell).c),
+               last = upload(numbers(B * H, 8));
+    const auto ints = [&](std::int64_t count) { return backend_->allocate<std::int32_t>(count); };
+    const auto reals = [&](std::int64_t count) { return backend_->allocate<float>(count); };
+    auto count = ints(1), tokens = ints(kWords), slot = ints(kWords), row_of = ints(B * T), segment = ints(kWords + 1),
+         position = ints(B * T);
+    const TokenIndex index{count.span(), tokens.span(), slot.span(), row_of.span(), segment.span(), position.span()};
+    auto projected = reals(kWords * GH), h = upload(states), saved = reals(T * B * cell.saved * H),
+         d_input = reals(T * B * GH), d_recurrent = reals(cell.recurrent_bias ? T * B * GH : 0),
+         d_projected = reals(kWords * GH), d_embedding = reals(kWords * E), d_w_ih = reals(GH * E),
+         d_w_hh = reals(GH * H), d_bias = reals(GH), d_b_hh = reals(b_hh_size);
+    backend_->run(IndexTokens{.shape = {B, T}, .ids = ids.span(), .lengths = lengths.span(), .index = index});
+    backend_->run(ProjectTokens<float>{.count = index.count,
+                                       .tokens = index.tokens,
+                                       .embedding = table.span(),
+                                       .w_ih = w_ih.span(),
+                                       .bias = bias.span(),
+                                       .projected = projected.span()},
+                  RecurrenceForward<float>{.cell = cell.cell,
+                                           .shape = {B, T, H},
+                                           .lengths = lengths.span(),
+                                           .input = {.values = projected.span(), .width = GH, .row_of = index.row_of},
+                                           .w_hh = w_hh.span(),
+                                           .b_hh = b_hh.span(),
+                                           .h = h.span(),
+                                           .initial_c = c.span(),
+                                           .saved = saved.span()});
+    backend_->run(RecurrenceBackward<float>{.cell = cell.cell,
+                                            .shape = {B, T, H},
+                                            .lengths = lengths.span(),
+                                            .h = h.span(),
+                                            .saved = saved.span(),
+                                            .w_hh = w_hh.span(),
+                                            .initial_c = c.span(),
+                                            .d_output = {.last = last.span()},
+                                            .d_input = d_input.span(),
+                                            .d_recurrent = d_recurrent.span(),
+                                            .d_w_hh = d_w_hh.span(),
+                                            .d_b_hh = d_b_hh.span()},
+                  ProjectionGradient<float>{.shape = {B, T},
+                                            .index = index,
+                                            .d_input = d_input.span(),
+                                            .embedding = table.span(),
+                                            .w_ih = w_ih.span(),
+                                            .d_projected = d_projected.span(),
+                                            .d_embedding = d_embedding.span(),
+                                            .d_w_ih = d_w_ih.span(),
+                                            .d_bias = d_bias.span()});
+    return std::vector<Values>{download(d_w_ih), download(d_w_hh), download(d_bias), download(d_b_hh)};
+  };
+  for (const CellTraits& cell : kCells) {
+    SCOPED_TRACE(cell.name);
+    H = 20;
+    backend_ = make_backend({});
+    const std::vector<Values> expected = gradients(cell);
+    backend_ = GetParam().make();
+    const std::vector<Values> actual = gradients(cell);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      expect_near(actual[i], expected[i], GetParam().tolerances.gradient);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceState, testing::ValuesIn(all_devices()),
                          [](const auto& device) { return device.param.name; });
 

@@ -79,11 +79,21 @@ TEST(Model, AnyNumberOfThreadsGivesTheSameBits) {
   const BatchOptions options{.word_dropout = 0.3f, .dropout = 0.5f, .seed = 7};
   const StepResult one = train_step(1, 9, options);
   for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, options), one) << threads << " threads";
-  // An even number of threads runs the two directions side by side.
   const BatchOptions dropping{.dropout = 0.5f, .layer_dropout = 0.3f, .seed = 7};
   const StepResult tall = train_step(1, 9, dropping, kTall);
-  for (const int threads : {2, 3, 4, 5}) {
-    EXPECT_EQ(train_step(threads, 9, dropping, kTall), tall) << threads << " threads";
+  for (const int threads : {2, 3, 5}) EXPECT_EQ(train_step(threads, 9, dropping, kTall), tall) << threads << " threads";
+}
+
+/// Of a width at which a direction takes longer than a thread needs to wake up for the other one.
+TEST(Model, DirectionsSideBySideGiveTheSameBitsAsInOrder) {
+  for (const Cell cell : {Cell::kTanh, Cell::kGru, Cell::kLstm}) {
+    ModelConfig config = kTall;
+    config.cell = cell;
+    config.hidden = 150;
+    const StepResult in_order = train_step(1, 9, {.layer_dropout = 0.3f, .seed = 7}, config);
+    for (const int threads : {2, 4}) {
+      EXPECT_EQ(train_step(threads, 9, {.layer_dropout = 0.3f, .seed = 7}, config), in_order) << threads << " threads";
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tests/emulator/approximations.h"
 #include "tests/ptx/module.h"
 
 namespace reel::ptx {
@@ -119,7 +120,7 @@ void add_special_floats(Table& table) {
   });
   add<float>(table, "ex2.approx.ftz.f32", [](float a) { return std::exp2(a); });
   add<double>(table, "rcp.approx.ftz.f64", [](double a) { return 1 / a; });
-  add<float>(table, "tanh.approx.f32", [](float a) { return std::tanh(a); });
+  add<float>(table, "tanh.approx.f32", emulator::tanh_approx);
 }
 
 template <class From, class To>

@@ -92,7 +92,12 @@ std::vector<Problem> problems(Cell cell, Pool pool = Pool::kMean) {
     if (hidden > 256 && pool == Pool::kConcat && traits(cell).gates == 1) continue;  // a maximum goes back step by step
     const bool wide = hidden > 256;                                                  // slow
     const test::Shape shape{
-        .vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = wide ? 6 : 17, .steps = wide ? 6 : 9};
+        .vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = wide ? 6 : 10, .steps = wide ? 6 : 9};
+    problems.push_back(test::make_problem(shape, pool, cell));
+  }
+  // A row to each of the emulator's two clusters; a block that walks through two tiles of tensor cores.
+  for (const auto& [hidden, batch] : {std::pair{130, 2}, {67, 17}}) {
+    const test::Shape shape{.vocabulary = hidden, .embedding = 5, .hidden = hidden, .batch = batch, .steps = 9};
     problems.push_back(test::make_problem(shape, pool, cell));
   }
   return problems;

@@ -76,11 +76,11 @@ struct RowGroup {
   }
 };
 
-template <int kHidden, Cell kCell>
+template <int kHidden, Cell kCell, int kRows>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gated_kernel(RnnForwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = kHidden / Shape::kColumns;
-  constexpr int kRows = Shape::kRows, kLanes = kSlices / kRows;  // of a unit and row
+  constexpr int kLanes = kSlices / kRows;  // of a unit and row
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kLanes >= 4);
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
@@ -183,11 +183,11 @@ struct SavedQueue {
   __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][me]; }
 };
 
-template <int kHidden, Cell kCell>
+template <int kHidden, Cell kCell, int kRows>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_gated_kernel(RnnStepsBackwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = 4 * kUnits / Shape::kColumns;
-  constexpr int kRows = Shape::kRows, kOwners = kRows * kUnits;
+  constexpr int kOwners = kRows * kUnits;
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kOwners <= Shape::kThreads);
   using Queue = SavedQueue<kCell, kOwners>;
@@ -208,8 +208,11 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
   const std::size_t width = static_cast<std::size_t>(kGates) * H;  // of d_input
   int buffer = 0;  // goes on from row to row: a slow block may still read the last row's buffer
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
-  for (int i = me; i < kRows * kGates * kUnits; i += Shape::kThreads) gradients[0][i] = 0;  // from H on for good
-  if constexpr (kBlocks > 1) {                                                              // all have started
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    for (int i = me; i < kGates * kUnits; i += Shape::kThreads) gradients[k][i] = 0;  // from H on for good
+  }
+  if constexpr (kBlocks > 1) {  // all have started
     cluster_arrive();
     cluster_wait();
   } else {
@@ -273,11 +276,9 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
 #pragma unroll
         for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
         d = gate_gradients<kCell>(saved, queue.slot(t, kSaved), d_h, carry);
-      }
-      if (kRows > 1 ? owner : active) {
 #pragma unroll
         for (int g = 0; g < kGates; ++g) gradients[r][g * kUnits + u] = d.recurrent<kCell>(g);
-      }
+      }  // what stands there of a row that has not begun adds to shares that nobody reads
       const auto store_and_fetch = [&] {
         const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + unit;
 #pragma unroll
@@ -315,12 +316,18 @@ Launch launch_of(const CudaContext& context, int clusters) {
           .cluster = Shape::kBlocks};
 }
 
-template <int kHidden, class Args>
-void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const Args& args) {
-  constexpr int kRows = GatedShape<kHidden>::kRows;
-  const int clusters =
-      static_cast<int>(std::min<std::int64_t>((batch + kRows - 1) / kRows, gated_capacity(context, kHidden)));
-  launch(kernel, launch_of<kHidden>(context, clusters), args);
+/// kernel(rows): the one that takes `rows` at a time, a std::integral_constant; more than one only where one each would
+/// take the clusters a second turn.
+template <int kHidden, class Kernel, class Args>
+void run(CudaContext& context, const Kernel& kernel, std::int64_t batch, const Args& args) {
+  const std::int64_t capacity = gated_capacity(context, kHidden);
+  const auto launch_with = [&](auto rows) {
+    launch(kernel(rows),
+           launch_of<kHidden>(context, static_cast<int>(std::min((batch + rows() - 1) / rows(), capacity))), args);
+  };
+  constexpr int kMostRows = GatedShape<kHidden>::kRows;
+  if (batch <= capacity) return launch_with(std::integral_constant<int, 1>());
+  launch_with(std::integral_constant<int, kMostRows>());
 }
 
 /// The fewest of all kernels of this width.
@@ -330,8 +337,9 @@ int ask_capacity(const CudaContext& context) {
   int fewest = std::numeric_limits<int>::max();
   for (const CellTraits& row : kCells) {
     with_gated_cell(row.cell, [&](auto cell) {
-      fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell()>, one),
-                         max_active_clusters(rnn_backward_gated_kernel<kHidden, cell()>, one)});
+      constexpr int kRows = GatedShape<kHidden>::kRows;
+      fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell(), kRows>, one),
+                         max_active_clusters(rnn_backward_gated_kernel<kHidden, cell(), kRows>, one)});
     });
   }
   return fewest;
@@ -359,13 +367,19 @@ int gated_rows(std::int64_t hidden) {
 
 void rnn_forward_gated(CudaContext& context, const RecurrenceForward<float>& op) {
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
-    run<width()>(context, rnn_forward_gated_kernel<width(), cell()>, op.shape.batch, RnnForwardArgs(op));
+    const auto kernel = [](auto rows) {
+      return rnn_forward_gated_kernel<decltype(width)::value, decltype(cell)::value, decltype(rows)::value>;
+    };
+    run<width()>(context, kernel, op.shape.batch, RnnForwardArgs(op));
   });
 }
 
 void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& op) {
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
-    run<width()>(context, rnn_backward_gated_kernel<width(), cell()>, op.shape.batch, RnnStepsBackwardArgs(op));
+    const auto kernel = [](auto rows) {
+      return rnn_backward_gated_kernel<decltype(width)::value, decltype(cell)::value, decltype(rows)::value>;
+    };
+    run<width()>(context, kernel, op.shape.batch, RnnStepsBackwardArgs(op));
   });
 }
 

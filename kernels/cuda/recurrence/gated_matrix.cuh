@@ -16,7 +16,7 @@ struct GatedShape {
   static constexpr int kUnits = kHidden / kBlocks;                            // of a block
   static constexpr int kColumns = kHidden <= 64 ? 16 : 32;                    // of a row that a thread keeps
   static constexpr int kThreads = kUnits * kHidden / kColumns;
-  static constexpr int kRows = kHidden <= 128 ? 1 : 2;  // batch rows at once: there a thread's lanes suffice for two
+  static constexpr int kRows = kHidden <= 128 ? 1 : 2;  // batch rows at once, at most: a unit has lanes for two there
 };
 
 template <int kSlices, int kChunks, int kRows>

@@ -33,7 +33,7 @@ void rnn_backward_cluster(CudaContext& context, const RecurrenceBackward<float>&
 
 /// gated.cu: one launch for all timesteps, of cells of several gates; the blocks of a cluster (H <= 64: one block) keep
 /// W_hh together. gated_capacity() clusters, at most those that the device runs at once, walk through the batch,
-/// gated_rows() rows at a time; 0 where H needs clusters and there are none.
+/// up to gated_rows() rows at a time; 0 where H needs clusters and there are none.
 constexpr std::int64_t kMaxGatedHidden = 256, kMaxGatedHiddenOfABlock = 64;
 int gated_capacity(const CudaContext& context, std::int64_t hidden);
 int gated_rows(std::int64_t hidden);

@@ -45,7 +45,8 @@ bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
 }
 
 /// An estimate too: a step of gated.cu takes up to 1 us for the rows that a cluster takes at once (bench/cycles.py),
-/// stepwise it takes 5 us and the product. Ragged rows, which cost their own length here, are on the safe side.
+/// stepwise it takes 5 us and the product. Ragged rows, which cost the length of the longest of those here, are on the
+/// safe side.
 bool gated_pays(const CudaContext& context, const SequenceShape& s) {
   constexpr std::int64_t kMostTurns = 5;
   const int capacity = gated_capacity(context, s.hidden);
@@ -59,12 +60,12 @@ bool gated_tensor_cores_pay(const CudaContext& context, const SequenceShape& s) 
 }
 
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
-/// the stepwise ones index with 32 bits: the states, and the input's `rows`. Above (of cells of several gates: above
-/// H = 128, and where a batch is small enough for float32 to be faster), there are none on tensor cores: kMixed runs in
-/// float32.
+/// the stepwise ones index with 32 bits: the states, what is saved, and the input's `rows`. Where tensor cores have no
+/// kernels, or where float32 is faster, kMixed runs in float32.
 const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
   if (context.recurrence != Recurrence::kReel) return kCudnn;
-  const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * traits(cell).gates * s.hidden;
+  const std::int64_t numbers = std::max(traits(cell).gates, traits(cell).saved);  // of a unit and step, at most
+  const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * numbers * s.hidden;
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
   const bool mixed = context.precision == Precision::kMixed && traits(cell).bounded;
   if (traits(cell).gates > 1) {

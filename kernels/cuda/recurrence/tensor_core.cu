@@ -63,27 +63,22 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
   const unsigned step_size = static_cast<unsigned>(args.batch * H);
   FetchedValues<Matrix> inputs{slots};
 
-  for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
+  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < args.batch;
+       first += static_cast<int>(gridDim.x) * kTileRows) {
     const TileRows rows(args.lengths, first, args.batch);
-    int next_row[2] = {};
-    const auto read_rows = [&](int t) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        if (t < rows.length[e]) next_row[e] = args.row_of[static_cast<std::size_t>(rows.row[e]) * args.steps + t];
-      }
-    };
+    NextRows next{args.row_of, rows, args.steps};
     const auto fetch = [&](int t) {  // step t, whose rows were read a step ago
 #pragma unroll
       for (int i = 0; i < Matrix::kResults; ++i) {
         const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e);
         if (t < rows.length[e % 2] && unit < H) {
-          cp_async_4(inputs.slot(t, m, e), args.input + static_cast<unsigned>(next_row[e % 2] * H + unit));
+          cp_async_4(inputs.slot(t, m, e), args.input + static_cast<unsigned>(next.next[e % 2] * H + unit));
         }
       }
       cp_async_commit();
-      read_rows(t + 1);
+      next.read(t + 1);
     };
-    read_rows(0);
+    next.read(0);
 #pragma unroll 1
     for (int t = 0; t < kAhead; ++t) fetch(t);
 #pragma unroll
@@ -130,7 +125,8 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
   FetchedValues<Matrix> states{slots};
   int buffer = 0;  // goes on from tile to tile: a slow warp may still read the last tile's buffer
 
-  for (int first = static_cast<int>(blockIdx.x) * 8; first < args.batch; first += static_cast<int>(gridDim.x) * 8) {
+  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < args.batch;
+       first += static_cast<int>(gridDim.x) * kTileRows) {
     const TileRows rows(args.lengths, first, args.batch);
     const auto index = [&](int m, int e) { return static_cast<unsigned>(rows.row[e % 2] * H + w_hh.unit(m, e)); };
     const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
@@ -179,7 +175,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
-  const int tiles = (args.batch + 7) / 8;
+  const int tiles = (args.batch + kTileRows - 1) / kTileRows;
   launch(kernel,
          {.grid = dim3(static_cast<unsigned>(std::min(tiles, 2 * context.platform.limits().multiprocessors))),
           .block = dim3(TensorCoreMatrix<kHidden, __half>::kThreads),

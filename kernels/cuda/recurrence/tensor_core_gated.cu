@@ -48,24 +48,9 @@ struct Pairs {
   __device__ int row(int p) const { return rows.row[p % 2]; }
   __device__ bool valid(int p) const { return unit(p) < hidden && row(p) < batch; }
   __device__ bool has_step(int t, int p) const { return unit(p) < hidden && t < rows.length[p % 2]; }
-  /// Where the unit's numbers of step t begin in an array [T, B, width].
+  /// Where the unit's numbers of step t begin in an array [T, B, width], which has less than 2^31 elements.
   __device__ unsigned at(int t, int p, int width) const {
     return static_cast<unsigned>(t * batch + row(p)) * static_cast<unsigned>(width) + static_cast<unsigned>(unit(p));
-  }
-};
-
-/// Which row of a table the next step of each of a thread's two batch rows has.
-struct NextRows {
-  const std::int32_t* row_of;  // [B, T]
-  const TileRows& rows;
-  int steps;
-  int next[2] = {};
-
-  __device__ void read(int t) {
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      if (t >= 0 && t < rows.length[e]) next[e] = row_of[static_cast<std::size_t>(rows.row[e]) * steps + t];
-    }
   }
 };
 
@@ -265,7 +250,8 @@ __global__ void __launch_bounds__(kThreads<kHidden>) rnn_backward_tensor_core_ga
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const Args& args) {
   const std::int64_t tiles = (batch + kTileRows - 1) / kTileRows;
-  const int blocks = static_cast<int>(std::min<std::int64_t>(tiles, context.platform.limits().multiprocessors));
+  constexpr int kBlocks = kHidden <= 64 ? 2 : 1;  // of a multiprocessor
+  const std::int64_t blocks = std::min<std::int64_t>(tiles, kBlocks * context.platform.limits().multiprocessors);
   launch(kernel,
          {.grid = dim3(static_cast<unsigned>(blocks)),
           .block = dim3(kThreads<kHidden>),

@@ -118,4 +118,19 @@ struct TileRows {
   }
 };
 
+/// Which row of a table the next step of each of a thread's two batch rows has.
+struct NextRows {
+  const std::int32_t* row_of;  // [B, T]
+  const TileRows& rows;
+  int steps;
+  int next[2] = {};
+
+  __device__ void read(int t) {
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      if (t >= 0 && t < rows.length[e]) next[e] = row_of[static_cast<std::size_t>(rows.row[e]) * steps + t];
+    }
+  }
+};
+
 }  // namespace reel::cuda

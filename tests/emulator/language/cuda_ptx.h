@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tests/emulator/approximations.h"
+
 namespace reel::emulator {
 
 /// cp.async fills the target with NaN when it starts, and copies at the latest legal moment: when its own thread waits.
@@ -94,6 +96,6 @@ inline void store_to_cluster(ClusterAddress address, float value) {
 inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emulator::cluster_arrive(site); }
 inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
 
-inline float tanh_approx(float x) { return std::tanh(x); }
+inline float tanh_approx(float x) { return emulator::tanh_approx(x); }
 
 }  // namespace reel::cuda
