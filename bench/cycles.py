@@ -34,16 +34,16 @@ STRATEGIES = {
     "resident": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core": ([(8, 1, 1), (16, 2, 1)], {"rnn_backward": ("LDG",)}),
     "cluster": ([(4, 1, 1), (16, 1, 4)], {}),
-    "gated": ([(1, 1, 1), (2, 2, 1)], {}),  # twice as many rows at H = 256
+    "gated": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core_gated": ([(8, 1, 1)], {}),
 }
 
 
 class Shape:
-    """What a kernel's source says of its step; its name has its width and its cell."""
+    """What a kernel's source says of its step; its name has its width, its cell, and how many rows it takes at once."""
 
     def __init__(self, strategy, name, threads, groups):
-        width, cell = re.search(r"<(\d+), (\w+)", name).groups()
+        width, cell, rows = re.search(r"<(\d+), (\w+)(?:, (\d+))?", name).groups()
         width = int(width)
         self.trips, self.wide_load, self.rows = groups, 1, 1  # rows: at once, beyond those of the configuration
         if strategy == "tensor_core":
@@ -54,7 +54,7 @@ class Shape:
             self.products, self.wide_load = ("FFMA", width * groups), 4
         elif strategy == "gated":  # a warp reads as many float4 at once as threads share its rows
             columns = 16 if width <= 64 else 32
-            self.rows = 1 if width <= 128 else 2
+            self.rows = int(rows)
             self.products = ("FFMA", columns * GATES[cell] * self.rows)
             units = columns * threads // width  # of a block
             self.wide_load = max(1, (width if "forward" in name else 4 * units) // columns // 8)
