@@ -152,7 +152,7 @@ def goals_table(operations, programs, peers):
         for way in ("forward", "backward"):
             name = f"recurrence_{way}/float32/threads:{most}/B:64/H:128{cell}/ragged"
             share = 100 * rate(timed, name) / ceiling["sgemm"]
-            goal(f"recurrence {way}{of_cell}: at least {least} % of sgemm on all cores", share, "{:.0f} %", share >= least)
+            goal(f"recurrence {way}{of_cell}: at least {least} % of sgemm on all cores", share, "{:.1f} %", share >= least)
             if most == 2 and not cell:
                 value = median(timed[name.replace(f"threads:{most}", "threads:1")]["us"]) / median(timed[name]["us"])
                 goal(f"recurrence {way}: two threads at least 1.8 times one", value, "{:.2f}", value >= 1.8)

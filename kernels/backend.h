@@ -59,7 +59,8 @@ class Backend : public Device {
   /// Calls branch(backend, i) for each i in [0, count). Branches may run at the same time, on a CPU the calls
   /// themselves may, on threads of their own: none may write what another one reads or writes. They begin when
   /// everything enqueued before is done, and all of them are done before what is enqueued afterwards. What a call
-  /// throws first is thrown here, when all of them have ended. With timings they run in order.
+  /// throws first is thrown here, when all of them have ended. With timings they run in order, and so they do with
+  /// cuDNN. What branches need is allocated by the first call with as many of them.
   virtual void run_branches(std::size_t count, const Branch& branch) {
     for (std::size_t i = 0; i < count; ++i) branch(*this, i);
   }

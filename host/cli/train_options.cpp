@@ -143,7 +143,9 @@ void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
 void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--epochs", c.epochs, "Passes over the training reviews")->transform(within(1, 100000));
   add(app, "--batch-size", c.batch_size, "Reviews of a step")->transform(within(1, 65536));
-  add(app, "--bptt", c.bptt, "Gradients stop this many steps before a row's end, at most --maxlen; 0: at its beginning")
+  add(app, "--bptt", c.bptt,
+      "Gradients stop this many steps before a row's end, at most --maxlen; 0: at its beginning. Not with "
+      "cuDNN's gru and lstm")
       ->transform(not_negative());
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
       ->transform(not_negative())
@@ -203,7 +205,8 @@ void TrainOptions::add_to(CLI::App& app) {
   app.add_flag("--dump-config", dump, "Print every flag as TOML and stop")->configurable(false);
   app.add_flag("--quiet", quiet, "Print the result only")->configurable(false);
   device.add_to(app);
-  app.add_flag("--timings", device.timings, "Say at the end how long each part took; implies --no-graph")
+  app.add_flag("--timings", device.timings,
+               "Say at the end how long each part took; one after the other, without CUDA graphs")
       ->configurable(false);
   app.option_defaults()->group("Data");
   add_data_flags(app, config);

@@ -1,5 +1,5 @@
 // One recurrent layer: for each of its directions the projection of its input, the recurrence, and both on the way
-// back. Recurrences of two directions run side by side.
+// back. Two directions run side by side.
 #pragma once
 
 #include <cstddef>
@@ -182,6 +182,7 @@ class RecurrentLayer {
     for (std::size_t d = 0; d < directions.size(); ++d) {
       directions_.emplace_back(store, batch, scratch[d], directions[d]);
     }
+    for_each_direction([](Backend<Real>&, std::size_t) {});  // allocates what branches need
   }
 
   std::size_t directions() const { return directions_.size(); }
@@ -221,8 +222,8 @@ class RecurrentLayer {
   }
 
  private:
-  /// Side by side; one after the other where a device does the projection and the recurrence as one, for what it keeps
-  /// from one pass to the other, and since on the way back both add to the same rows.
+  /// Side by side; one after the other where a device does the projection and the recurrence as one: back, both add to
+  /// the same rows, and forward, what is kept for that lies with the backend.
   template <class F>
   void for_each_direction(const F& f) {
     if (!as_one_) return backend_.run_branches(directions_.size(), f);

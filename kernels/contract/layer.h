@@ -12,7 +12,7 @@ namespace reel {
 
 /// ProjectTokens and the RecurrenceForward of what it makes, of cells whose input the device projects_input() itself
 /// (kernels/backend.h). Keeps what the way back needs by the address of h; `projected`, which is the recurrence's
-/// input, and `saved` stay undefined. There is a final_c of one step alone.
+/// input, and `saved` stay undefined. final_c requires T = 1.
 template <class Real>
 struct LayerForward {
   static constexpr const char* kName = "layer_forward";
@@ -34,6 +34,8 @@ void check_arguments(const LayerForward<Real>& op) {
   check_arguments(op.projection);
   check_arguments(op.recurrence);
   check_count(op.projection.width(), op.recurrence.input.width, "projection.bias");
+  const bool one = op.projection.projected.data() == op.recurrence.input.values.data();
+  check_count(one ? 1 : 2, 1, "arrays of projected inputs");
   if (!op.recurrence.final_c.empty()) check_count(op.recurrence.shape.steps, 1, "steps before final_c");
 }
 
@@ -46,6 +48,8 @@ void check_arguments(const LayerBackward<Real>& op) {
   check_count(op.projection.shape.batch, B, "projection.shape.batch");
   check_count(op.projection.shape.steps, T, "projection.shape.steps");
   check_count(op.recurrence.bptt, 0, "bptt");
+  const bool one = op.projection.d_input.data() == op.recurrence.d_input.data();
+  check_count(one ? 1 : 2, 1, "arrays of d_input");
 }
 
 }  // namespace reel

@@ -38,7 +38,9 @@ class CudaBackend final : public Backend<float> {
   /// The first branch is this backend's own stream, each other one that of a backend which forks from it and joins it
   /// again: what an operation works in (scratch memory, cuBLAS' and CUB's workspaces, cuDNN's plans) is its context's.
   void run_branches(std::size_t count, const Branch& branch) override {
-    if (timed_) return Backend::run_branches(count, branch);  // events on one stream tell how long a range took
+    // In order with timings: events on one stream tell how long a range took. With cuDNN too: its persistent kernels
+    // may wait for blocks of their own that have no room beside another one's.
+    if (timed_ || options_.recurrence != Recurrence::kReel) return Backend::run_branches(count, branch);
     BackendOptions options = options_;
     options.graphs = false;
     while (branches_.size() + 1 < count) branches_.push_back(std::make_unique<CudaBackend>(options));

@@ -115,7 +115,12 @@ TEST(CpuBackendBranches, RunInOrderWhereThreadsCannotBeShared) {
 
 TEST(CpuBackendBranches, RunInOrderWithTimings) {
   const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, true);
-  backend->run_branches(2, [&](Backend<float>& branch, std::size_t) { EXPECT_EQ(&branch, backend.get()); });
+  std::vector<std::size_t> called;
+  backend->run_branches(2, [&](Backend<float>& branch, std::size_t i) {
+    EXPECT_EQ(&branch, backend.get());
+    called.push_back(i);
+  });
+  EXPECT_EQ(called, (std::vector<std::size_t>{0, 1}));
 }
 
 TEST(CpuBackendBranches, WhatOneThrowsIsThrownWhenAllHaveEnded) {
