@@ -152,6 +152,7 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
         if constexpr (!kGated) continue;
         const Real* const saved = op.saved.data() + (t * B + b) * SH;
         gated_steps[begin + i] = {.saved = saved,
+                                  .saved_next = t > 0 ? saved - B * SH : saved,
                                   .h = step[i].h - B * H,
                                   .c = t > 0                  ? saved - B * SH + GH
                                        : initial_c == nullptr ? nullptr

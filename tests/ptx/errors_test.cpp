@@ -74,6 +74,11 @@ TEST(PtxErrors, ShuffleOfHalfAWarp) {
               HasSubstr("not by the whole warp"));
 }
 
+TEST(PtxErrors, BarrierOfHalfAWarp) {
+  EXPECT_THAT(run("\tsetp.lt.s32 \t%p1, %r1, 16;\n\t@%p1 bar.warp.sync \t-1;\n"), HasSubstr("not by the whole warp"));
+  EXPECT_THAT(run("\tbar.warp.sync \t15;\n"), HasSubstr("not known"));
+}
+
 const std::string kArrive = "\tbarrier.cluster.arrive.release.aligned;\n";
 const std::string kWait = "\tbarrier.cluster.wait.acquire.aligned;\n";
 /// Thread i writes i to shared memory of a block of the cluster.

@@ -59,6 +59,9 @@ void BlockExecution::execute(Warp& warp, const Instruction& in, std::uint32_t la
       return end(warp, in, lanes);
     case Action::kBarrier:
       return barrier(warp, in, lanes);
+    case Action::kWarpBarrier:  // lanes that are ahead wait for the others anyway
+      if (lanes != warp.exists) fail(in, "not by the whole warp");
+      return;
     case Action::kClusterArrive:
       return cluster_arrive(warp, in, lanes);
     case Action::kClusterWait:

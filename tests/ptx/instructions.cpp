@@ -33,6 +33,7 @@ std::uint64_t bits(T value) {
 /// Adds an instruction whose operands are of type T; F takes one to three of them.
 template <class T, class F>
 void add(Table& table, const std::string& name, F) {
+  static_assert(std::is_empty_v<F>, "made anew where it is called");
   table[name] = [](std::uint64_t a, std::uint64_t b, std::uint64_t c) {
     if constexpr (std::is_invocable_v<F, T, T, T>) {
       return bits(F()(value<T>(a), value<T>(b), value<T>(c)));
@@ -120,7 +121,7 @@ void add_special_floats(Table& table) {
   });
   add<float>(table, "ex2.approx.ftz.f32", [](float a) { return std::exp2(a); });
   add<double>(table, "rcp.approx.ftz.f64", [](double a) { return 1 / a; });
-  add<float>(table, "tanh.approx.f32", emulator::tanh_approx);
+  add<float>(table, "tanh.approx.f32", [](float a) { return emulator::tanh_approx(a); });
 }
 
 template <class From, class To>

@@ -36,6 +36,7 @@ enum class Action {
   kBranch,
   kReturn,
   kBarrier,
+  kWarpBarrier,
   kClusterArrive,
   kClusterWait,
   kShuffle,

@@ -188,6 +188,9 @@ class KernelParser {
       in.action = Action::kReturn;
     } else if (begins("bar.sync")) {
       in.action = Action::kBarrier;
+    } else if (begins("bar.warp.sync")) {
+      if (parts.at(0) != "-1") throw Error("PTX instruction not known: " + in.text);
+      in.action = Action::kWarpBarrier;
     } else if (begins("barrier.cluster.arrive.release.aligned")) {
       in.action = Action::kClusterArrive;
     } else if (begins("barrier.cluster.wait.acquire.aligned")) {
