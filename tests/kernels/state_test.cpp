@@ -259,7 +259,7 @@ TEST_P(DeviceState, IsKeptFromOneStepToTheNext) {
         return to;
       };
       Ids all;
-      for (std::int32_t i = 0; i < B * T; ++i) all.push_back(i * 5 % kRows);
+      for (std::int32_t i = 0; i < B * T; ++i) all.push_back(static_cast<std::int32_t>(i * 5 % kRows));
       const Rows expected = forward(rows, all, T, false);
       Rows state = rows;
       for (std::int64_t t = 0; t < T; ++t) {
