@@ -146,8 +146,7 @@ struct AddRowsArgs {
   const float* sums;           // [slots, W]
   float* rows;                 // [slots, W]
   std::int64_t slots;
-  int width;
-  bool accumulate;
+  int width, accumulate;  // whether to
   EmbeddingDropout dropout;
 };
 

@@ -63,7 +63,7 @@ template <class Pointer>
 struct CopyParametersArgs {
   CudnnParameters cudnn;
   Pointer w_ih, w_hh, bias, b_hh;  // [G*H, E], [G*H, H], [G*H], [H] of the last gate or null
-  int gates, embedding, hidden;
+  int embedding, hidden;           // no padding behind them: what stands there might look like an address
 };
 
 /// Reel's parameters to cuDNN, or cuDNN's gradients to Reel. A block for each row of the matrices.
@@ -86,7 +86,8 @@ __global__ void copy_parameters_kernel(CopyParametersArgs<Pointer> args) {
   copy_row(args.w_hh, args.cudnn.gates[gate].w_hh, args.hidden);
   if (threadIdx.x != 0) return;
   copy(args.bias + row, args.cudnn.gates[gate].b_ih + unit);
-  if (args.b_hh != nullptr && gate + 1 == args.gates) copy(args.b_hh + unit, args.cudnn.gates[gate].b_hh + unit);
+  if (args.b_hh != nullptr && row + args.hidden >= static_cast<int>(gridDim.x))
+    copy(args.b_hh + unit, args.cudnn.gates[gate].b_hh + unit);
 }
 
 struct KeepCellStateArgs {
@@ -130,7 +131,7 @@ void set_w_hh(CudaContext& context, const CudnnLayer& layer, std::span<const flo
 
 template <class Pointer>
 void copy_parameters(CudaContext& context, const CudnnLayer& layer, const CopyParametersArgs<Pointer>& args) {
-  launch(copy_parameters_kernel<Pointer>, per_block(context, args.gates * layer.shape.hidden, 128), args);
+  launch(copy_parameters_kernel<Pointer>, per_block(context, traits(layer.cell).gates * layer.shape.hidden, 128), args);
 }
 
 }  // namespace
@@ -192,7 +193,6 @@ void layer_forward_cudnn(CudaContext& context, const LayerForward<float>& op) {
                                  .w_hh = recurrence.w_hh.data(),
                                  .bias = projection.bias.data(),
                                  .b_hh = or_null(recurrence.b_hh),
-                                 .gates = traits(recurrence.cell).gates,
                                  .embedding = static_cast<int>(E),
                                  .hidden = static_cast<int>(H)});
   float* next_c = nullptr;
@@ -230,7 +230,6 @@ void layer_backward_cudnn(CudaContext& context, const LayerBackward<float>& op) 
                            .w_hh = recurrence.d_w_hh.data(),
                            .bias = projection.d_bias.data(),
                            .b_hh = or_null(recurrence.d_b_hh),
-                           .gates = traits(recurrence.cell).gates,
                            .embedding = static_cast<int>(E),
                            .hidden = static_cast<int>(H)});
   row_gradient(context, projection, d_x);
