@@ -136,7 +136,9 @@ std::vector<std::vector<float>> Operations::results() const {
   };
   std::vector<std::int32_t> lengths(lengths_.size());
   backend_.download(lengths_.span(), std::span(lengths));
-  std::vector<std::vector<float>> all{to_host(h_), to_host(d_w_hh_), to_host(d_w_ih_)};
+  std::vector<std::vector<float>> all{to_host(h_),      to_host(d_embedding_), to_host(d_w_ih_),
+                                      to_host(d_bias_), to_host(d_w_hh_),      to_host(d_b_hh_)};
+  std::fill(all[1].begin() + distinct_tokens() * shape_.embedding, all[1].end(), 0.0f);
   const bool has_dz = !backend_.projects_input(shape_.cell);
   if (has_dz) all.push_back(to_host(dz_));
   const auto B = lengths.size(), H = static_cast<std::size_t>(shape_.hidden);
@@ -145,7 +147,7 @@ std::vector<std::vector<float>> Operations::results() const {
     const auto length = static_cast<std::size_t>(lengths[b]), T = static_cast<std::size_t>(shape_.steps);
     for (std::size_t t = length; t < T; ++t) {
       std::fill_n(all[0].begin() + static_cast<std::ptrdiff_t>(((t + 1) * B + b) * H), H, 0.0f);
-      if (has_dz) std::fill_n(all[3].begin() + static_cast<std::ptrdiff_t>((t * B + b) * GH), GH, 0.0f);
+      if (has_dz) std::fill_n(all.back().begin() + static_cast<std::ptrdiff_t>((t * B + b) * GH), GH, 0.0f);
     }
   }
   return all;

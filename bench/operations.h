@@ -29,7 +29,8 @@ class Operations {
   std::int64_t recurrence_bytes() const {
     return static_cast<std::int64_t>((h_.size() + saved_.size() + dz_.size()) * sizeof(float));
   }
-  /// What the layer computed: h, d_w_hh, d_w_ih and, where there is one, dz; those of steps after a row's end are 0.
+  /// What the layer computed: h, the gradients of embedding rows, w_ih, bias, w_hh and b_hh, and dz where there is one.
+  /// Steps after a row's end and rows that no token has are 0.
   std::vector<std::vector<float>> results() const;
 
  private:

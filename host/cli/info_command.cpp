@@ -13,11 +13,11 @@ namespace reel {
 
 namespace {
 
-/// The kernels of a cell at a width, or why there are none.
-std::string recurrence_of(const Backend<float>& backend, Cell cell, std::int64_t hidden) {
-  const SequenceShape shape{.batch = 64, .steps = 200, .hidden = hidden};
+/// The kernels of a model, or why there are none.
+std::string recurrence_of(const Backend<float>& backend, const ModelConfig& model) {
+  const SequenceShape shape{.batch = 64, .steps = 200, .hidden = model.hidden};
   try {
-    return backend.describe_recurrence(cell, shape, 10000, false);
+    return backend.describe_recurrence(model.cell, shape, model.vocabulary, model.has_steps());
   } catch (const Error& refused) {
     return refused.what();
   }
@@ -29,8 +29,11 @@ void show_recurrences(const Backend<float>& backend) {
   fmt::print("recurrence on {}, batches of 64 x 200:\n", to_text(backend.info()));
   for (const CellTraits& cell : kCells) {
     for (std::size_t begin = 0, end = 0; begin < kWidths.size(); begin = end) {
-      const std::string kernels = recurrence_of(backend, cell.cell, kWidths[begin]);
-      while (end < kWidths.size() && recurrence_of(backend, cell.cell, kWidths[end]) == kernels) ++end;
+      const auto kernels_at = [&](std::size_t i) {
+        return recurrence_of(backend, {.vocabulary = 10000, .hidden = kWidths[i], .cell = cell.cell});
+      };
+      const std::string kernels = kernels_at(begin);
+      while (end < kWidths.size() && kernels_at(end) == kernels) ++end;
       const auto widths = std::span(kWidths).subspan(begin, end - begin);
       fmt::print("  {:<5} H {:<23} {}\n", cell.name, fmt::format("{}", fmt::join(widths, ", ")), kernels);
     }
@@ -54,9 +57,9 @@ Command add_info_command(CLI::App& app) {
   device->add_to(*command);
   command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
   return [model, device] {
+    const auto backend = device->make();
     if (model->empty()) {
       fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());
-      const auto backend = device->make();
       if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
     }
@@ -68,6 +71,8 @@ Command add_info_command(CLI::App& app) {
                    ? fmt::format(", but for the last {} numbers of each", saved.config.hidden)
                    : "");
     for (const auto& [key, value] : saved.metadata) fmt::print("{:18} {}\n", printable(key), printable(value));
+    fmt::print("recurrence on {}, batches of 64 x 200: {}\n", to_text(backend->info()),
+               recurrence_of(*backend, saved.config));
     return kSuccess;
   };
 }

@@ -69,8 +69,8 @@ PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preproce
                   post ? "end in" : "begin with", report.median_padding, dataset.steps);
   if (preprocessing.mask) return {.line = line + "masked: the state is carried over it"};
   if (report.padded_share == 0) return {.line = line + "nothing to mask"};
-  line += post ? "NOT masked: it is read as words after the review, and washes out the last state of a tanh or ReLU "
-                 "layer so that accuracy stays near chance; --mask on mends it"
+  line += post ? "NOT masked: it is read as words after the review, and washes out the last state so that accuracy "
+                 "stays near chance; --mask on mends it"
                : "NOT masked: it is read as words before the review; --mask on skips it";
   return {.line = line, .warning = true};
 }

@@ -33,9 +33,8 @@ template <class Real>
 void check_arguments(const LayerForward<Real>& op) {
   check_arguments(op.projection);
   check_arguments(op.recurrence);
-  check_count(op.projection.width(), op.recurrence.input.width, "projection.bias");
-  const bool one = op.projection.projected.data() == op.recurrence.input.values.data();
-  check_count(one ? 1 : 2, 1, "arrays of projected inputs");
+  check_same(op.projection.width(), op.recurrence.input.width, "projection.bias", "input.width");
+  check_same_address(op.projection.projected.data(), op.recurrence.input.values.data(), "projected", "input.values");
   if (!op.recurrence.final_c.empty()) check_count(op.recurrence.shape.steps, 1, "steps before final_c");
 }
 
@@ -45,11 +44,10 @@ void check_arguments(const LayerBackward<Real>& op) {
   check_arguments(op.recurrence);
   check_arguments(op.projection);
   check_count(op.projection.width(), traits(op.recurrence.cell).gates * H, "projection.d_bias");
-  check_count(op.projection.shape.batch, B, "projection.shape.batch");
-  check_count(op.projection.shape.steps, T, "projection.shape.steps");
+  check_same(op.projection.shape.batch, B, "projection.shape.batch", "shape.batch");
+  check_same(op.projection.shape.steps, T, "projection.shape.steps", "shape.steps");
   check_count(op.recurrence.bptt, 0, "bptt");
-  const bool one = op.projection.d_input.data() == op.recurrence.d_input.data();
-  check_count(one ? 1 : 2, 1, "arrays of d_input");
+  check_same_address(op.projection.d_input.data(), op.recurrence.d_input.data(), "projection.d_input", "d_input");
 }
 
 }  // namespace reel

@@ -140,7 +140,7 @@ HWY_INLINE void run_gated_step_back(Cell cell, const GatedStepBack<Real>& s, std
     store_part(v, s.d_recurrent + g * H + column, part);
     keep(g, v);
   };
-  const std::size_t kept = cell == Cell::kLstm ? 5 : 4;
+  const auto kept = static_cast<std::size_t>(traits(cell).saved);
   for (std::size_t block = 0; block < kept; ++block) __builtin_prefetch(s.saved_next + block * H + column, 0, 2);
   if (cell == Cell::kLstm) {
     const Vector<Real> i = load(s.saved, 0), f = load(s.saved, 1), g = load(s.saved, 2), o = load(s.saved, 3);

@@ -24,6 +24,7 @@ class Contract : public testing::Test {
   }
   std::span<std::int32_t> ints(std::int64_t size) { return room<std::int32_t>(size); }
   std::span<double> reals(std::int64_t size) { return room<double>(size); }
+  std::span<double> other_reals(std::int64_t size) { return room<double>(size + 1).subspan(1); }  // at another address
 
   TokenIndex index() {
     return {.count = ints(1),
@@ -229,6 +230,7 @@ TEST_F(Contract, OfLayers) {
     op.projection.w_ih = reals(H * E);
     op.projection.projected = reals(U * H);
   });
+  refuse("projected and input.values", [&](auto& op) { op.projection.projected = other_reals(U * G * H); });
   refuse("final_c", [&](auto& op) { op.recurrence.final_c = reals(B * H); });
   const LayerBackward<double> back{.recurrence = {.cell = Cell::kLstm,
                                                   .shape = {B, T, H},
@@ -259,6 +261,7 @@ TEST_F(Contract, OfLayers) {
     op.projection.w_ih = op.projection.d_w_ih = reals(H * E);
     op.projection.d_projected = reals(U * H);
   });
+  refuse_back("d_input and d_input", [&](auto& op) { op.projection.d_input = other_reals(T * B * G * H); });
   refuse_back("projection.shape.batch", [](auto& op) { op.projection.shape = {T, B}; });
   refuse_back("bptt", [](auto& op) { op.recurrence.bptt = 1; });
 }

@@ -6,6 +6,17 @@
 
 namespace reel::cuda {
 
+/// Of the kRows batch rows from `first` on.
+template <int kRows>
+__device__ inline int longest_row(const std::int32_t* lengths, int first, int batch) {
+  int longest = 0;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if (first + r < batch) longest = max(longest, lengths[first + r]);
+  }
+  return longest;
+}
+
 struct RnnForwardArgs {
   const std::int32_t* row_of;   // [B, T]
   const std::int32_t* lengths;  // [B]

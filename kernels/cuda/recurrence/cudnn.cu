@@ -125,8 +125,29 @@ CudnnLayer layer_of(const Op& op, std::int64_t embedding = 0) {
   return {.cell = op.cell, .shape = op.shape, .embedding = embedding, .h = op.h.data()};
 }
 
-void set_w_hh(CudaContext& context, const CudnnLayer& layer, std::span<const float> w_hh) {
-  context.platform.copy(context.cudnn->parameters(layer).gates[0].w_hh, w_hh.data(), w_hh.size_bytes());
+/// What the rows of cuDNN's input are read from.
+struct InputTable {
+  const float* rows;              // [rows, W]
+  const std::int32_t* tokens;     // the row that each index of row_of stands for, or null: that itself
+  std::int64_t width;             // W
+  float padding = 0;              // after a row's end
+  EmbeddingDropout dropout = {};  // of the rows
+};
+
+/// x [T, B, W] of an operation of the recurrence.
+void gather_input(CudaContext& context, const RecurrenceForward<float>& op, const InputTable& table, float* x) {
+  const auto [B, T, H] = op.shape;
+  launch(gather_input_kernel, per_block(context, T * B, kThreads),
+         {.row_of = op.input.row_of.data(),
+          .lengths = op.lengths.data(),
+          .tokens = table.tokens,
+          .input = table.rows,
+          .x = x,
+          .padding = table.padding,
+          .steps = static_cast<int>(T),
+          .batch = static_cast<int>(B),
+          .width = static_cast<int>(table.width),
+          .dropout = table.dropout});
 }
 
 template <class Pointer>
@@ -143,18 +164,8 @@ void rnn_forward_cudnn(CudaContext& context, const RecurrenceForward<float>& op)
   float* const x = context.scratch.take<float>(T * B * H);
   // States that are not bounded could grow after a row's end: an input this low (fp16's least) keeps ReLU's 0.
   const float padding = traits(op.cell).bounded ? 0.0f : -65504.0f;
-  launch(gather_input_kernel, per_block(context, T * B, kThreads),
-         {.row_of = op.input.row_of.data(),
-          .lengths = op.lengths.data(),
-          .tokens = nullptr,
-          .input = op.input.values.data(),
-          .x = x,
-          .padding = padding,
-          .steps = static_cast<int>(T),
-          .batch = static_cast<int>(B),
-          .width = static_cast<int>(H),
-          .dropout = {}});
-  set_w_hh(context, layer, op.w_hh);
+  gather_input(context, op, {.rows = op.input.values.data(), .tokens = nullptr, .width = H, .padding = padding}, x);
+  context.platform.copy(context.cudnn->parameters(layer).gates[0].w_hh, op.w_hh.data(), op.w_hh.size_bytes());
   context.cudnn->forward(layer, x, op.h.data() + B * H, nullptr, nullptr);
 }
 
@@ -165,7 +176,6 @@ void rnn_backward_cudnn(CudaContext& context, const RecurrenceBackward<float>& o
   float* const d_y = context.scratch.take<float>(T * B * H);
   float* const d_h0 = context.scratch.take<float>(B * H);
   spread_gradient(context, op, d_y);
-  set_w_hh(context, layer, op.w_hh);
   context.cudnn->backward(layer, nullptr, d_y, op.d_input.data(), d_h0, nullptr);
 }
 
@@ -176,17 +186,12 @@ void layer_forward_cudnn(CudaContext& context, const LayerForward<float>& op) {
   const std::int64_t E = projection.embedding_width();
   const CudnnLayer layer = layer_of(recurrence, E);
   float* const x = context.cudnn->input(layer);
-  launch(gather_input_kernel, per_block(context, T * B, kThreads),
-         {.row_of = recurrence.input.row_of.data(),
-          .lengths = recurrence.lengths.data(),
-          .tokens = or_null(projection.tokens),
-          .input = projection.embedding.data(),
-          .x = x,
-          .padding = 0,
-          .steps = static_cast<int>(T),
-          .batch = static_cast<int>(B),
-          .width = static_cast<int>(E),
-          .dropout = projection.dropout});
+  gather_input(context, recurrence,
+               {.rows = projection.embedding.data(),
+                .tokens = or_null(projection.tokens),
+                .width = E,
+                .dropout = projection.dropout},
+               x);
   copy_parameters<const float*>(context, layer,
                                 {.cudnn = context.cudnn->parameters(layer),
                                  .w_ih = projection.w_ih.data(),

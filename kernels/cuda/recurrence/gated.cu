@@ -63,19 +63,6 @@ __device__ inline float pick(const float (&values)[4], int i) {
   return i == 0 ? values[0] : i == 1 ? values[1] : i == 2 ? values[2] : values[3];
 }
 
-/// The batch rows that a cluster takes together: from `first` on.
-template <int kRows>
-struct RowGroup {
-  int first, longest = 0;
-
-  __device__ RowGroup(const std::int32_t* lengths, int first_row, int batch) : first(first_row) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      if (first + r < batch) longest = max(longest, lengths[first + r]);
-    }
-  }
-};
-
 template <int kHidden, Cell kCell, int kRows>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gated_kernel(RnnForwardArgs args) {
   using Shape = GatedShape<kHidden>;
@@ -102,7 +89,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
   }
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < args.batch; first += stride) {
-    const RowGroup<kRows> group(args.lengths, first, args.batch);
+    const int longest = longest_row<kRows>(args.lengths, first, args.batch);  // of those the cluster takes together
     const int b = first + r;
     const bool valid = unit < H && b < args.batch, owner = valid && slice == 4 * r;
     const std::size_t i = static_cast<std::size_t>(b) * H + unit;
@@ -123,7 +110,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
     float c = kCell == Cell::kLstm && args.initial_c != nullptr && valid ? args.initial_c[i] : 0.0f;
     __syncthreads();
 #pragma unroll 1
-    for (int t = 0; t < group.longest; ++t) {
+    for (int t = 0; t < longest; ++t) {
       float product;
       if constexpr (kRows == 1) {
         product = w_hh.times(states[t % 2][0]);
@@ -220,7 +207,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
   }
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < all.batch; first += stride) {
-    const RowGroup<kRows> group(all.lengths, first, all.batch);
+    const int longest = longest_row<kRows>(all.lengths, first, all.batch);
     const int b = first + r;
     const bool owner = me < kOwners && unit < H && b < all.batch;
     const std::size_t i = static_cast<std::size_t>(b) * H + unit;
@@ -238,7 +225,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
       }
       cp_async_commit();
     };
-    for (int t = group.longest - 1; t > group.longest - 1 - kAhead; --t) {
+    for (int t = longest - 1; t > longest - 1 - kAhead; --t) {
       read_row(t);
       fetch(t);
     }
@@ -258,7 +245,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
     const float every = owner ? all.d_output.every_at(i) : 0.0f, last = owner ? all.d_output.last_at(i) : 0.0f;
     float carry = 0;
 #pragma unroll 1
-    for (int t = group.longest - 1; t >= 0; --t) {
+    for (int t = longest - 1; t >= 0; --t) {
       read_row(t - kAhead);
       cp_async_wait<kAhead - 1>();
       GateGradients d{};
@@ -337,9 +324,13 @@ int ask_capacity(const CudaContext& context) {
   int fewest = std::numeric_limits<int>::max();
   for (const CellTraits& row : kCells) {
     with_gated_cell(row.cell, [&](auto cell) {
-      constexpr int kRows = GatedShape<kHidden>::kRows;
-      fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell(), kRows>, one),
-                         max_active_clusters(rnn_backward_gated_kernel<kHidden, cell(), kRows>, one)});
+      const auto ask = [&](auto rows) {
+        constexpr int kRows = decltype(rows)::value;
+        fewest = std::min({fewest, max_active_clusters(rnn_forward_gated_kernel<kHidden, cell(), kRows>, one),
+                           max_active_clusters(rnn_backward_gated_kernel<kHidden, cell(), kRows>, one)});
+      };
+      ask(std::integral_constant<int, 1>());
+      if constexpr (GatedShape<kHidden>::kRows > 1) ask(std::integral_constant<int, GatedShape<kHidden>::kRows>());
     });
   }
   return fewest;

@@ -12,6 +12,7 @@
 #include <cuda_ptx.h>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/recurrence/arguments.cuh"
 
 namespace reel::cuda {
 
@@ -35,7 +36,7 @@ __device__ inline int tile_row(int e) { return static_cast<int>(threadIdx.x) % 4
 template <int kTiles, int kDepth, int kChains, class Element>
 struct TensorCoreTiles {
   static constexpr int kProducts = kDepth / 16;  // along k
-  static_assert(kDepth % 32 == 0 && (kChains == 1 || kChains == 2 || kChains == 4));
+  static_assert(kDepth % 32 == 0 && (kChains == 1 || kChains == 2));
   using Vectors = Element[kTileRows][kDepth + 8];
   using Results = float[kTiles][kTileResults];
 
@@ -103,13 +104,11 @@ struct TensorCoreTiles {
 /// The batch rows of a tile that this thread has results of.
 struct TileRows {
   int row[2], length[2];  // length 0 beyond the batch
-  int longest = 0;        // of the whole tile
+  int longest;            // of the whole tile
 
   /// Of the tile whose first row is `first`.
-  __device__ TileRows(const std::int32_t* lengths, int first, int batch) {
-    for (int r = 0; r < kTileRows; ++r) {
-      if (first + r < batch && lengths[first + r] > longest) longest = lengths[first + r];
-    }
+  __device__ TileRows(const std::int32_t* lengths, int first, int batch)
+      : longest(longest_row<kTileRows>(lengths, first, batch)) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       row[e] = first + tile_row(e);
