@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "kernels/check.h"
+#include "kernels/cpu/denormals.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/range_timings.h"
 
@@ -105,6 +106,7 @@ class CpuBackend final : public Backend<Real> {
 
   template <class Op>
   void start(const Op& op) {
+    const FlushDenormals flush;
     context_.arena.reset();
     cpu::execute(context_, op);
   }

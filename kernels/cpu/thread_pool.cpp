@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "kernels/check.h"
+#include "kernels/cpu/denormals.h"
 
 namespace reel {
 namespace {
@@ -86,6 +87,7 @@ bool ThreadPool::take_task() {
 }
 
 void ThreadPool::work() {
+  const FlushDenormals flush;
   while (true) {
     while (take_task()) {
     }

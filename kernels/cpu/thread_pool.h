@@ -14,6 +14,7 @@ namespace reel {
 /// The number of cores this process may run on.
 int available_cores();
 
+/// Threads that compute: but for the calling one, whose mode is its own, they flush denormals.
 class ThreadPool {
  public:
   /// `threads` includes the calling thread; 0 means available_cores(). Throws Error where so many cannot be started.
