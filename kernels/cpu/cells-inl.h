@@ -123,11 +123,14 @@ HWY_INLINE void run_gated_step(Cell cell, const GatedStep<Real>& s, std::size_t 
 /// The same step on the way back.
 template <class Real>
 struct GatedStepBack {
-  const Real *saved, *saved_next;  // [S*H]; that of the step before, which comes next
-  const Real *h, *c;               // [H] before the step; c: LSTM, null: 0
-  Real* carry;                     // [H] in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
-  Real *d_input, *d_recurrent;     // [G*H]
-  bool streams;                    // `d_input`, where it is not d_recurrent
+  const Real* saved;            // [S*H]
+  const Real *h, *c;            // [H] before the step; c: LSTM, null: 0
+  Real* carry;                  // [H] in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
+  Real *d_input, *d_recurrent;  // [G*H]
+  bool streams;                 // `d_input`, where it is not d_recurrent
+  /// Asked for: the same of the step before, which comes next: `saved`, the one of h and c that the cell reads, and
+  /// d_recurrent, which is written.
+  const Real *saved_next, *before_next, *d_recurrent_next;
 };
 
 /// d_h: the gradient of the units' states from `column` on but for what is carried. Calls keep(gate, d_recurrent).
@@ -140,8 +143,11 @@ HWY_INLINE void run_gated_step_back(Cell cell, const GatedStepBack<Real>& s, std
     store_part(v, s.d_recurrent + g * H + column, part);
     keep(g, v);
   };
-  const auto kept = static_cast<std::size_t>(traits(cell).saved);
-  for (std::size_t block = 0; block < kept; ++block) __builtin_prefetch(s.saved_next + block * H + column, 0, 2);
+  for (std::size_t block = 0; block < 4; ++block) __builtin_prefetch(s.saved_next + block * H + column, 0, 2);
+  __builtin_prefetch(s.before_next + column, 0, 2);
+  for (std::size_t block = 0; block < static_cast<std::size_t>(traits(cell).gates); ++block) {
+    __builtin_prefetch(s.d_recurrent_next + block * H + column, 1, 2);
+  }
   if (cell == Cell::kLstm) {
     const Vector<Real> i = load(s.saved, 0), f = load(s.saved, 1), g = load(s.saved, 2), o = load(s.saved, 3);
     const Vector<Real> squashed = fast_tanh(load(s.saved, 4));

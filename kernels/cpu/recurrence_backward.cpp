@@ -151,16 +151,21 @@ void run_time_loop(CpuContext& context, const RecurrenceBackward<Real>& op) {
         if (!single.empty()) single[begin + i] = single_of(b, t);
         if constexpr (!kGated) continue;
         const Real* const saved = op.saved.data() + (t * B + b) * SH;
+        const Real* const h = step[i].h - B * H;
+        const Real* const c_next = t > 1 ? saved - 2 * B * SH + GH : saved;
+        const Real* const h_next = t > 0 ? h - B * H : h;
         gated_steps[begin + i] = {.saved = saved,
-                                  .saved_next = t > 0 ? saved - B * SH : saved,
-                                  .h = step[i].h - B * H,
+                                  .h = h,
                                   .c = t > 0                  ? saved - B * SH + GH
                                        : initial_c == nullptr ? nullptr
                                                               : initial_c + b * H,
                                   .carry = carry.data() + b * H,
                                   .d_input = op.d_input.data() + (t * B + b) * GH,
                                   .d_recurrent = dz,
-                                  .streams = past_caches};
+                                  .streams = past_caches,
+                                  .saved_next = t > 0 ? saved - B * SH : saved,
+                                  .before_next = op.cell == Cell::kLstm ? c_next : h_next,
+                                  .d_recurrent_next = t > 0 ? dz - B * GH : dz};
       }
       const EarlierGradient<Operand, kGated> finish{.rows = step.data() + done,
                                                     .gates = gated_steps.data() + (kGated ? begin + done : 0),
