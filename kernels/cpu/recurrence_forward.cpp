@@ -111,11 +111,13 @@ void run_forward(CpuContext& context, const RecurrenceForward<Real>& op) {
       }
       if (gated) {
         Real* const product = products.data() + begin * GH;
+        const RowStep<Real>* const row = step.data();
         multiply_rows<Operand>(state.first(active), w,
-                               [=](std::size_t i, std::size_t column, auto part, Vector<Real> sum)
-                                   HWY_ATTR { store_part(sum, product + i * GH + column, part); });
+                               [=](std::size_t i, std::size_t column, auto part, Vector<Real> sum) HWY_ATTR {
+                                 __builtin_prefetch(row[i].x_next + column, 0, 2);
+                                 store_part(sum, product + i * GH + column, part);
+                               });
         for (std::size_t i = 0; i < active; ++i) {
-          prefetch_row(step[i].x_next, GH);
           const GatedStep<Real>& gates = gated_steps[begin + i];
           std::size_t column = 0;
           for (; column + kLanes<Real> <= H; column += kLanes<Real>) run_gated_step(op.cell, gates, H, column, Whole());
