@@ -14,7 +14,8 @@
 //
 // The clock is the device's: events around replays of a graph that has run before, whose runs take turns on copies that
 // do not fit into the cache together. A row has the samples, microseconds a run; Reel and a peer take turns sample by
-// sample. A recurrence or layer is timed only where it computes what the CPU does.
+// sample. A way back is what it adds to its forward pass, which runs right before it, as in a training step: it finds
+// what that has left in the cache. A recurrence or layer is timed only where it computes what the CPU does.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

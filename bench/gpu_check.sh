@@ -22,7 +22,7 @@ command -v python3 >/dev/null || { echo "gpu_check.sh: found no python3, expecte
 minutes=600
 case ${1:-} in
   first) minutes=9 parts=(facts tests steps training models) ;;
-  second) minutes=8 parts=(recurrence peers) ;;
+  second) minutes=9 parts=(recurrence peers) ;;
   third) minutes=8 parts=(sanitizer ncu sass) ;;
   '') echo "gpu_check.sh: expected first, second, third or parts" >&2; exit 99 ;;
   *) parts=("$@") ;;
@@ -142,7 +142,7 @@ training() {
 beside_torch() {
   local part=$1 name=$2 seconds=$3 batch=$4
   shift 4
-  family "$part" "$name" "$seconds" python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch" "$@"
+  family "$part" "$name" "$seconds" env -u CUBLAS_WORKSPACE_CONFIG python3 "$bundle/bench/peers_gpu.py" --reel "$bundle/bin/reel" --data "$bundle/data" --batches "$batch" "$@"
 }
 
 models() {

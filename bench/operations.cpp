@@ -128,6 +128,18 @@ std::int64_t Operations::distinct_tokens() const {
   return count[0];
 }
 
+std::vector<float> Operations::by_word(const std::vector<float>& rows) const {
+  std::vector<std::int32_t> tokens(distinct_.size());
+  backend_.download(distinct_.span(), std::span(tokens));
+  tokens.resize(static_cast<std::size_t>(distinct_tokens()));
+  const auto width = static_cast<std::size_t>(shape_.embedding);
+  std::vector<float> all(static_cast<std::size_t>(shape_.vocabulary) * width);
+  for (std::size_t u = 0; u < tokens.size(); ++u) {
+    std::copy_n(rows.data() + u * width, width, all.data() + static_cast<std::size_t>(tokens[u]) * width);
+  }
+  return all;
+}
+
 std::vector<std::vector<float>> Operations::results() const {
   const auto to_host = [&](const Buffer<float>& buffer) {
     std::vector<float> values(buffer.size());
@@ -136,9 +148,9 @@ std::vector<std::vector<float>> Operations::results() const {
   };
   std::vector<std::int32_t> lengths(lengths_.size());
   backend_.download(lengths_.span(), std::span(lengths));
-  std::vector<std::vector<float>> all{to_host(h_),      to_host(d_embedding_), to_host(d_w_ih_),
-                                      to_host(d_bias_), to_host(d_w_hh_),      to_host(d_b_hh_)};
-  std::fill(all[1].begin() + distinct_tokens() * shape_.embedding, all[1].end(), 0.0f);
+  std::vector<std::vector<float>> all{to_host(h_),      by_word(to_host(d_embedding_)),
+                                      to_host(d_w_ih_), to_host(d_bias_),
+                                      to_host(d_w_hh_), to_host(d_b_hh_)};
   const bool has_dz = !backend_.projects_input(shape_.cell);
   if (has_dz) all.push_back(to_host(dz_));
   const auto B = lengths.size(), H = static_cast<std::size_t>(shape_.hidden);

@@ -30,10 +30,12 @@ class Operations {
     return static_cast<std::int64_t>((h_.size() + saved_.size() + dz_.size()) * sizeof(float));
   }
   /// What the layer computed: h, the gradients of embedding rows, w_ih, bias, w_hh and b_hh, and dz where there is one.
-  /// Steps after a row's end and rows that no token has are 0.
+  /// Steps after a row's end and words that no token is are 0.
   std::vector<std::vector<float>> results() const;
 
  private:
+  /// [V, E] of rows in the order of this device's index; words that it does not list are 0.
+  std::vector<float> by_word(const std::vector<float>& rows) const;
   ProjectTokens<float> projection();
   RecurrenceForward<float> recurrence();
   RecurrenceBackward<float> recurrence_gradient();

@@ -107,6 +107,7 @@ class TorchPeer:
         import torch
         from torch import nn
 
+        torch.set_flush_denormal(True)  # before its threads begin; as Reel does: some processors are slow with them
         torch.set_num_threads(threads)
         self.torch = torch
         self.version = f"PyTorch {torch.__version__}"

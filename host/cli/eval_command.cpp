@@ -1,7 +1,6 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/predict/evaluate.h"
-#include "host/train/progress.h"
 #include "kernels/error.h"
 
 namespace reel {
@@ -32,15 +31,14 @@ void print(const Evaluation& e, double known) {
 int evaluate_model(const EvalOptions& options) {
   const TrainedModel model = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
+  warn(options.device.unused_precision(model.saved.config.cell));
   const DefaultCorpusEvents events{.announce = [](const std::string& line) { fmt::print("{}\n", line); }};
   // A single CSV or JSON lines file is all test: every row is scored, and every word known.
   Corpus corpus =
       options.data.empty() ? default_corpus(events, SingleFile::kTests) : read_corpus(options.data, options.data);
   const CorpusEvaluation result =
       evaluate_corpus(model, *backend, std::move(corpus), options.split, options.batch_size);
-  for (const std::string& warning : result.warnings) {
-    put(stderr, fmt::format("reel: warning: {}\n", printable(warning, SIZE_MAX)));
-  }
+  for (const std::string& warning : result.warnings) warn(warning);
   print(result.scores, result.known);
   return kSuccess;
 }

@@ -5,6 +5,7 @@
 #include "host/cli/options.h"
 #include "host/files/safetensors.h"
 #include "host/model/checkpoint.h"
+#include "host/model/preprocessing.h"
 #include "host/predict/trained_model.h"
 #include "kernels/error.h"
 #include "kernels/make_backend.h"
@@ -13,9 +14,11 @@ namespace reel {
 
 namespace {
 
+constexpr std::int64_t kBatch = 64, kSteps = 200;
+
 /// The kernels of a model, or why there are none.
-std::string recurrence_of(const Backend<float>& backend, const ModelConfig& model) {
-  const SequenceShape shape{.batch = 64, .steps = 200, .hidden = model.hidden};
+std::string recurrence_of(const Backend<float>& backend, const ModelConfig& model, std::int64_t steps = kSteps) {
+  const SequenceShape shape{.batch = kBatch, .steps = steps, .hidden = model.hidden};
   try {
     return backend.describe_recurrence(model.cell, shape, model.vocabulary, model.has_steps());
   } catch (const Error& refused) {
@@ -26,7 +29,7 @@ std::string recurrence_of(const Backend<float>& backend, const ModelConfig& mode
 /// Which kernels models of each cell and of several widths would run; neighbouring widths of the same share a line.
 void show_recurrences(const Backend<float>& backend) {
   constexpr std::array<std::int64_t, 5> kWidths = {64, 128, 256, 512, 2048};
-  fmt::print("recurrence on {}, batches of 64 x 200:\n", to_text(backend.info()));
+  fmt::print("recurrence on {}, batches of {} x {}:\n", to_text(backend.info()), kBatch, kSteps);
   for (const CellTraits& cell : kCells) {
     for (std::size_t begin = 0, end = 0; begin < kWidths.size(); begin = end) {
       const auto kernels_at = [&](std::size_t i) {
@@ -52,13 +55,14 @@ void show_tensors(const std::filesystem::path& path) {
 
 Command add_info_command(CLI::App& app) {
   auto model = std::make_shared<std::filesystem::path>();
-  CLI::App* command = app.add_subcommand("info", "Show the version and devices, or what a model file holds");
+  CLI::App* command =
+      app.add_subcommand("info", "Show the version and devices, or what a model file holds and which kernels run it");
   auto device = std::make_shared<DeviceOptions>();
   device->add_to(*command);
   command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
   return [model, device] {
-    const auto backend = device->make();
     if (model->empty()) {
+      const auto backend = device->make();
       fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());
       if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
@@ -71,8 +75,10 @@ Command add_info_command(CLI::App& app) {
                    ? fmt::format(", but for the last {} numbers of each", saved.config.hidden)
                    : "");
     for (const auto& [key, value] : saved.metadata) fmt::print("{:18} {}\n", printable(key), printable(value));
-    fmt::print("recurrence on {}, batches of 64 x 200: {}\n", to_text(backend->info()),
-               recurrence_of(*backend, saved.config));
+    const auto backend = device->make();
+    const std::int64_t steps = preprocessing_of(saved.metadata, file.string()).maxlen;
+    fmt::print("recurrence on {}, batches of {} x {}: {}\n", to_text(backend->info()), kBatch, steps,
+               recurrence_of(*backend, saved.config, steps));
     return kSuccess;
   };
 }

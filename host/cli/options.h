@@ -88,7 +88,12 @@ struct DeviceOptions {
   std::unique_ptr<Backend<float>> make() const;
   /// Why --device auto came to the CPU, or nothing.
   std::string fallback() const;
+  /// That --precision mixed does nothing for a model of such cells, or "".
+  std::string unused_precision(Cell cell) const;
 };
+
+/// A line on standard error; nothing of "".
+void warn(const std::string& what);
 
 /// A table: a line for each range, its share in that around it.
 std::string to_text(const std::vector<RangeTiming>& timings);

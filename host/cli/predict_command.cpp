@@ -149,6 +149,7 @@ int predict_stream(const TrainedModel& trained, Backend<float>& backend) {
 int predict(const PredictOptions& options) {
   TrainedModel trained = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
+  warn(options.device.unused_precision(trained.saved.config.cell));
   if (options.stream) return predict_stream(trained, *backend);
   const std::size_t most = options.texts.empty() ? Predictor::kMostInputs : options.texts.size();
   Predictor predictor(std::move(trained), *backend, most);

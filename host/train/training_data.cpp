@@ -61,7 +61,7 @@ std::vector<std::string> check_reviews(const TrainingData& data) {
   return lines;
 }
 
-PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing) {
+PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing, Pool pool) {
   const PaddingReport report = measure_padding(dataset);
   const bool post = preprocessing.padding == Padding::kPost;
   std::string line =
@@ -69,9 +69,15 @@ PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preproce
                   post ? "end in" : "begin with", report.median_padding, dataset.steps);
   if (preprocessing.mask) return {.line = line + "masked: the state is carried over it"};
   if (report.padded_share == 0) return {.line = line + "nothing to mask"};
-  line += post ? "NOT masked: it is read as words after the review, and washes out the last state so that accuracy "
-                 "stays near chance; --mask on mends it"
-               : "NOT masked: it is read as words before the review; --mask on skips it";
+  if (!post) {
+    line += "NOT masked: it is read as words before the review; --mask on skips it";
+  } else if (pool == Pool::kLast) {
+    line +=
+        "NOT masked: it is read as words after the review, and washes out the last state: accuracy can stay near "
+        "chance; --mask on mends it";
+  } else {
+    line += "NOT masked: it is read as words after the review, which the pooling takes in; --mask on leaves it out";
+  }
   return {.line = line, .warning = true};
 }
 

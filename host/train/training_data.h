@@ -33,6 +33,6 @@ struct PaddingCheck {
   std::string line;
   bool warning = false;
 };
-PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing);
+PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing, Pool pool = Pool::kLast);
 
 }  // namespace reel

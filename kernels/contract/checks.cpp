@@ -8,6 +8,10 @@ void check_count(std::int64_t count, std::int64_t expected, const char* name) {
   REEL_CHECK(count == expected, "{} has {} elements, not {}", name, count, expected);
 }
 
+void check_number(std::int64_t number, std::int64_t expected, const char* name) {
+  REEL_CHECK(number == expected, "{} is {}, not {}", name, number, expected);
+}
+
 void check_same(std::int64_t number, std::int64_t other, const char* name, const char* other_name) {
   REEL_CHECK(number == other, "{} is {}, {} is {}", name, number, other_name, other);
 }

@@ -8,6 +8,7 @@
 namespace reel {
 
 void check_count(std::int64_t count, std::int64_t expected, const char* name);
+void check_number(std::int64_t number, std::int64_t expected, const char* name);
 void check_same(std::int64_t number, std::int64_t other, const char* name, const char* other_name);
 void check_same_address(const void* argument, const void* other, const char* name, const char* other_name);
 void check_positive(std::int64_t number, const char* name);

@@ -35,7 +35,7 @@ void check_arguments(const LayerForward<Real>& op) {
   check_arguments(op.recurrence);
   check_same(op.projection.width(), op.recurrence.input.width, "projection.bias", "input.width");
   check_same_address(op.projection.projected.data(), op.recurrence.input.values.data(), "projected", "input.values");
-  if (!op.recurrence.final_c.empty()) check_count(op.recurrence.shape.steps, 1, "steps before final_c");
+  if (!op.recurrence.final_c.empty()) check_number(op.recurrence.shape.steps, 1, "shape.steps beside final_c");
 }
 
 template <class Real>
@@ -46,7 +46,7 @@ void check_arguments(const LayerBackward<Real>& op) {
   check_count(op.projection.width(), traits(op.recurrence.cell).gates * H, "projection.d_bias");
   check_same(op.projection.shape.batch, B, "projection.shape.batch", "shape.batch");
   check_same(op.projection.shape.steps, T, "projection.shape.steps", "shape.steps");
-  check_count(op.recurrence.bptt, 0, "bptt");
+  check_number(op.recurrence.bptt, 0, "bptt");
   check_same_address(op.projection.d_input.data(), op.recurrence.d_input.data(), "projection.d_input", "d_input");
 }
 

@@ -72,7 +72,7 @@ struct RecurrenceBackward {
   std::span<const std::int32_t> lengths;  // [B]
   std::span<const Real> h;            // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
   std::span<const Real> saved{};      // [T, B, S*H] of the forward pass
-  std::span<const Real> w_hh;         // [G*H, H]
+  std::span<const Real> w_hh;         // [G*H, H] of the forward pass into h, from which a device may have kept it
   std::span<const Real> initial_c{};  // [B, H] of the forward pass, or empty
   OutputGradient<Real> d_output;
   std::int64_t bptt = 0;          // 0: to the first step

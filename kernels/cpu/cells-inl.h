@@ -128,8 +128,8 @@ struct GatedStepBack {
   Real* carry;                  // [H] in/out: what the step before gets past W_hh: dc of LSTM, part of dh of GRU
   Real *d_input, *d_recurrent;  // [G*H]
   bool streams;                 // `d_input`, where it is not d_recurrent
-  /// Asked for: the same of the step before, which comes next: `saved`, the one of h and c that the cell reads, and
-  /// d_recurrent, which is written.
+  /// Asked for: the same of the step before, which comes next: `saved`, the one of h and c that the cell reads (where
+  /// it lies in memory of this operation), and d_recurrent, which is written.
   const Real *saved_next, *before_next, *d_recurrent_next;
 };
 

@@ -8,8 +8,8 @@
 namespace reel {
 
 /// While it lives, this thread reads denormal numbers as 0 and writes 0 for them. Gradients that vanish on their way
-/// back end as such numbers, for which some processors take a hundred times as long. Of other processors than x86 it
-/// leaves things as they are.
+/// back end as such numbers, for which some processors take up to a hundred times as long. Of other processors than x86
+/// it leaves things as they are.
 class FlushDenormals {
  public:
   FlushDenormals() = default;

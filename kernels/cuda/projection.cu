@@ -146,7 +146,8 @@ struct AddRowsArgs {
   const float* sums;           // [slots, W]
   float* rows;                 // [slots, W]
   std::int64_t slots;
-  int width, accumulate;  // whether to
+  int width;
+  int accumulate;  // 0 or 1
   EmbeddingDropout dropout;
 };
 

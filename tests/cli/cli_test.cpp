@@ -163,6 +163,15 @@ TEST_F(Program, InfoListsWhatAModelFileHolds) {
                                            HasSubstr(" parameters: a bias_ih and its bias_hh count once\n")));
 }
 
+TEST_F(Program, InfoNamesTheKernelsThatRunAModel) {
+  train_small("--out run --maxlen 30");
+  EXPECT_THAT(reel("info run --device cpu --threads 1").out,
+              HasSubstr(", 1 thread, batches of 64 x 30: float32, blocked over batch rows\n"));
+  const Result other = reel("info run --device cpu --no-graph");
+  EXPECT_EQ(other.code, 1);
+  EXPECT_THAT(other.out, HasSubstr("embedding.weight"));  // what needs no device is shown all the same
+}
+
 TEST_F(Program, PredictsIdsAsItPredictsTheirText) {
   train_small("--out run");
   const Result text = reel("predict run 'film'");

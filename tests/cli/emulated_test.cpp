@@ -15,6 +15,7 @@ namespace {
 using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class EmulatedProgram : public Program {
  protected:
@@ -60,6 +61,15 @@ TEST_F(EmulatedProgram, TrainsTheSameWithAndWithoutGraphsWheneverWorkRuns) {
       EXPECT_EQ(train(precision + std::to_string(seed) + "-no-graph", flags + " --no-graph", environment), expected);
     }
   }
+}
+
+TEST_F(EmulatedProgram, SaysWhereMixedPrecisionDoesNothing) {
+  const std::string unused = "warning: --precision mixed: the states of --cell relu have no bound: they stay float32\n";
+  const std::string mixed = " --device cuda --precision mixed";
+  EXPECT_THAT(reel("train --data " + data() + kFlags + " --out relu --cell relu" + mixed).out, HasSubstr(unused));
+  EXPECT_EQ(reel("predict relu film" + mixed).err, "reel: " + unused);
+  EXPECT_THAT(reel("eval relu --data " + data() + mixed).err, StartsWith("reel: " + unused));
+  EXPECT_EQ(reel("predict relu film --device cuda").err, "");
 }
 
 TEST_F(EmulatedProgram, ResumesEvaluatesAndPredicts) {

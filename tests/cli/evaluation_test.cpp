@@ -185,6 +185,8 @@ TEST_F(Evaluation, WeightsOfOtherWordsOrOfAnotherCellAreWarnedOf) {
   EXPECT_THAT(same, AllOf(Not(HasSubstr("other words")), Not(HasSubstr("weights of the cell"))));
   EXPECT_THAT(reel("train --data a.csv --out relu --cell relu" + flags).out,
               HasSubstr("run/model.safetensors: weights of the cell tanh, this model's is relu"));
+  expect_failure("train --data a.csv --out gru --cell gru" + flags, 1,
+                 "run/model.safetensors: weights of the cell tanh, expected those of gru");
 }
 
 /// What truncation cuts off is not evaluated, so it is no reason to doubt the score, or to trust it.

@@ -4,7 +4,12 @@
 #include <sched.h>
 
 #include <atomic>
+#include <barrier>
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace reel {
@@ -33,6 +38,23 @@ TEST(ThreadPool, RunsEachTaskOnce) {
       for (const auto& count : runs) EXPECT_EQ(count, 1);
     }
   }
+}
+
+/// Of a number too small to be normal; the calling thread's mode is its own.
+TEST(ThreadPool, WorkersFlushDenormals) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "x86 alone flushes denormals";
+#endif
+  ThreadPool pool(2);
+  std::barrier both(2);  // each thread takes one task
+  const std::thread::id caller = std::this_thread::get_id();
+  pool.run(2, [&](std::size_t) {
+    both.arrive_and_wait();
+    const volatile float smallest = std::numeric_limits<float>::min();
+    const volatile float half = smallest / 2;
+    const bool flushed = std::bit_cast<std::uint32_t>(float{half}) == 0;
+    EXPECT_EQ(flushed, std::this_thread::get_id() != caller);
+  });
 }
 
 TEST(ThreadPool, ManyShortCallsSeeEachOthersWrites) {

@@ -79,7 +79,11 @@ TEST(PaddingCheck, WarnsAndNamesTheFlagWhenUnmasked) {
   EXPECT_THAT(masked.line, testing::HasSubstr("66.7 % of the rows end in padding, median 6 of 10 steps"));
   const PaddingCheck unmasked = check_padding(data, {.mask = false});
   EXPECT_TRUE(unmasked.warning);
-  EXPECT_THAT(unmasked.line, testing::HasSubstr("--mask on"));
+  EXPECT_THAT(unmasked.line, testing::AllOf(testing::HasSubstr("--mask on"), testing::HasSubstr("the last state")));
+  const PaddingCheck pooled = check_padding(data, {.mask = false}, Pool::kMean);
+  EXPECT_TRUE(pooled.warning);
+  EXPECT_THAT(pooled.line,
+              testing::AllOf(testing::HasSubstr("--mask on"), testing::Not(testing::HasSubstr("last state"))));
   EXPECT_FALSE(check_padding(Dataset{.steps = 1, .ids = {1}, .lengths = {1}, .labels = {0}}, {.mask = false}).warning);
 }
 
