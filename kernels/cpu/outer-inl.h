@@ -33,23 +33,25 @@ template <class Operand>
 constexpr std::size_t kTileWords =
     (kGroupRows + kLanes<typename Operand::Word> - 1) / kLanes<typename Operand::Word>* kLanes<typename Operand::Word>;
 
-/// Pairs that add_outer packs at a time: an even number, about 32 KB, so that packed pairs stay in the L2 cache.
+/// Pairs that sum_outer_part packs at a time: an even number, about 32 KB, so that packed pairs stay in the L2 cache.
 template <class Real>
 constexpr std::size_t outer_depth(std::size_t columns) {
   return std::clamp<std::size_t>(32 * 1024 / sizeof(Real) / columns, 16, 64) / 2 * 2;
 }
 
-/// Words of scratch that add_outer needs for `rows` rows of C.
+/// Words of scratch that sum_outer_part needs for `rows` rows of C.
 template <class Operand>
 std::size_t outer_scratch(std::size_t rows, std::size_t columns) {
   const std::size_t depth = outer_depth<typename Operand::Real>(columns);
   return packed_size<Operand>(depth, columns) + RowTiles(rows).count * words_for<Operand>(depth) * kTileWords<Operand>;
 }
 
-/// Adds to kRows rows of C, one panel wide. a [words, kTileWords] and b [words, kPanelColumns] are packed.
+/// kRows rows of C, one panel wide: `adds` to what stands there, or replaces it. a [words, kTileWords] and b [words,
+/// kPanelColumns] are packed.
 template <std::size_t kRows, class Operand>
 HWY_NOINLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const typename Operand::Word* HWY_RESTRICT b,
-                             std::size_t words, typename Operand::Real* c, std::size_t c_stride, std::size_t columns) {
+                             std::size_t words, bool adds, typename Operand::Real* c, std::size_t c_stride,
+                             std::size_t columns) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   const Tag<Real> d;
@@ -73,7 +75,7 @@ HWY_NOINLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const
       if (v * kLanes<Real> >= columns) continue;
       Real* const to = c + r * c_stride + v * kLanes<Real>;
       const std::size_t left = columns - v * kLanes<Real>;
-      store_part(hn::Add(load_part(to, left), sum[r][v]), to, left);
+      store_part(adds ? hn::Add(load_part(to, left), sum[r][v]) : sum[r][v], to, left);
     }
   }
 }
@@ -81,11 +83,12 @@ HWY_NOINLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const
 /// outer_tile for a number of rows known at run time; kMost if there are more.
 template <std::size_t kMost, class Operand>
 HWY_INLINE void outer_some(std::size_t rows, const typename Operand::Word* a, const typename Operand::Word* b,
-                           std::size_t words, typename Operand::Real* c, std::size_t c_stride, std::size_t columns) {
+                           std::size_t words, bool adds, typename Operand::Real* c, std::size_t c_stride,
+                           std::size_t columns) {
   if constexpr (kMost > 1) {
-    if (rows < kMost) return outer_some<kMost - 1, Operand>(rows, a, b, words, c, c_stride, columns);
+    if (rows < kMost) return outer_some<kMost - 1, Operand>(rows, a, b, words, adds, c, c_stride, columns);
   }
-  outer_tile<kMost, Operand>(a, b, words, c, c_stride, columns);
+  outer_tile<kMost, Operand>(a, b, words, adds, c, c_stride, columns);
 }
 
 /// Packs columns [column, column + width) of rows to [words_for(rows), stride], zeros from `width` on.
@@ -104,13 +107,13 @@ void pack_columns(std::span<const typename Operand::Real* const> rows, std::size
   }
 }
 
-/// Rows [first, last) of C[*, columns] += sum over k of a[k] b[k]^T. Both are packed a piece at a time: columns of
+/// Rows [first, last) of C[*, columns] = sum over k of a[k] b[k]^T. Both are packed a piece at a time: columns of
 /// gathered rows lie a power of two apart and would evict each other from the L1 cache. While the products of one piece
 /// run, the rows of the next are asked for: they come from the L3 cache or from memory.
 template <class Operand>
-void add_outer(const CpuContext& context, std::span<const typename Operand::Real* const> a,
-               std::span<const typename Operand::Real* const> b, std::size_t first, std::size_t last,
-               std::size_t columns, typename Operand::Real* c, std::span<typename Operand::Word> scratch) {
+void sum_outer_part(const CpuContext& context, std::span<const typename Operand::Real* const> a,
+                    std::span<const typename Operand::Real* const> b, std::size_t first, std::size_t last,
+                    std::size_t columns, typename Operand::Real* c, std::span<typename Operand::Word> scratch) {
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   constexpr std::size_t kColumns = kPanelColumns<Operand>;
@@ -119,6 +122,7 @@ void add_outer(const CpuContext& context, std::span<const typename Operand::Real
   const std::size_t share = depth / (panels * tiles.count) + 1;  // of the next piece's pairs, asked for with each tile
   Word* const b_packed = scratch.data();
   Word* const a_packed = b_packed + packed_size<Operand>(depth, columns);
+  if (a.empty()) std::fill_n(c + first * columns, (last - first) * columns, Real{0});
   for (std::size_t begin = 0; begin < a.size(); begin += depth) {
     context.check_interrupted();
     const std::size_t count = std::min(depth, a.size() - begin), words = words_for<Operand>(count);
@@ -141,8 +145,8 @@ void add_outer(const CpuContext& context, std::span<const typename Operand::Real
           prefetch_row(a[ahead] + first, last - first);
         }
         outer_some<kGroupRows, Operand>(tiles.height(tile), a_packed + tile * words * kTileWords<Operand>,
-                                        b_packed + column * words, words, c + row * columns + column, columns,
-                                        columns - column);
+                                        b_packed + column * words, words, begin > 0, c + row * columns + column,
+                                        columns, columns - column);
       }
     }
   }
@@ -179,9 +183,8 @@ void sum_outer(CpuContext& context, std::span<const typename Operand::Real* cons
     const std::size_t first = rows * band / plan.bands, last = rows * (band + 1) / plan.bands;
     const std::size_t begin = a.size() * part / plan.parts, count = a.size() * (part + 1) / plan.parts - begin;
     Real* const to = part == 0 ? c : sums.data() + (part - 1) * size;
-    std::fill_n(to + first * columns, (last - first) * columns, Real{0});
-    add_outer<Operand>(context, a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
-                       scratch.subspan(piece * need, need));
+    sum_outer_part<Operand>(context, a.subspan(begin, count), b.subspan(begin, count), first, last, columns, to,
+                            scratch.subspan(piece * need, need));
   });
   if (plan.parts == 1) return;
   context.pool.run(threads, [&](std::size_t task) HWY_ATTR {

@@ -210,11 +210,23 @@ void run_weight_gradient(CpuContext& context, const RecurrenceBackward<Real>& op
   }
   sum_outer<Operand>(context, dz, h, GH, H, op.d_w_hh.data());
   if (op.d_b_hh.empty()) return;
-  context.pool.run((H + kLanes<Real> - 1) / kLanes<Real>, [&](std::size_t task) HWY_ATTR {
-    const std::size_t column = task * kLanes<Real>;
-    Vector<Real> sum = hn::Zero(Tag<Real>());
-    for (const Real* const gates : dz) sum = hn::Add(sum, load_part(gates + GH - H + column, H - column));
-    store_part(sum, op.d_b_hh.data() + column, H - column);
+  constexpr std::size_t kVectors = 4, kColumns = kVectors * kLanes<Real>;  // of a task: cache lines side by side
+  constexpr std::size_t kAhead = 16;                                       // pairs between asking for one and adding it
+  context.pool.run((H + kColumns - 1) / kColumns, [&](std::size_t task) HWY_ATTR {
+    const std::size_t first = task * kColumns, count = std::min(kColumns, H - first);
+    const auto last_gate = [&](std::size_t pair) { return dz[pair] + GH - H + first; };
+    Vector<Real> sums[kVectors];
+    for (Vector<Real>& sum : sums) sum = hn::Zero(Tag<Real>());
+    for (std::size_t i = 0; i < dz.size(); ++i) {
+      if (i + kAhead < dz.size()) prefetch_row(last_gate(i + kAhead), count);
+      REEL_UNROLL for (std::size_t v = 0; v < kVectors; ++v) {
+        const std::size_t skip = v * kLanes<Real>;
+        if (skip < count) sums[v] = hn::Add(sums[v], load_part(last_gate(i) + skip, count - skip));
+      }
+    }
+    for (std::size_t skip = 0; skip < count; skip += kLanes<Real>) {
+      store_part(sums[skip / kLanes<Real>], op.d_b_hh.data() + first + skip, count - skip);
+    }
   });
 }
 
