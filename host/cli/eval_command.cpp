@@ -1,6 +1,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/predict/evaluate.h"
+#include "host/train/progress.h"
 #include "kernels/error.h"
 
 namespace reel {

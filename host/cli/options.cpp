@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "host/files/interrupt.h"
-#include "host/train/progress.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -92,10 +91,6 @@ std::string DeviceOptions::fallback() const {
 std::string DeviceOptions::unused_precision(Cell cell) const {
   if (precision != Precision::kMixed || traits(cell).bounded) return "";
   return fmt::format("--precision mixed: the states of --cell {} have no bound: they stay float32", traits(cell).name);
-}
-
-void warn(const std::string& what) {
-  if (!what.empty()) put(stderr, fmt::format("reel: warning: {}\n", printable(what, SIZE_MAX)));
 }
 
 std::string to_text(const std::vector<RangeTiming>& timings) {

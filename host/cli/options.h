@@ -92,9 +92,6 @@ struct DeviceOptions {
   std::string unused_precision(Cell cell) const;
 };
 
-/// A line on standard error; nothing of "".
-void warn(const std::string& what);
-
 /// A table: a line for each range, its share in that around it.
 std::string to_text(const std::vector<RangeTiming>& timings);
 /// "AMD EPYC 7B13, AVX2, 2 threads"

@@ -14,6 +14,7 @@
 #include "host/predict/stream.h"
 #include "host/text/ids.h"
 #include "host/text/tokenizer.h"
+#include "host/train/progress.h"
 #include "kernels/check.h"
 
 namespace reel {

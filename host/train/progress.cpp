@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "host/files/interrupt.h"
 #include "kernels/error.h"
@@ -42,6 +43,10 @@ void put(std::FILE* stream, const std::string& text) {
   if (!is_taken(stream)) return;
   std::fputs(text.c_str(), stream);
   std::fflush(stream);
+}
+
+void warn(const std::string& what) {
+  if (!what.empty()) put(stderr, fmt::format("reel: warning: {}\n", printable(what, SIZE_MAX)));
 }
 
 std::string progress_text(const StepReport& r, bool bar) {

@@ -16,6 +16,8 @@ struct StepReport {
 /// Writes to standard output or error. Once an InterruptGuard's flag is set, only what is taken without waiting:
 /// whoever should read may have stopped.
 void put(std::FILE* stream, const std::string& text);
+/// A warning as a line on standard error; nothing of "".
+void warn(const std::string& what);
 
 class Progress {
  public:
