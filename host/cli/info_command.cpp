@@ -62,8 +62,8 @@ Command add_info_command(CLI::App& app) {
   command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
   return [model, device] {
     if (model->empty()) {
-      const auto backend = device->make();
       fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());
+      const auto backend = device->make();
       if (backend->info().kind == DeviceKind::kCuda) show_recurrences(*backend);
       return kSuccess;
     }

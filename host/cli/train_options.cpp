@@ -145,8 +145,7 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--batch-size", c.batch_size, "Reviews of a step")->transform(within(1, 65536));
   add(app, "--bptt", c.bptt,
       "Gradients stop this many steps before a row's end, a pooling's too, at most --maxlen; 0: at its beginning. Not "
-      "with "
-      "cuDNN's gru and lstm")
+      "with cuDNN's gru and lstm")
       ->transform(not_negative());
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
       ->transform(not_negative())

@@ -161,10 +161,12 @@ SavedModel load_model(const fs::path& path) {
 
 Metadata load_weights(const fs::path& path, const ModelConfig& config, std::span<float> parameters) {
   const SafetensorsFile file(path);
-  for (const CellTraits& other : kCells) {  // its tensors have the same names, and other shapes
-    const auto of = file.metadata().find(kCellOf);
-    if (of == file.metadata().end() || of->second != other.name || other.gates == traits(config.cell).gates) continue;
-    fail("{}: weights of the cell {}, expected those of {}", path.string(), other.name, traits(config.cell).name);
+  const CellTraits& cell = traits(config.cell);
+  const auto of = file.metadata().find(kCellOf);
+  for (const CellTraits& other : kCells) {
+    if (of != file.metadata().end() && of->second == other.name && other.gates != cell.gates) {
+      fail("{}: weights of the cell {}, expected those of {}", path.string(), other.name, cell.name);
+    }
   }
   check_layers(file, path, config);
   copy_weights(file, path, config, parameters);

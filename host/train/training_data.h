@@ -33,6 +33,6 @@ struct PaddingCheck {
   std::string line;
   bool warning = false;
 };
-PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing, Pool pool = Pool::kLast);
+PaddingCheck check_padding(const Dataset& dataset, const Preprocessing& preprocessing, Pool pool);
 
 }  // namespace reel

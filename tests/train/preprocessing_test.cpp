@@ -74,17 +74,18 @@ TEST(TrainingData, AnEmptySplitIsAnError) {
 
 TEST(PaddingCheck, WarnsAndNamesTheFlagWhenUnmasked) {
   const Dataset data{.steps = 10, .ids = std::vector<std::int32_t>(30), .lengths = {10, 4, 2}, .labels = {0, 1, 0}};
-  const PaddingCheck masked = check_padding(data, {});
+  const PaddingCheck masked = check_padding(data, {}, Pool::kLast);
   EXPECT_FALSE(masked.warning);
   EXPECT_THAT(masked.line, testing::HasSubstr("66.7 % of the rows end in padding, median 6 of 10 steps"));
-  const PaddingCheck unmasked = check_padding(data, {.mask = false});
+  const PaddingCheck unmasked = check_padding(data, {.mask = false}, Pool::kLast);
   EXPECT_TRUE(unmasked.warning);
   EXPECT_THAT(unmasked.line, testing::AllOf(testing::HasSubstr("--mask on"), testing::HasSubstr("the last state")));
   const PaddingCheck pooled = check_padding(data, {.mask = false}, Pool::kMean);
   EXPECT_TRUE(pooled.warning);
   EXPECT_THAT(pooled.line,
               testing::AllOf(testing::HasSubstr("--mask on"), testing::Not(testing::HasSubstr("last state"))));
-  EXPECT_FALSE(check_padding(Dataset{.steps = 1, .ids = {1}, .lengths = {1}, .labels = {0}}, {.mask = false}).warning);
+  const Dataset full{.steps = 1, .ids = {1}, .lengths = {1}, .labels = {0}};
+  EXPECT_FALSE(check_padding(full, {.mask = false}, Pool::kLast).warning);
 }
 
 }  // namespace
