@@ -21,14 +21,7 @@ double Evaluation::f1() const {
   return called == 0 ? 0 : 2 * static_cast<double>(true_positive) / called;
 }
 
-Interval Evaluation::accuracy_interval() const {
-  if (reviews() == 0) return {};
-  constexpr double z = 1.959963984540054;  // 97.5 % quantile of N(0, 1)
-  const auto n = static_cast<double>(reviews());
-  const double p = accuracy(), scale = 1 + z * z / n, middle = p + z * z / (2 * n);
-  const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  return {.low = (middle - half) / scale, .high = (middle + half) / scale};
-}
+Interval Evaluation::accuracy_interval() const { return wilson_interval(true_positive + true_negative, reviews()); }
 
 std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, Padding padding,
                                   std::int64_t batch_size) {

@@ -10,14 +10,11 @@
 #include "host/files/limits.h"
 #include "host/model/model.h"
 #include "host/model/preprocessing.h"
+#include "host/predict/measures.h"
 #include "host/predict/trained_model.h"
 #include "host/text/corpus_builder.h"
 
 namespace reel {
-
-struct Interval {
-  double low = 0, high = 0;
-};
 
 struct Evaluation {
   std::int64_t true_positive = 0, false_positive = 0, true_negative = 0, false_negative = 0;
@@ -27,9 +24,8 @@ struct Evaluation {
 
   std::int64_t reviews() const { return true_positive + false_positive + true_negative + false_negative; }
   double accuracy() const;
-  double f1() const;  // of the positive class; 0 when nothing is or was called positive
-  /// 95 % Wilson score interval of the accuracy: Wilson, JASA 22 (1927), 209-212.
-  Interval accuracy_interval() const;
+  double f1() const;                   // of the positive class; 0 when nothing is or was called positive
+  Interval accuracy_interval() const;  // 95 %, wilson_interval()
 };
 
 /// Logits of every review, in the data set's order; throws Interrupted when an InterruptGuard's flag is set. Batches
