@@ -45,7 +45,7 @@ struct Measures {
   Interval accuracy_interval;
   double macro_f1 = 0;  // mean over the classes that are actual or predicted; multi-label: over all labels
   double micro_f1 = 0;  // from the sums over the classes, or labels; single-label: the accuracy
-  double log_loss = 0;  // mean negative log-likelihood in nats; multi-label: mean over rows and labels
+  double log_loss = 0;  // mean negative log-likelihood in nats, not clipped; multi-label: mean over rows and labels
   // Of the second of two classes. Rows are ranked by their logits, which differ where probabilities are rounded to 1.
   std::optional<double> roc_auc;             // absent where all rows have one class
   std::optional<Interval> roc_auc_interval;  // 95 %: Hanley and McNeil, Radiology 143 (1982), 29-36

@@ -222,8 +222,8 @@ std::string to_text(const Measures& measures, std::span<const std::string> names
   columns = std::max(columns, kMinReportColumns);
   const Interval accuracy = measures.accuracy_interval;
   std::string text = fmt::format("rows               {}\n", measures.rows);
-  text += fmt::format("{}    {:.2f} %  (95 % interval {:.2f} to {:.2f})\n",
-                      measures.multi_label ? "all labels right" : "accuracy       ", 100 * measures.accuracy,
+  text += fmt::format("{:<17}  {:.2f} %  (95 % interval {:.2f} to {:.2f})\n",
+                      measures.multi_label ? "all labels right" : "accuracy", 100 * measures.accuracy,
                       100 * accuracy.low, 100 * accuracy.high);
   text += fmt::format("macro F1           {:.4f}\n", measures.macro_f1);
   if (measures.multi_label) text += fmt::format("micro F1           {:.4f}\n", measures.micro_f1);

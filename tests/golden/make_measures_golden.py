@@ -2,8 +2,8 @@
 
 Every measure is scikit-learn's own with zero_division=0, the Wilson interval SciPy's. Written here from the formulas:
 the expected calibration error, the interval of the area under the ROC curve, the temperature (a zero, found by SciPy, of
-the derivative of the log loss), and the threshold (all of them are tried). What is not defined is null. Needs scikit-learn
-(pip install scikit-learn).
+the derivative of the log loss), and the threshold (all of them are tried). What is not defined is null. No probability is
+so small that scikit-learn's log loss would clip it. Needs scikit-learn (pip install scikit-learn).
 """
 
 import json
@@ -171,7 +171,7 @@ def single_label_cases():
     without = np.where(three == 1, 2, three)
     yield single_label("three classes, one without rows", noisy_logits(random, without, 3, 1), without)
     yield single_label("three classes, one in neither", noisy_logits(random, without, 3, 1) * [1, 0, 1] - [0, 9, 0], without)
-    yield single_label("three classes, one not predicted", noisy_logits(random, three, 3, 2) - [0, 99, 0], three)
+    yield single_label("three classes, one not predicted", noisy_logits(random, three, 3, 2) - [0, 15, 0], three)
     yield single_label("three classes, all in one", noisy_logits(random, three, 3, 1), [1] * 80)
     yield single_label("three classes, ties", rounded(noisy_logits(random, three, 3, 1) / 2, 1), three)
     ragged = np.minimum(random.geometric(0.35, 200) - 1, 8)
@@ -187,7 +187,7 @@ def multi_label_cases():
     yield multi_label("five labels", logits, truth)
     yield multi_label("thresholds", logits, truth, [0.5, 0.3, 0.2, 0.9, 0.65])
     yield multi_label("a label without rows", logits, truth * [1, 1, 1, 0, 1])
-    yield multi_label("a label in neither", logits - [0, 0, 0, 50, 0], truth * [1, 1, 1, 0, 1])
+    yield multi_label("a label in neither", logits - [0, 0, 0, 15, 0], truth * [1, 1, 1, 0, 1])
     yield multi_label("a label never predicted", logits - [0, 20, 0, 0, 0], truth)
     yield multi_label("nothing", -1 - abs(logits), truth * 0)
 
