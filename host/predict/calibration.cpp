@@ -107,7 +107,6 @@ double fit_temperature(std::span<const float> logits, std::span<const float> tru
 
 double best_threshold(std::span<const float> logits, std::span<const std::int32_t> labels, ThresholdGoal goal) {
   REEL_CHECK(logits.size() == labels.size(), "{} logits for {} labels", logits.size(), labels.size());
-  if (logits.empty()) return 0.5;
   std::vector<std::pair<double, bool>> sorted(logits.size());
   const auto rows = std::ssize(sorted);
   ClassMeasures positive{.predicted = rows};

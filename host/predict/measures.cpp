@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
+#include <functional>
 
 #include "kernels/check.h"
 
@@ -106,7 +106,7 @@ Interval wilson_interval(std::int64_t right, std::int64_t rows) {
   const auto n = static_cast<double>(rows);
   const double p = ratio(right, rows), scale = 1 + z * z / n, middle = p + z * z / (2 * n);
   const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  return {.low = (middle - half) / scale, .high = (middle + half) / scale};
+  return {.low = std::max((middle - half) / scale, 0.0), .high = std::min((middle + half) / scale, 1.0)};  // rounded
 }
 
 double decision_logit(double threshold) {

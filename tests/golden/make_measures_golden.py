@@ -166,6 +166,8 @@ def single_label_cases():
     yield single_label("the second class only", one[:20], [1] * 20)
     yield single_label("the second never predicted", -1 - abs(one[:30]), binary[:30])
     yield single_label("one row", [[0.75]], [1])
+    yield single_label("four rows", [[-1], [0.5], [0.25], [2]], [0, 0, 1, 1])
+    yield single_label("four rows, nearly all wrong", [[1], [-0.5], [-0.25], [-2]], [0, 0, 1, 1])
     three = random.integers(0, 3, 80)
     yield single_label("three classes", noisy_logits(random, three, 3, 2), three)
     without = np.where(three == 1, 2, three)

@@ -6,9 +6,10 @@
 
 #include <cmath>
 #include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <string>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "host/predict/measures.h"
 #include "kernels/error.h"
@@ -61,7 +62,7 @@ TEST_F(CalibrationGolden, Thresholds) {
       ++tests;
     }
   }
-  EXPECT_EQ(tests, 22);
+  EXPECT_EQ(tests, 26);
 }
 
 TEST(Temperature, BothKindsOfTwoClassesHaveTheSame) {

@@ -1,5 +1,6 @@
 #include "host/predict/measures_report.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

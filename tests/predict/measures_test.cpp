@@ -7,7 +7,10 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/error.h"
 #include "tests/support/support.h"
@@ -59,7 +62,7 @@ class MeasuresGolden : public testing::Test {
 };
 
 TEST_F(MeasuresGolden, SingleLabel) {
-  ASSERT_EQ(golden_["single_label"].size(), 21u);
+  ASSERT_EQ(golden_["single_label"].size(), 23u);
   for (const auto& test : golden_["single_label"]) {
     SCOPED_TRACE(test["name"].get<std::string>());
     ClassMeter meter(test["width"], test["decision"]);
@@ -200,12 +203,20 @@ TEST(Measures, ThresholdsAtTheEnds) {
   EXPECT_EQ(never.finish().classes[1].predicted, 0);
 }
 
+/// Nothing that is printed as -0.00 %, or more than 100.
+TEST(Measures, WilsonIntervalIsOfShares) {
+  for (std::int64_t rows = 1; rows < 200; ++rows) {
+    EXPECT_GE(wilson_interval(0, rows).low, 0) << rows;
+    EXPECT_LE(wilson_interval(rows, rows).high, 1) << rows;
+  }
+}
+
 /// Probabilities that double rounds to 1 are not clipped, and not ties.
 TEST(Measures, ExtremeLogitsKeepTheirLossAndOrder) {
   const std::vector<std::int32_t> labels = {0, 1};
   ClassMeter binary(1);
-  binary.add(std::vector<float>{100, 200}, labels);
-  EXPECT_DOUBLE_EQ(binary.finish().log_loss, 50);
+  binary.add(std::vector<float>{1000, 2000}, labels);
+  EXPECT_DOUBLE_EQ(binary.finish().log_loss, 500);
   EXPECT_EQ(binary.finish().roc_auc, 1);
   ClassMeter classes(3);
   classes.add(std::vector<float>{1e30f, 0, 0, -1e30f, 0, 1e30f}, labels);
@@ -231,18 +242,14 @@ TEST(Measures, OfWhatIsNoNumberTheLossIsNone) {
   }
 }
 
-/// 0.6 is 9 / 15: the upper end of its bin. Two rows of different bins: |0.6 - 1| and |0.61 - 0|, not their sum's.
+/// A top probability of 1 / 3, which is 5 / 15, is not in the bin of 0.35; 0.5 and 0.525 are in one.
 TEST(Measures, BinsEndWithTheirUpperEnd) {
-  const auto logits_of = [](double top) {
-    return std::vector<float>{static_cast<float>(std::log(top)), static_cast<float>(std::log(1 - top)), -kInfinity};
-  };
-  ClassMeter meter(3);
-  meter.add(logits_of(0.599), std::vector<std::int32_t>{0});
-  meter.add(logits_of(0.61), std::vector<std::int32_t>{1});
-  EXPECT_NEAR(*meter.finish().expected_calibration_error, (0.401 + 0.61) / 2, 1e-7);
-  ClassMeter together(1);
-  together.add(std::vector<float>{0, 0.1f}, std::vector<std::int32_t>{1, 1});  // a probability of 0.5 and 0.525
-  EXPECT_NEAR(*together.finish().expected_calibration_error, std::abs(0.5 + 1 / (1 + std::exp(-0.1)) - 1) / 2, 1e-7);
+  const double logit = std::log(0.35 / 0.325);
+  ClassMeter apart(3), together(1);
+  apart.add(std::vector<float>{0, 0, 0, static_cast<float>(logit), 0, 0}, std::vector<std::int32_t>{0, 1});
+  EXPECT_NEAR(*apart.finish().expected_calibration_error, (2.0 / 3 + 0.35) / 2, 1e-7);
+  together.add(std::vector<float>{0, static_cast<float>(std::log(0.525 / 0.475))}, std::vector<std::int32_t>{0, 0});
+  EXPECT_NEAR(*together.finish().expected_calibration_error, (0.5 + 0.525 - 1) / 2, 1e-7);
 }
 
 /// Ten thousand classes: a matrix of them would take 800 MB.
