@@ -16,6 +16,14 @@ struct BatchShape {
   std::int64_t steps = 0;  // T
 };
 
+/// What reviews are to be told as, C numbers each of which most are 0: values[i] at columns[i], for begin[n] <= i <
+/// begin[n + 1] of review n. Where a column comes twice, the last counts.
+struct SparseTargets {
+  std::span<const std::int32_t> begin{};    // [N + 1]
+  std::span<const std::int32_t> columns{};  // [begin[N]] 0 to C - 1
+  std::span<const float> values{};          // [begin[N]]
+};
+
 /// Copies rows of the data set into a batch. Word dropout turns each of a review's tokens into `unknown_id` where
 /// random_uniform(word_dropout_key, b * T + i) < word_dropout, i counting the review's own tokens. With padding, id 0
 /// fills the row up to T steps and every length is T.
@@ -24,15 +32,24 @@ struct SelectRows {
   BatchShape shape;
   std::span<const std::int32_t> data_ids;      // [N, T] the reviews' tokens, left-aligned
   std::span<const std::int32_t> data_lengths;  // [N]
-  std::span<const std::int32_t> data_labels;   // [N] 0 or 1
-  std::span<const std::int32_t> rows;          // [B] which reviews
+  std::span<const std::int32_t> data_labels{};  // [N] or empty
+  SparseTargets data_targets{};                 // of N, or empty
+  std::span<const float> data_weights{};        // [N] or empty
+  std::span<const std::int32_t> rows;           // [B] which reviews
   Padding padding = Padding::kNone;
   float word_dropout = 0;
   std::int32_t unknown_id = 2;
   RandomKey word_dropout_key{.stream = RandomStream::kWordDropout};
   std::span<std::int32_t> ids;      // out [B, T]; undefined from lengths[b] on
   std::span<std::int32_t> lengths;  // out [B]
-  std::span<std::int32_t> labels;   // out [B]
+  // Of what the data set has, else empty:
+  std::span<std::int32_t> labels{};  // out [B]
+  std::span<float> targets{};        // out [B, C]
+  std::span<float> weights{};        // out [B]
+
+  std::int64_t outputs() const {  // C
+    return shape.batch > 0 ? static_cast<std::int64_t>(targets.size()) / shape.batch : 0;
+  }
 };
 
 /// The distinct tokens of a batch, and where each occurs; ids that do not occur may be listed too, with an empty
@@ -64,13 +81,20 @@ struct IndexTokens {
 
 inline void check_arguments(const SelectRows& op) {
   const auto [B, T] = op.shape;
-  const auto N = static_cast<std::int64_t>(op.data_labels.size());
+  const auto N = static_cast<std::int64_t>(op.data_lengths.size());
   check_size(op.rows, B, "rows");
   check_size(op.data_ids, N * T, "data_ids");
-  check_size(op.data_lengths, N, "data_lengths");
+  check_optional(op.data_labels, N, "data_labels");
+  check_optional(op.data_targets.begin, N + 1, "data_targets.begin");
+  check_same(static_cast<std::int64_t>(op.data_targets.values.size()),
+             static_cast<std::int64_t>(op.data_targets.columns.size()), "data_targets.values", "data_targets.columns");
+  check_optional(op.data_weights, N, "data_weights");
   check_size(op.ids, B * T, "ids");
   check_size(op.lengths, B, "lengths");
-  check_size(op.labels, B, "labels");
+  check_size(op.labels, op.data_labels.empty() ? 0 : B, "labels");
+  if (!op.data_targets.begin.empty()) check_positive(op.outputs(), "columns of targets");
+  check_size(op.targets, op.data_targets.begin.empty() ? 0 : B * op.outputs(), "targets");
+  check_size(op.weights, op.data_weights.empty() ? 0 : B, "weights");
   check_share(op.word_dropout, "word_dropout");
   check_not_negative(op.unknown_id, "unknown_id");
 }

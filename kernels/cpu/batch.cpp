@@ -8,10 +8,21 @@
 namespace reel::cpu {
 namespace {
 
+/// Of row `row` of the data set.
+void select_targets(const SelectRows& op, std::size_t row, std::span<float> targets) {
+  std::ranges::fill(targets, 0.0f);
+  const auto end = static_cast<std::size_t>(op.data_targets.begin[row + 1]);
+  for (auto i = static_cast<std::size_t>(op.data_targets.begin[row]); i < end; ++i) {
+    const auto column = static_cast<std::size_t>(op.data_targets.columns[i]);
+    REEL_CHECK(column < targets.size(), "row {} has target {} of {}", row, op.data_targets.columns[i], targets.size());
+    targets[column] = op.data_targets.values[i];
+  }
+}
+
 void select_row(const SelectRows& op, std::size_t b) {
   const auto T = static_cast<std::size_t>(op.shape.steps);
   const auto row = static_cast<std::size_t>(op.rows[b]);
-  REEL_CHECK(row < op.data_labels.size(), "row {} of {}", row, op.data_labels.size());
+  REEL_CHECK(row < op.data_lengths.size(), "row {} of {}", row, op.data_lengths.size());
   const auto length = static_cast<std::size_t>(op.data_lengths[row]);
   REEL_CHECK(length <= T, "row {} has {} tokens, {} steps", row, length, T);
   const auto review = op.data_ids.subspan(row * T, length);
@@ -29,7 +40,10 @@ void select_row(const SelectRows& op, std::size_t b) {
     std::fill_n(ids.begin() + static_cast<std::ptrdiff_t>(padding), T - length, 0);
   }
   op.lengths[b] = static_cast<std::int32_t>(op.padding == Padding::kNone ? length : T);
-  op.labels[b] = op.data_labels[row];
+  const auto C = static_cast<std::size_t>(op.outputs());
+  if (!op.labels.empty()) op.labels[b] = op.data_labels[row];
+  if (!op.targets.empty()) select_targets(op, row, op.targets.subspan(b * C, C));
+  if (!op.weights.empty()) op.weights[b] = op.data_weights[row];
 }
 
 }  // namespace

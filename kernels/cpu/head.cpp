@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "kernels/cpu/dropout.h"
+#include "kernels/cpu/losses.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/cpu/output_layer.h"
 
 namespace reel::cpu {
 namespace {
@@ -56,6 +58,38 @@ void pool_row(const HeadForward<Real>& op, std::size_t b, std::span<Real> pooled
   }
 }
 
+/// What flows into the states of row b, of what flows into its pooled state [P].
+template <class Real>
+void unpool_row(const HeadBackward<Real>& op, std::size_t b, std::span<Real> d_pooled) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto H = static_cast<std::size_t>(op.shape.hidden);
+  const auto D = static_cast<std::size_t>(op.directions);
+  apply_dropout(op.dropout, op.dropout_key, b * d_pooled.size(), d_pooled);
+  const auto length = static_cast<Real>(op.lengths[b]);
+  for (std::size_t block = 0; block < d_pooled.size() / H; ++block) {
+    const std::span<const Real> from = d_pooled.subspan(block * H, H);
+    const std::span<Real> to = op.d_state.subspan((block * B + b) * H, H);
+    const bool mean = pooled_part(op.pool, static_cast<std::int64_t>(block / D)) == Pool::kMean;
+    for (std::size_t j = 0; j < H; ++j) to[j] = !mean ? from[j] : length > 0 ? from[j] / length : Real{0};
+  }
+}
+
+/// The rows' losses, and d_logits [B, C].
+template <class Real>
+BatchStats measure(CpuContext& context, const HeadBackward<Real>& op, std::span<Real> d_logits) {
+  const auto B = static_cast<std::size_t>(op.shape.batch);
+  const auto C = static_cast<std::size_t>(op.outputs());
+  const std::span<RowLoss> rows = context.arena.take<RowLoss>(B);
+  for_each_row(context, B, [&](std::size_t b) { rows[b] = row_loss(op, b, d_logits.subspan(b * C, C)); });
+  BatchStats stats;
+  for (const RowLoss& row : rows) {
+    stats.loss_sum += row.loss;
+    stats.correct += row.correct;
+  }
+  if (op.loss == Loss::kSigmoid) stats.correct /= static_cast<double>(C);
+  return stats;
+}
+
 }  // namespace
 
 template <class Real>
@@ -65,47 +99,36 @@ void execute(CpuContext& context, const HeadForward<Real>& op) {
     const std::span<Real> pooled = op.pooled.subspan(b * P, P);
     pool_row(op, b, pooled);
     apply_dropout(op.dropout, op.dropout_key, b * P, pooled);
+    if (op.outputs() > 1) return;
     Real logit = 0;
     for (std::size_t j = 0; j < P; ++j) logit += pooled[j] * op.fc_weight[j];
     op.logits[b] = logit + op.fc_bias[0];
   });
+  if (op.outputs() > 1) output_logits(context, op);
 }
 
 template <class Real>
 void execute(CpuContext& context, const HeadBackward<Real>& op) {
   const auto B = static_cast<std::size_t>(op.shape.batch);
-  const auto H = static_cast<std::size_t>(op.shape.hidden);
   const auto P = static_cast<std::size_t>(op.pooled_width());
-  double loss = 0;
-  double correct = 0;
-  for (std::size_t b = 0; b < B; ++b) {
-    const auto x = static_cast<double>(op.logits[b]);
-    loss += std::max(x, 0.0) - x * op.labels[b] + std::log1p(std::exp(-std::abs(x)));
-    correct += (x > 0) == (op.labels[b] != 0) ? 1 : 0;
-  }
-  op.stats[0] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
-  const std::span<Real> d_logits = context.arena.take<Real>(B);
+  const auto C = static_cast<std::size_t>(op.outputs());
+  const std::span<Real> d_logits = context.arena.take<Real>(B * C);
   const std::span<Real> d_pooled = context.arena.take<Real>(B * P);
+  op.stats[0] = measure(context, op, d_logits);
+  if (C > 1) output_gradient(context, op, d_logits, d_pooled);
   for_each_row(context, B, [&](std::size_t b) {
-    const Real probability = Real{1} / (Real{1} + std::exp(-op.logits[b]));
-    d_logits[b] = (probability - static_cast<Real>(op.labels[b])) / static_cast<Real>(B);
     const std::span<Real> row = d_pooled.subspan(b * P, P);
-    for (std::size_t j = 0; j < P; ++j) row[j] = d_logits[b] * op.fc_weight[j];
-    apply_dropout(op.dropout, op.dropout_key, b * P, row);
-    const auto length = static_cast<Real>(op.lengths[b]);
-    const auto D = static_cast<std::size_t>(op.directions);
-    for (std::size_t block = 0; block < P / H; ++block) {
-      const std::span<const Real> from = row.subspan(block * H, H);
-      const std::span<Real> to = op.d_state.subspan((block * B + b) * H, H);
-      const bool mean = pooled_part(op.pool, static_cast<std::int64_t>(block / D)) == Pool::kMean;
-      for (std::size_t j = 0; j < H; ++j) to[j] = !mean ? from[j] : length > 0 ? from[j] / length : Real{0};
-    }
+    for (std::size_t j = 0; C == 1 && j < P; ++j) row[j] = d_logits[b] * op.fc_weight[j];
+    unpool_row(op, b, row);
   });
-  std::fill(op.d_fc_weight.begin(), op.d_fc_weight.end(), Real{0});
-  op.d_fc_bias[0] = 0;
+  std::ranges::fill(op.d_fc_bias, Real{0});
+  for (std::size_t b = 0; b < B; ++b) {
+    for (std::size_t c = 0; c < C; ++c) op.d_fc_bias[c] += d_logits[b * C + c];
+  }
+  if (C > 1) return;
+  std::ranges::fill(op.d_fc_weight, Real{0});
   for (std::size_t b = 0; b < B; ++b) {
     for (std::size_t j = 0; j < P; ++j) op.d_fc_weight[j] += d_logits[b] * op.pooled[b * P + j];
-    op.d_fc_bias[0] += d_logits[b];
   }
 }
 

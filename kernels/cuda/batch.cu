@@ -14,17 +14,35 @@ namespace {
 struct SelectArgs {
   const std::int32_t* data_ids;
   const std::int32_t* data_lengths;
-  const std::int32_t* data_labels;
+  const std::int32_t* data_labels;  // or null, as are those below
+  const std::int32_t* target_begin;
+  const std::int32_t* target_columns;
+  const float* target_values;
+  const float* data_weights;
   const std::int32_t* rows;
   std::int32_t* ids;
   std::int32_t* lengths;
   std::int32_t* labels;
+  float* targets;
+  float* weights;
   RandomKey key;
+  std::int64_t outputs;  // C
   float word_dropout;
   std::int32_t unknown_id;
   int steps;
   Padding padding;
 };
+
+/// A thread has every blockDim.x-th column to itself: it clears them, and then takes its own of the row's entries.
+__device__ inline void select_targets(const SelectArgs& args, int b, int row) {
+  const int first = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
+  float* const targets = args.targets + b * args.outputs;
+  for (std::int64_t c = first; c < args.outputs; c += step) targets[c] = 0;
+  for (int i = args.target_begin[row]; i < args.target_begin[row + 1]; ++i) {
+    const int c = args.target_columns[i];
+    if (c % step == first) targets[c] = args.target_values[i];
+  }
+}
 
 /// A block for each batch row.
 __global__ void select_rows_kernel(SelectArgs args) {
@@ -45,8 +63,10 @@ __global__ void select_rows_kernel(SelectArgs args) {
   }
   if (threadIdx.x == 0) {
     args.lengths[b] = args.padding == Padding::kNone ? length : T;
-    args.labels[b] = args.data_labels[row];
+    if (args.labels != nullptr) args.labels[b] = args.data_labels[row];
+    if (args.weights != nullptr) args.weights[b] = args.data_weights[row];
   }
+  if (args.targets != nullptr) select_targets(args, b, row);
 }
 
 struct IndexArgs {
@@ -139,9 +159,25 @@ __global__ void index_distinct_kernel(IndexArgs args) {
 
 void execute(CudaContext& context, const SelectRows& op) {
   launch(select_rows_kernel, per_block(context, op.shape.batch, 128),
-         {op.data_ids.data(), op.data_lengths.data(), op.data_labels.data(), op.rows.data(), op.ids.data(),
-          op.lengths.data(), op.labels.data(), op.word_dropout_key, op.word_dropout, op.unknown_id,
-          static_cast<int>(op.shape.steps), op.padding});
+         {.data_ids = op.data_ids.data(),
+          .data_lengths = op.data_lengths.data(),
+          .data_labels = op.data_labels.data(),
+          .target_begin = op.data_targets.begin.data(),
+          .target_columns = op.data_targets.columns.data(),
+          .target_values = op.data_targets.values.data(),
+          .data_weights = op.data_weights.data(),
+          .rows = op.rows.data(),
+          .ids = op.ids.data(),
+          .lengths = op.lengths.data(),
+          .labels = op.labels.data(),
+          .targets = op.targets.data(),
+          .weights = op.weights.data(),
+          .key = op.word_dropout_key,
+          .outputs = op.outputs(),
+          .word_dropout = op.word_dropout,
+          .unknown_id = op.unknown_id,
+          .steps = static_cast<int>(op.shape.steps),
+          .padding = op.padding});
 }
 
 void execute(CudaContext& context, const IndexTokens& op) {

@@ -1,10 +1,14 @@
 // Pooling, dropout, the output layer and the loss.
 //
-// Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward: the
-// same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by kSlices
-// interleaved slices that are added in order.
+// Forward: a block for each batch row, a thread for each column; the mean is summed in the order of time. Backward, of
+// one logit: the same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by
+// kSlices interleaved slices that are added in order. Of several logits: cuBLAS multiplies by the weights, and the loss
+// has kernels of its own (losses.cu).
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/losses.cuh"
+#include "kernels/cuda/losses.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
 
@@ -24,12 +28,13 @@ struct PooledColumn {
 struct ForwardArgs {
   const std::int32_t* lengths;  // [B]
   const float *h, *h_reverse;   // [T+1, B, H]; the latter or null
-  const float* fc_weight;       // [P]
-  const float* fc_bias;         // [1]
+  const float* fc_weight;       // [C, P]
+  const float* fc_bias;         // [C]
   float* pooled;                // [B, P]
   std::int32_t* argmax;         // [D, B, H] or null
-  float* logits;                // [B]
+  float* logits;                // [B, C]
   RandomKey key;
+  std::int64_t outputs;  // C
   float dropout;
   int batch, hidden, directions, width;
   Pool pool;
@@ -60,53 +65,79 @@ __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
   return length > 0 ? sum / static_cast<float>(length) : 0.0f;
 }
 
+__device__ inline float drop_and_keep(const ForwardArgs& args, int b, int j) {
+  const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
+  const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, i);
+  args.pooled[i] = pooled;
+  return pooled;
+}
+
+/// Of one logit.
 __global__ void head_forward_kernel(ForwardArgs args) {
   REEL_SHARED(float[32], partial);
   const int b = static_cast<int>(blockIdx.x);
   float product = 0;
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
-    const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, i);
-    args.pooled[i] = pooled;
-    product = fmaf(pooled, args.fc_weight[j], product);
+    product = fmaf(drop_and_keep(args, b, j), args.fc_weight[j], product);
   }
   const float logit = block_sum(product, &partial[0]);
   if (threadIdx.x == 0) args.logits[b] = logit + args.fc_bias[0];
 }
 
+/// Of several: the pooled states, and logits that are the bias so far.
+__global__ void head_pool_kernel(ForwardArgs args) {
+  const int b = static_cast<int>(blockIdx.x), first = static_cast<int>(threadIdx.x);
+  const int step = static_cast<int>(blockDim.x);
+  for (int j = first; j < args.width; j += step) drop_and_keep(args, b, j);
+  for (std::int64_t c = first; c < args.outputs; c += step) args.logits[b * args.outputs + c] = args.fc_bias[c];
+}
+
 struct BackwardArgs {
-  const std::int32_t* labels;   // [B]
+  LossArgs loss;
   const std::int32_t* lengths;  // [B]
-  const float* logits;          // [B]
   const float* pooled;          // [B, P]
-  const float* fc_weight;       // [P]
+  const float* fc_weight;       // [P], of one logit
+  const float* d_pooled;        // [B, P] scratch, of several
   RandomKey key;
-  float dropout;
-  int batch, hidden, directions, width;
-  float* d_logits;     // [B] scratch
+  float* d_logits;     // [B, C] scratch
   BatchStats* stats;   // [1]
   float* d_fc_weight;  // [P]
   float* d_fc_bias;    // [1]
   float* d_state;      // [parts, D, B, H]
+  float dropout;
+  int batch, hidden, directions, width;
   Pool pool;
 };
 
-/// d_logits and d_state: a block for each batch row.
+/// What flows into the state of row b that column j has pooled.
+__device__ inline void unpool_column(const BackwardArgs& args, int b, int j, int length, float d_column) {
+  const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
+  const float d_pooled = d_column * dropout_factor(args.dropout, args.key, i);
+  const PooledColumn column(j, args.directions, args.hidden);
+  const bool mean = pooled_part(args.pool, column.part) == Pool::kMean;
+  const std::size_t row = static_cast<std::size_t>(j / args.hidden) * args.batch + b;
+  args.d_state[row * args.hidden + column.unit] = !mean        ? d_pooled
+                                                  : length > 0 ? d_pooled / static_cast<float>(length)
+                                                               : 0.0f;
+}
+
+/// d_state, of several logits: a block for each batch row.
+__global__ void head_states_kernel(BackwardArgs args) {
+  const int b = static_cast<int>(blockIdx.x), length = args.lengths[b];
+  for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
+    unpool_column(args, b, j, length, args.d_pooled[static_cast<std::size_t>(b) * args.width + j]);
+  }
+}
+
+/// d_logits and d_state, of one logit: a block for each batch row.
 __global__ void head_rows_kernel(BackwardArgs args) {
   const int b = static_cast<int>(blockIdx.x);
-  const float probability = 1.0f / (1.0f + expf(-args.logits[b]));
-  const float d_logit = (probability - static_cast<float>(args.labels[b])) / static_cast<float>(args.batch);
+  const float gradient = logit_gradient(args.loss, 0, args.loss.logits[b], target_of(args.loss, b, 0));
+  const float d_logit = mean_gradient(args.loss, b, gradient);
   if (threadIdx.x == 0) args.d_logits[b] = d_logit;
   const int length = args.lengths[b];
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
-    const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
-    const float d_pooled = d_logit * args.fc_weight[j] * dropout_factor(args.dropout, args.key, i);
-    const PooledColumn column(j, args.directions, args.hidden);
-    const bool mean = pooled_part(args.pool, column.part) == Pool::kMean;
-    const std::size_t row = static_cast<std::size_t>(j / args.hidden) * args.batch + b;
-    args.d_state[row * args.hidden + column.unit] = !mean        ? d_pooled
-                                                    : length > 0 ? d_pooled / static_cast<float>(length)
-                                                                 : 0.0f;
+    unpool_column(args, b, j, length, d_logit * args.fc_weight[j]);
   }
 }
 
@@ -133,10 +164,10 @@ __global__ void head_stats_kernel(BackwardArgs args) {
   REEL_SHARED(double[32], partial);
   double loss = 0, correct = 0, d_bias = 0;
   for (int b = static_cast<int>(threadIdx.x); b < args.batch; b += static_cast<int>(blockDim.x)) {
-    const double x = args.logits[b];
-    const int label = args.labels[b];
-    loss += (x > 0 ? x : x != x ? x : 0.0) - x * label + log1p(exp(-fabs(x)));
-    correct += (x > 0) == (label != 0) ? 1 : 0;
+    const double x = args.loss.logits[b];
+    const float y = target_of(args.loss, b, 0);
+    loss += logit_loss(args.loss, 0, x, y) * static_cast<double>(weight_of(args.loss, b));
+    correct += logit_is_right(args.loss, x, y) ? 1 : 0;
     d_bias += static_cast<double>(args.d_logits[b]);
   }
   loss = block_sum(loss, &partial[0]);
@@ -152,36 +183,78 @@ __global__ void head_stats_kernel(BackwardArgs args) {
 }  // namespace
 
 void execute(CudaContext& context, const HeadForward<float>& op) {
-  launch(head_forward_kernel, per_block(context, op.shape.batch, kThreads),
-         {op.lengths.data(), op.h.data(), op.h_reverse.data(), op.fc_weight.data(), op.fc_bias.data(), op.pooled.data(),
-          op.argmax.data(), op.logits.data(), op.dropout_key, op.dropout, static_cast<int>(op.shape.batch),
-          static_cast<int>(op.shape.hidden), static_cast<int>(op.directions()), static_cast<int>(op.pooled_width()),
-          op.pool});
+  const std::int64_t B = op.shape.batch, P = op.pooled_width(), C = op.outputs();
+  const ForwardArgs kernel_args{.lengths = op.lengths.data(),
+                                .h = op.h.data(),
+                                .h_reverse = op.h_reverse.data(),
+                                .fc_weight = op.fc_weight.data(),
+                                .fc_bias = op.fc_bias.data(),
+                                .pooled = op.pooled.data(),
+                                .argmax = op.argmax.data(),
+                                .logits = op.logits.data(),
+                                .key = op.dropout_key,
+                                .outputs = C,
+                                .dropout = op.dropout,
+                                .batch = static_cast<int>(B),
+                                .hidden = static_cast<int>(op.shape.hidden),
+                                .directions = static_cast<int>(op.directions()),
+                                .width = static_cast<int>(P),
+                                .pool = op.pool};
+  launch(C == 1 ? head_forward_kernel : head_pool_kernel, per_block(context, B, kThreads), kernel_args);
+  if (C == 1) return;
+  context.platform.product({.m = B,
+                            .n = C,
+                            .k = P,
+                            .a = op.pooled.data(),
+                            .b = op.fc_weight.data(),
+                            .c = op.logits.data(),
+                            .b_transposed = true,
+                            .beta = 1.0f});
 }
 
 void execute(CudaContext& context, const HeadBackward<float>& op) {
-  const std::int64_t B = op.shape.batch, P = op.pooled_width();
-  context.scratch.reserve(Scratch::need<float>(B));
-  const BackwardArgs kernel_args{.labels = op.labels.data(),
+  const std::int64_t B = op.shape.batch, P = op.pooled_width(), C = op.outputs();
+  const bool one_logit = C == 1 && op.loss != Loss::kSoftmax;
+  ColumnSums bias{.matrix = nullptr, .rows = B, .stride = C, .columns = C, .sums = op.d_fc_bias.data()};
+  const std::size_t of_several = Scratch::need<float>(B * P) + losses_scratch(op) + bias.scratch();
+  context.scratch.reserve(Scratch::need<float>(B * C) + (one_logit ? 0 : of_several));
+  float* const d_logits = context.scratch.take<float>(B * C);
+  float* const d_pooled = one_logit ? nullptr : context.scratch.take<float>(B * P);
+  const BackwardArgs kernel_args{.loss = loss_args(op),
                                  .lengths = op.lengths.data(),
-                                 .logits = op.logits.data(),
                                  .pooled = op.pooled.data(),
                                  .fc_weight = op.fc_weight.data(),
+                                 .d_pooled = d_pooled,
                                  .key = op.dropout_key,
+                                 .d_logits = d_logits,
+                                 .stats = op.stats.data(),
+                                 .d_fc_weight = op.d_fc_weight.data(),
+                                 .d_fc_bias = op.d_fc_bias.data(),
+                                 .d_state = op.d_state.data(),
                                  .dropout = op.dropout,
                                  .batch = static_cast<int>(B),
                                  .hidden = static_cast<int>(op.shape.hidden),
                                  .directions = static_cast<int>(op.directions),
                                  .width = static_cast<int>(P),
-                                 .d_logits = context.scratch.take<float>(B),
-                                 .stats = op.stats.data(),
-                                 .d_fc_weight = op.d_fc_weight.data(),
-                                 .d_fc_bias = op.d_fc_bias.data(),
-                                 .d_state = op.d_state.data(),
                                  .pool = op.pool};
-  launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
-  launch(head_weights_kernel, per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
-  launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
+  if (one_logit) {
+    launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
+    launch(head_weights_kernel, per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
+    launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
+    return;
+  }
+  measure_losses(context, op, d_logits);
+  context.platform.product({.m = B, .n = P, .k = C, .a = d_logits, .b = op.fc_weight.data(), .c = d_pooled});
+  launch(head_states_kernel, per_block(context, B, kThreads), kernel_args);
+  context.platform.product({.m = C,
+                            .n = P,
+                            .k = B,
+                            .a = d_logits,
+                            .b = op.pooled.data(),
+                            .c = op.d_fc_weight.data(),
+                            .a_transposed = true});
+  bias.matrix = d_logits;
+  sum_columns(context, bias);
 }
 
 }  // namespace reel::cuda

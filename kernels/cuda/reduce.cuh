@@ -1,4 +1,4 @@
-// Sums over the threads of a block, in a fixed order.
+// Sums and maxima over the threads of a block, in a fixed order.
 #pragma once
 
 #include "kernels/cuda/device.h"
@@ -22,6 +22,34 @@ __device__ inline Real block_sum(Real value, Real* partial) {
   for (unsigned warp = 0; warp < blockDim.x / 32; ++warp) sum += partial[warp];
   __syncthreads();
   return sum;
+}
+
+struct Largest {
+  float value;
+  int index;
+};
+
+__device__ inline Largest larger(const Largest& a, const Largest& b) {
+  const bool second = b.value > a.value || (b.value == a.value && b.index < a.index);
+  return second ? b : a;
+}
+
+/// The first largest of `values` [count], in every thread; index `count` where all are -infinity or no number. `partial`
+/// as of block_sum.
+__device__ inline Largest block_largest(const float* values, int count, Largest* partial) {
+  Largest largest{-INFINITY, count};
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+    if (values[i] > largest.value) largest = {values[i], i};
+  }
+  for (int distance = 16; distance > 0; distance /= 2) {
+    largest = larger(largest, {__shfl_xor_sync(0xffffffffu, largest.value, distance),
+                               __shfl_xor_sync(0xffffffffu, largest.index, distance)});
+  }
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = largest;
+  __syncthreads();
+  for (unsigned warp = 0; warp < blockDim.x / 32; ++warp) largest = larger(largest, partial[warp]);
+  __syncthreads();
+  return largest;
 }
 
 }  // namespace reel::cuda
