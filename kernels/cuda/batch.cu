@@ -14,7 +14,7 @@ namespace {
 struct SelectArgs {
   const std::int32_t* data_ids;
   const std::int32_t* data_lengths;
-  const std::int32_t* data_labels;  // or null, as are those below
+  const std::int32_t* data_labels;
   const std::int32_t* target_begin;
   const std::int32_t* target_columns;
   const float* target_values;
@@ -22,7 +22,7 @@ struct SelectArgs {
   const std::int32_t* rows;
   std::int32_t* ids;
   std::int32_t* lengths;
-  std::int32_t* labels;
+  std::int32_t* labels;  // these three: or null
   float* targets;
   float* weights;
   RandomKey key;
@@ -169,9 +169,9 @@ void execute(CudaContext& context, const SelectRows& op) {
           .rows = op.rows.data(),
           .ids = op.ids.data(),
           .lengths = op.lengths.data(),
-          .labels = op.labels.data(),
-          .targets = op.targets.data(),
-          .weights = op.weights.data(),
+          .labels = address_of(op.labels),
+          .targets = address_of(op.targets),
+          .weights = address_of(op.weights),
           .key = op.word_dropout_key,
           .outputs = op.outputs(),
           .word_dropout = op.word_dropout,

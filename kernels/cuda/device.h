@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 namespace reel::cuda {
@@ -41,6 +42,12 @@ template <class Args>
 void launch(void (*kernel)(Args), const Launch& launch, const std::type_identity_t<Args>& args) {
   static_assert(std::is_trivially_copyable_v<Args>);
   launch_kernel(kernel_handle(kernel), launch, &args);
+}
+
+/// Null where an argument is left out: even an empty buffer has an address.
+template <class T>
+T* address_of(std::span<T> optional) {
+  return optional.empty() ? nullptr : optional.data();
 }
 
 /// How many clusters of such a launch the device runs at once, as it says itself; 0 where not even one fits.

@@ -22,10 +22,10 @@ struct LossArgs {
 
 inline LossArgs loss_args(const HeadBackward<float>& op) {
   return {.logits = op.logits.data(),
-          .labels = op.labels.data(),
-          .targets = op.targets.data(),
-          .weights = op.weights.data(),
-          .positive_weights = op.positive_weights.data(),
+          .labels = address_of(op.labels),
+          .targets = address_of(op.targets),
+          .weights = address_of(op.weights),
+          .positive_weights = address_of(op.positive_weights),
           .loss = op.loss,
           .batch = static_cast<int>(op.shape.batch),
           .outputs = static_cast<int>(op.outputs()),

@@ -21,7 +21,12 @@ struct Case {
   Cell cell;
   bool full_rows;  // as with --mask off: every row runs all steps
   float dropout;
+  Outputs outputs{};
 };
+
+Case of_outputs(const char* name, const Outputs& outputs) {
+  return {name, {13, 4, 6, 5, 7}, Pool::kConcat, Cell::kTanh, false, 0.4f, outputs};
+}
 
 class Gradient : public testing::TestWithParam<Case> {};
 
@@ -31,7 +36,7 @@ double mean_loss(Backend<double>& backend, const Problem& p) {
 
 TEST_P(Gradient, AgreesWithFiniteDifferences) {
   const Case& c = GetParam();
-  Problem p = make_problem(c.shape, c.pool, c.cell, c.dropout, 4);
+  Problem p = make_problem(c.shape, c.pool, c.cell, c.dropout, 4, c.outputs);
   if (c.full_rows) std::fill(p.lengths.begin(), p.lengths.end(), static_cast<std::int32_t>(c.shape.steps));
   const auto backend = make_cpu_backend<double>(1);
   const Results r = run_problem(*backend, p);
@@ -71,7 +76,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"MaxPool", {13, 4, 6, 5, 7}, Pool::kMax, Cell::kTanh, false, 0},
                     Case{"ConcatPool", {13, 4, 19, 5, 7}, Pool::kConcat, Cell::kLstm, false, 0.4f},
                     Case{"Dropout", {13, 4, 6, 5, 7}, Pool::kLast, Cell::kTanh, false, 0.4f},
-                    Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Cell::kTanh, false, 0}),
+                    Case{"WiderThanAVector", {9, 19, 21, 9, 4}, Pool::kMean, Cell::kTanh, false, 0},
+                    of_outputs("Softmax", {.count = 3, .loss = Loss::kSoftmax}),
+                    of_outputs("SoftmaxWeights", {.count = 9, .loss = Loss::kSoftmax, .weights = true}),
+                    of_outputs("SoftmaxTargets", {.count = 9, .loss = Loss::kSoftmax, .targets = true}),
+                    of_outputs("WeightedLogit", {.weights = true, .positive_weights = true}),
+                    of_outputs("SoftLogit", {.targets = true, .positive_weights = true}),
+                    of_outputs("Sigmoids", {.count = 5, .targets = true, .weights = true, .positive_weights = true}),
+                    of_outputs("Squared", {.loss = Loss::kSquared, .targets = true, .weights = true}),
+                    of_outputs("Squares", {.count = 5, .loss = Loss::kSquared, .targets = true})),
     [](const testing::TestParamInfo<Case>& tested) { return tested.param.name; });
 
 }  // namespace

@@ -62,6 +62,8 @@ void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.logits, expected.logits);
   EXPECT_EQ(actual.loss_sum, expected.loss_sum);
   EXPECT_EQ(actual.d_fc_weight, expected.d_fc_weight);
+  EXPECT_EQ(actual.d_fc_bias, expected.d_fc_bias);
+  EXPECT_EQ(actual.d_state, expected.d_state);
   EXPECT_EQ(actual.dz, expected.dz);
   EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
   EXPECT_EQ(actual.d_b_hh, expected.d_b_hh);
@@ -75,23 +77,20 @@ struct Case {
   Pool pool = Pool::kLast;
   Cell cell = Cell::kTanh;
   float dropout = 0;
+  Outputs outputs{};
+
+  Problem problem() const { return make_problem(shape, pool, cell, dropout, 1, outputs); }
 };
 
 class Operations : public testing::TestWithParam<Case> {
  protected:
-  Problem problem() const {
-    const Case& c = GetParam();
-    return make_problem(c.shape, c.pool, c.cell, c.dropout);
-  }
+  Problem problem() const { return GetParam().problem(); }
 };
 
 class DeviceOperations : public testing::TestWithParam<std::tuple<TestDevice, Case>> {
  protected:
   const TestDevice& device() const { return std::get<0>(GetParam()); }
-  Problem problem() const {
-    const Case& c = std::get<1>(GetParam());
-    return make_problem(c.shape, c.pool, c.cell, c.dropout);
-  }
+  Problem problem() const { return std::get<1>(GetParam()).problem(); }
 };
 
 TEST_P(DeviceOperations, AgreeWithFloat64) {
@@ -122,6 +121,16 @@ TEST(CpuOperations, OfManyRowsAgreeWithFloat64) {
     const Problem problem = make_problem({50, 8, 128, 64, 44}, Pool::kMean, cell);
     SCOPED_TRACE(traits(cell).name);
     expect_results_of(problem, run_problem(*make_cpu_backend<float>(2), problem), kFloat32);
+  }
+}
+
+TEST(CpuOperations, OfTenThousandClassesAgreeWithFloat64) {
+  for (const bool targets : {false, true}) {
+    const Outputs outputs{.count = 10'000, .loss = Loss::kSoftmax, .targets = targets, .weights = true};
+    const Problem problem = make_problem({20, 4, 17, 9, 3}, Pool::kMean, Cell::kTanh, 0, 1, outputs);
+    const Results one = run_problem(*make_cpu_backend<float>(1), problem);
+    expect_results_of(problem, one, kFloat32);
+    expect_same_bits(run_problem(*make_cpu_backend<float>(3), problem), one);
   }
 }
 
@@ -222,17 +231,46 @@ const Case kCases[] = {
     Case{{50, 16, 67, 19, 40}, Pool::kConcat, kLstm, 0.25f}, Case{{90, 20, 33, 7, 13}, Pool::kMax, kGru},
     Case{{20, 4, 128, 7, 6}, Pool::kMean, kGru}, Case{{20, 4, 100, 10, 3}, Pool::kLast, kGru},
     Case{{30, 6, 90, 5, 20}, Pool::kConcat, kLstm}, Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm},
-    Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}, Case{{40, 5, 50, 21, 9}, Pool::kConcat, kLstm}};
+    Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}, Case{{40, 5, 50, 21, 9}, Pool::kConcat, kLstm},
+    // Several logits, and other losses of one:
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 1, .loss = Loss::kSoftmax}},
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 2, .loss = Loss::kSoftmax}},
+    Case{{20, 4, 17, 9, 5}, Pool::kConcat, kTanh, 0.5f, {.count = 3, .loss = Loss::kSoftmax, .weights = true}},
+    Case{{20, 4, 33, 9, 5}, Pool::kMean, kGru, 0, {.count = 9, .loss = Loss::kSoftmax, .targets = true}},
+    Case{{20, 4, 17, 70, 5}, Pool::kMean, kTanh, 0.25f, {.count = 130, .loss = Loss::kSoftmax}},
+    Case{{20, 4, 19, 6, 5}, Pool::kMax, kTanh, 0,
+         {.count = 130, .loss = Loss::kSoftmax, .targets = true, .weights = true}},
+    Case{{20, 4, 18, 7, 5}, Pool::kLast, kTanh, 0, {.count = 5, .loss = Loss::kSoftmax, .margin = 1e4}},
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.weights = true, .positive_weights = true}},
+    Case{{20, 4, 16, 7, 5}, Pool::kMean, kTanh, 0.5f, {.targets = true, .weights = true, .positive_weights = true}},
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.margin = 1e4}},
+    Case{{20, 4, 17, 7, 5}, Pool::kMean, kTanh, 0, {.count = 5, .targets = true}},
+    Case{{20, 4, 16, 7, 5}, Pool::kMax, kTanh, 0.5f, {.count = 5, .targets = true, .positive_weights = true}},
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 5, .targets = true, .margin = 1e4}},
+    Case{{20, 4, 33, 9, 5}, Pool::kConcat, kLstm, 0,
+         {.count = 40, .targets = true, .weights = true, .positive_weights = true}},
+    Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0.5f, {.loss = Loss::kSquared, .targets = true, .weights = true}},
+    Case{{20, 4, 17, 7, 5}, Pool::kMean, kTanh, 0, {.count = 300, .loss = Loss::kSquared, .targets = true}}};
 
 const char* pool_name(Pool pool) {
   constexpr const char* kNames[] = {"Last", "Mean", "Max", "Concat"};
   return kNames[static_cast<int>(pool)];
 }
 
+/// Nothing of one logit with a label and kSigmoid.
+std::string name_of(const Outputs& o) {
+  constexpr const char* kLosses[] = {"Sigmoid", "Softmax", "Squared"};
+  const std::string count = o.count > 1 || o.loss != Loss::kSigmoid || o.targets
+                                ? fmt::format("C{}{}", o.count, kLosses[static_cast<int>(o.loss)])
+                                : "";
+  return fmt::format("{}{}{}{}{}", count, o.targets ? "Targets" : "", o.weights ? "Weights" : "",
+                     o.positive_weights ? "Positive" : "", o.margin > 0 ? "Far" : "");
+}
+
 std::string name_of(const Case& c) {
   const Shape& s = c.shape;
-  return fmt::format("V{}E{}H{}B{}T{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps, pool_name(c.pool),
-                     traits(c.cell).name, c.dropout > 0 ? "Dropout" : "");
+  return fmt::format("V{}E{}H{}B{}T{}{}{}{}{}", s.vocabulary, s.embedding, s.hidden, s.batch, s.steps,
+                     pool_name(c.pool), traits(c.cell).name, c.dropout > 0 ? "Dropout" : "", name_of(c.outputs));
 }
 
 /// Whatever the order of threads, warps and blocks. `--deep`: every kernel in ten orders; else a sample by
@@ -249,7 +287,7 @@ TEST(Schedules, GiveTheSameBitsOnTheEmulator) {
   for (std::uint64_t i = 0; i < (deep() ? runs.size() : kSample); ++i) {
     const auto& [device, c, order] = runs[deep() ? i : random_bits({.seed = test_seed()}, i) % runs.size()];
     SCOPED_TRACE(fmt::format("{} {} order {}", device.name, name_of(*c), order));
-    const Problem problem = make_problem(c->shape, c->pool, c->cell, c->dropout);
+    const Problem problem = c->problem();
     set_schedule(0);
     const Results expected = run_problem(*device.make(), problem);
     set_schedule(order);

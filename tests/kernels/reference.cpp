@@ -107,24 +107,86 @@ double pooled_gradient(const Problem& p, const Indexer& n, const Results& r, std
   return sum;
 }
 
+double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+
+std::size_t first_largest(const double* values, std::size_t count) {
+  return static_cast<std::size_t>(std::max_element(values, values + count) - values);
+}
+
+/// Adds what row b measured; its gradient of the mean loss with respect to the logits.
+std::vector<double> measure(const Problem& p, const Indexer& n, std::size_t b, Results& r) {
+  const auto C = static_cast<std::size_t>(p.outputs.count);
+  const double* const x = r.logits.data() + b * C;
+  std::vector<double> y(C), d(C);
+  for (std::size_t c = 0; c < C; ++c) {
+    const auto label = p.labels.empty() ? 0 : static_cast<std::size_t>(p.labels[b]);
+    y[c] = !p.targets.empty()                   ? p.targets[b * C + c]
+           : p.outputs.loss == Loss::kSoftmax ? (label == c ? 1 : 0)
+                                                : static_cast<double>(label);
+  }
+  double loss = 0, normaliser = 0, all = 0;
+  for (std::size_t c = 0; c < C; ++c) all += y[c];
+  const std::size_t largest = first_largest(x, C);
+  for (std::size_t c = 0; c < C; ++c) normaliser += std::exp(x[c] - x[largest]);
+  if (p.outputs.loss == Loss::kSoftmax) r.correct += largest == first_largest(y.data(), C) ? 1 : 0;
+  for (std::size_t c = 0; c < C; ++c) {
+    const double w = p.positive_weights.empty() ? 1 : p.positive_weights[c], share = 1.0 / static_cast<double>(C);
+    switch (p.outputs.loss) {
+      case Loss::kSigmoid:  // -w y log p - (1 - y) log(1 - p)
+        loss += share * (w * y[c] * softplus(-x[c]) + (1 - y[c]) * softplus(x[c]));
+        d[c] = share * ((1 - y[c]) * sigmoid(x[c]) - w * y[c] * sigmoid(-x[c]));
+        r.correct += (x[c] > 0) == (y[c] > 0.5) ? 1 : 0;
+        break;
+      case Loss::kSoftmax:
+        loss -= y[c] * (x[c] - x[largest] - std::log(normaliser));
+        d[c] = all * std::exp(x[c] - x[largest]) / normaliser - y[c];
+        break;
+      case Loss::kSquared:
+        loss += share * (x[c] - y[c]) * (x[c] - y[c]);
+        d[c] = share * 2 * (x[c] - y[c]);
+    }
+  }
+  const double weight = p.weights.empty() ? 1 : p.weights[b];
+  r.loss_sum += weight * loss;
+  for (double& value : d) value *= weight / static_cast<double>(n.B);
+  return d;
+}
+
 void forward(const Problem& p, const Indexer& n, Results& r) {
   std::copy(p.h0.begin(), p.h0.end(), r.h.begin());
   for (std::size_t b = 0; b < n.B; ++b) {
     const auto length = static_cast<std::size_t>(p.lengths[b]);
     Saved saved{std::vector<double>(n.T * 5 * n.H), n.H};
     for (std::size_t t = 0; t < length; ++t) step(p, n, r, b, t, saved);
-    double logit = p.fc_bias[0];
-    const auto P = static_cast<std::size_t>(p.pooled_width());
+    const auto P = static_cast<std::size_t>(p.pooled_width()), C = p.fc_bias.size();
     for (std::size_t column = 0; column < P; ++column) {
-      const double pooled = pool_unit(p, n, r, b, column / n.H, column % n.H) * keep(p, b * P + column);
-      r.pooled[b * P + column] = pooled;
-      logit += p.fc_weight[column] * pooled;
+      r.pooled[b * P + column] = pool_unit(p, n, r, b, column / n.H, column % n.H) * keep(p, b * P + column);
     }
-    r.logits[b] = logit;
-    const double probability = 1 / (1 + std::exp(-logit));
-    r.loss_sum -= p.labels[b] != 0 ? std::log(probability) : std::log(1 - probability);
-    r.correct += (logit > 0) == (p.labels[b] != 0) ? 1 : 0;
+    for (std::size_t c = 0; c < C; ++c) {
+      double logit = p.fc_bias[c];
+      for (std::size_t column = 0; column < P; ++column) logit += p.fc_weight[c * P + column] * r.pooled[b * P + column];
+      r.logits[b * C + c] = logit;
+    }
   }
+}
+
+void head_backward(const Problem& p, const Indexer& n, Results& r) {
+  const auto P = static_cast<std::size_t>(p.pooled_width()), C = p.fc_bias.size();
+  for (std::size_t b = 0; b < n.B; ++b) {
+    const std::vector<double> d_logits = measure(p, n, b, r);
+    for (std::size_t j = 0; j < P; ++j) {
+      double d_pooled = 0;
+      for (std::size_t c = 0; c < C; ++c) {
+        d_pooled += d_logits[c] * p.fc_weight[c * P + j];
+        r.d_fc_weight[c * P + j] += d_logits[c] * r.pooled[b * P + j];
+      }
+      const bool mean = part_of(p, j / n.H) == Pool::kMean;
+      const double share = !mean ? 1 : p.lengths[b] > 0 ? 1.0 / p.lengths[b] : 0;
+      r.d_state[(j / n.H * n.B + b) * n.H + j % n.H] = d_pooled * keep(p, b * P + j) * share;
+    }
+    for (std::size_t c = 0; c < C; ++c) r.d_fc_bias[c] += d_logits[c];
+  }
+  if (p.outputs.loss == Loss::kSigmoid) r.correct /= static_cast<double>(C);
 }
 
 void backward_row(const Problem& p, const Indexer& n, std::size_t b, Results& r) {
@@ -191,9 +253,9 @@ Results reference(const Problem& p, const std::vector<double>& argmax) {
   r.dz.resize(n.T * n.B * GH);
   const auto P = static_cast<std::size_t>(p.pooled_width());
   for (auto* v : {&r.pooled, &r.d_state}) v->resize(n.B * P);
-  r.logits.resize(n.B);
-  r.d_fc_weight.resize(P);
-  r.d_fc_bias.resize(1);
+  r.logits.resize(n.B * p.fc_bias.size());
+  r.d_fc_weight.resize(p.fc_weight.size());
+  r.d_fc_bias.resize(p.fc_bias.size());
   r.d_w_hh.resize(GH * n.H);
   r.d_b_hh.resize(p.b_hh.size());
   r.d_embedding.resize(n.V * n.E);
@@ -209,17 +271,8 @@ Results reference(const Problem& p, const std::vector<double>& argmax) {
   }
   const std::vector<double> largest = r.argmax;
   if (!argmax.empty()) r.argmax = argmax;
-  for (std::size_t b = 0; b < n.B; ++b) {
-    const double d_logit = (1 / (1 + std::exp(-r.logits[b])) - p.labels[b]) / static_cast<double>(n.B);
-    r.d_fc_bias[0] += d_logit;
-    for (std::size_t j = 0; j < P; ++j) {
-      r.d_fc_weight[j] += d_logit * r.pooled[b * P + j];
-      const bool mean = part_of(p, j / n.H) == Pool::kMean;
-      const double share = !mean ? 1 : p.lengths[b] > 0 ? 1.0 / p.lengths[b] : 0;
-      r.d_state[(j / n.H * n.B + b) * n.H + j % n.H] = d_logit * p.fc_weight[j] * keep(p, b * P + j) * share;
-    }
-    backward_row(p, n, b, r);
-  }
+  head_backward(p, n, r);
+  for (std::size_t b = 0; b < n.B; ++b) backward_row(p, n, b, r);
   r.argmax = largest;
   return r;
 }

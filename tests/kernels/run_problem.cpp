@@ -80,12 +80,65 @@ class Runner {
     return {values.begin(), values.end()};
   }
 
+  /// The last row of [B, width] first.
+  template <class T>
+  std::vector<T> reversed(const std::vector<T>& values, std::int64_t width) const {
+    std::vector<T> rows;
+    for (auto end = values.end(); end != values.begin(); end -= width) rows.insert(rows.end(), end - width, end);
+    return rows;
+  }
+
+  Buffer<float> to_floats(const std::vector<double>& values) {
+    const std::vector<float> converted(values.begin(), values.end());
+    auto buffer = backend_.template allocate<float>(static_cast<std::int64_t>(values.size()));
+    backend_.upload(std::span<const float>(converted), buffer.span());
+    return buffer;
+  }
+
+  /// The batch, of a data set that holds its rows from the last to the first.
+  void select() {
+    const auto [V, E, H, B, T] = p_.shape;
+    const std::int64_t C = p_.outputs.count;
+    std::vector<std::int32_t> order, begin, columns;
+    std::vector<double> values;
+    const std::vector<double> targets = reversed(p_.targets, C);
+    for (std::int64_t b = 0; b < B; ++b) order.push_back(static_cast<std::int32_t>(B - 1 - b));
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (i % static_cast<std::size_t>(C) == 0) begin.push_back(static_cast<std::int32_t>(values.size()));
+      if (targets[i] == 0) continue;
+      columns.push_back(static_cast<std::int32_t>(i % static_cast<std::size_t>(C)));
+      values.push_back(targets[i]);
+    }
+    if (!targets.empty()) begin.push_back(static_cast<std::int32_t>(values.size()));
+    ids_ = backend_.template allocate<std::int32_t>(B * T);
+    lengths_ = backend_.template allocate<std::int32_t>(B);
+    labels_ = to_device(std::vector<std::int32_t>(p_.labels.size(), 7));  // nobody has to clear these
+    targets_ = to_floats(std::vector<double>(targets.size(), 7.0));
+    weights_ = to_floats(std::vector<double>(p_.weights.size(), 7.0));
+    positive_weights_ = to_floats(p_.positive_weights);
+    const auto data_ids = to_device(reversed(p_.ids, T)), data_lengths = to_device(reversed(p_.lengths, 1)),
+               data_labels = to_device(reversed(p_.labels, 1)), rows = to_device(order),
+               target_begin = to_device(begin), target_columns = to_device(columns);
+    const auto target_values = to_floats(values), data_weights = to_floats(reversed(p_.weights, 1));
+    backend_.run(SelectRows{.shape = p_.shape.rows(),
+                            .data_ids = data_ids.span(),
+                            .data_lengths = data_lengths.span(),
+                            .data_labels = data_labels.span(),
+                            .data_targets = {target_begin.span(), target_columns.span(), target_values.span()},
+                            .data_weights = data_weights.span(),
+                            .rows = rows.span(),
+                            .ids = ids_.span(),
+                            .lengths = lengths_.span(),
+                            .labels = labels_.span(),
+                            .targets = targets_.span(),
+                            .weights = weights_.span()});
+    backend_.synchronize();
+  }
+
   void forward() {
     const auto [V, E, H, B, T] = p_.shape;
     const std::int64_t P = p_.pooled_width();
-    ids_ = to_device(p_.ids);
-    lengths_ = to_device(p_.lengths);
-    labels_ = to_device(p_.labels);
+    select();
     embedding_ = to_device(p_.embedding);
     w_ih_ = to_device(p_.w_ih);
     w_hh_ = to_device(p_.w_hh);
@@ -97,7 +150,7 @@ class Runner {
     h_ = to_device(p_.h0, (T + 1) * B * H);
     pooled_ = zeros(B * P);
     if (has_maximum(p_.pool)) argmax_ = backend_.template allocate<std::int32_t>(B * H);
-    logits_ = zeros(B);
+    logits_ = zeros(B * p_.outputs.count);
     backend_.run(
         IndexTokens{.shape = p_.shape.rows(), .ids = ids_.span(), .lengths = lengths_.span(), .index = index_});
     backend_.run(
@@ -133,8 +186,8 @@ class Runner {
     const auto [V, E, H, B, T] = p_.shape;
     const std::int64_t U = p_.shape.distinct(), P = p_.pooled_width();
     stats_ = backend_.template allocate<BatchStats>(1);
-    d_fc_weight_ = zeros(P);
-    d_fc_bias_ = zeros(1);
+    d_fc_weight_ = zeros(p_.outputs.count * P);
+    d_fc_bias_ = zeros(p_.outputs.count);
     d_state_ = zeros(B * P);
     dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * gates_), 7.0));  // nobody has to clear it
     if (traits(p_.cell).recurrent_bias) {
@@ -147,7 +200,11 @@ class Runner {
     d_w_ih_ = zeros(gates_ * E);
     d_bias_ = zeros(gates_);
     backend_.run(HeadBackward<Real>{.shape = p_.shape.sequences(),
+                                    .loss = p_.outputs.loss,
                                     .labels = labels_.span(),
+                                    .targets = targets_.span(),
+                                    .weights = weights_.span(),
+                                    .positive_weights = positive_weights_.span(),
                                     .logits = logits_.span(),
                                     .stats = stats_.span(),
                                     .lengths = lengths_.span(),
@@ -214,6 +271,7 @@ class Runner {
   Buffer<Real> embedding_, w_ih_, w_hh_, b_hh_, fc_weight_, projected_, h_, saved_, pooled_, logits_;
   Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_,
       d_w_ih_, d_bias_;
+  Buffer<float> targets_, weights_, positive_weights_;
   Buffer<BatchStats> stats_;
 };
 
