@@ -30,8 +30,8 @@ struct SparseTargets {
 struct SelectRows {
   static constexpr const char* kName = "select";
   BatchShape shape;
-  std::span<const std::int32_t> data_ids;      // [N, T] the reviews' tokens, left-aligned
-  std::span<const std::int32_t> data_lengths;  // [N]
+  std::span<const std::int32_t> data_ids;       // [N, T] the reviews' tokens, left-aligned
+  std::span<const std::int32_t> data_lengths;   // [N]
   std::span<const std::int32_t> data_labels{};  // [N] or empty
   SparseTargets data_targets{};                 // of N, or empty
   std::span<const float> data_weights{};        // [N] or empty

@@ -69,18 +69,19 @@ struct BatchStats {
 /// The loss, and the gradient of its mean over the batch with respect to the output layer and the states. Dropout and
 /// pooling must be those of HeadForward.
 ///
-/// A row's loss and gradient are multiplied by its weight, but the mean is over B rows (Keras' sample_weight). A positive
-/// weight w multiplies the terms of y (PyTorch's pos_weight): with k = 1 + (w - 1) y the loss of a logit is
-/// k max(x, 0) - w y x + k log(1 + exp(-|x|)), its gradient k sigmoid(x) - w y. The gradient of a softmax p is
-/// sum(y) p - y, of a square 2 (x - y).
+/// A row's loss and gradient are multiplied by its weight, but the mean is over B rows (Keras' sample_weight). A
+/// positive weight w multiplies the terms of y (PyTorch's pos_weight): with k = 1 + (w - 1) y
+///   a logit's loss is      k max(x, 0) - w y x + k log(1 + exp(-|x|))
+///   and its gradient       k sigmoid(x) - w y;
+///   that of kSoftmax is    sum(y) softmax(x) - y, of kSquared 2 (x - y).
 ///
-/// Right is a row of kSoftmax whose first largest logit is at the label, or at the first largest target; one of kSigmoid
-/// by the share of its C in which (x > 0) == (y > 0.5); none of kSquared.
+/// Right is a row of kSoftmax whose first largest logit is at the label, or at the first largest target; one of
+/// kSigmoid by the share of its C in which (x > 0) == (y > 0.5); none of kSquared.
 template <class Real>
 struct HeadBackward {
   static constexpr const char* kName = "head_backward";
   SequenceShape shape;
-  std::int64_t directions = 1;            // D
+  std::int64_t directions = 1;  // D
   Loss loss = Loss::kSigmoid;
   /// [B] or empty: 0 to C - 1, of kSoftmax; 0 or 1, of kSigmoid with C = 1. Exactly one of these two is given.
   std::span<const std::int32_t> labels{};

@@ -31,12 +31,11 @@ void run_logits(CpuContext& context, const HeadForward<Real>& op) {
     const std::size_t b = task % row_blocks * kRows, rows = std::min(kRows, B - b);
     const Real* weights[kOutputBlock];
     for (std::size_t i = 0; i < outputs; ++i) weights[i] = op.fc_weight.data() + (c + i) * P;
-    alignas(64) Real block[kOutputBlock * kRows];
+    alignas(64) Real block[kOutputBlock * kRows];  // with room for whole vectors
     multiply_rows<Exact<Real>>(std::span(weights).first(outputs),
                                PackedMatrix<Exact<Real>>{pooled.data + pooled.words * b, pooled.words, rows},
-                               [to = &block[0]](std::size_t i, std::size_t column, auto, Vector<Real> sum) HWY_ATTR {
-                                 hn::Store(sum, Tag<Real>(), to + i * kBatchBlock<Real> + column);  // whole: there is room
-                               });
+                               [to = &block[0]](std::size_t i, std::size_t column, auto, Vector<Real> sum)
+                                   HWY_ATTR { hn::Store(sum, Tag<Real>(), to + i * kBatchBlock<Real> + column); });
     for (std::size_t r = 0; r < rows; ++r) {
       Real* const to = op.logits.data() + (b + r) * C + c;
       for (std::size_t i = 0; i < outputs; ++i) to[i] = block[i * kRows + r] + op.fc_bias[c + i];

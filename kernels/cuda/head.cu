@@ -85,7 +85,7 @@ __global__ void head_forward_kernel(ForwardArgs args) {
 }
 
 /// Of several: the pooled states, and logits that are the bias so far.
-__global__ void head_pool_kernel(ForwardArgs args) {
+__global__ void pool_rows_kernel(ForwardArgs args) {
   const int b = static_cast<int>(blockIdx.x), first = static_cast<int>(threadIdx.x);
   const int step = static_cast<int>(blockDim.x);
   for (int j = first; j < args.width; j += step) drop_and_keep(args, b, j);
@@ -122,7 +122,7 @@ __device__ inline void unpool_column(const BackwardArgs& args, int b, int j, int
 }
 
 /// d_state, of several logits: a block for each batch row.
-__global__ void head_states_kernel(BackwardArgs args) {
+__global__ void unpool_rows_kernel(BackwardArgs args) {
   const int b = static_cast<int>(blockIdx.x), length = args.lengths[b];
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
     unpool_column(args, b, j, length, args.d_pooled[static_cast<std::size_t>(b) * args.width + j]);
@@ -200,7 +200,7 @@ void execute(CudaContext& context, const HeadForward<float>& op) {
                                 .directions = static_cast<int>(op.directions()),
                                 .width = static_cast<int>(P),
                                 .pool = op.pool};
-  launch(C == 1 ? head_forward_kernel : head_pool_kernel, per_block(context, B, kThreads), kernel_args);
+  launch(C == 1 ? head_forward_kernel : pool_rows_kernel, per_block(context, B, kThreads), kernel_args);
   if (C == 1) return;
   context.platform.product({.m = B,
                             .n = C,
@@ -245,14 +245,9 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
   }
   measure_losses(context, op, d_logits);
   context.platform.product({.m = B, .n = P, .k = C, .a = d_logits, .b = op.fc_weight.data(), .c = d_pooled});
-  launch(head_states_kernel, per_block(context, B, kThreads), kernel_args);
-  context.platform.product({.m = C,
-                            .n = P,
-                            .k = B,
-                            .a = d_logits,
-                            .b = op.pooled.data(),
-                            .c = op.d_fc_weight.data(),
-                            .a_transposed = true});
+  launch(unpool_rows_kernel, per_block(context, B, kThreads), kernel_args);
+  context.platform.product(
+      {.m = C, .n = P, .k = B, .a = d_logits, .b = op.pooled.data(), .c = op.d_fc_weight.data(), .a_transposed = true});
   bias.matrix = d_logits;
   sum_columns(context, bias);
 }

@@ -79,7 +79,7 @@ __global__ void head_losses_kernel(RowLossArgs args) {
   args.correct[b] = row.correct;
 }
 
-__global__ void head_totals_kernel(RowLossArgs args) {
+__global__ void add_losses_kernel(RowLossArgs args) {
   REEL_SHARED(double[32], partial);
   double loss = 0, correct = 0;
   for (int b = static_cast<int>(threadIdx.x); b < args.loss.batch; b += kThreads) {
@@ -106,7 +106,7 @@ void measure_losses(CudaContext& context, const HeadBackward<float>& op, float* 
                                 .correct = context.scratch.take<double>(B),
                                 .stats = op.stats.data()};
   launch(head_losses_kernel, per_block(context, B, kThreads), kernel_args);
-  launch(head_totals_kernel, per_block(context, 1, kThreads), kernel_args);
+  launch(add_losses_kernel, per_block(context, 1, kThreads), kernel_args);
 }
 
 }  // namespace reel::cuda

@@ -34,8 +34,8 @@ __device__ inline Largest larger(const Largest& a, const Largest& b) {
   return second ? b : a;
 }
 
-/// The first largest of `values` [count], in every thread; index `count` where all are -infinity or no number. `partial`
-/// as of block_sum.
+/// The first largest of `values` [count], in every thread; index `count` where all are -infinity or no number.
+/// `partial` as of block_sum.
 __device__ inline Largest block_largest(const float* values, int count, Largest* partial) {
   Largest largest{-INFINITY, count};
   for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {

@@ -64,6 +64,34 @@ TEST(SelectRows, WordDropoutFollowsItsKeyAndSparesPadding) {
   EXPECT_THAT(select({0}, Padding::kPre, 1.0f).ids, ElementsAre(0, 2, 2, 2));
 }
 
+TEST(SelectRows, TargetsAreZeroButForTheirEntries) {
+  const Ids data_ids(3 * 4), data_lengths = {1, 1, 1}, begin = {0, 2, 2, 5}, rows = {2, 1, 0, 2};
+  Ids columns = {1, 0, 2, 0, 2};
+  const std::vector<float> values = {0.5f, -1, 3, 4, 5}, data_weights = {0.25f, 2, 0};
+  const auto backend = make_cpu_backend<float>(2);
+  Ids ids(4 * 4), lengths(4);
+  std::vector<float> targets(4 * 3, 7.0f), weights(4, 7.0f);
+  const auto run = [&] {
+    backend->run(SelectRows{.shape = {.batch = 4, .steps = 4},
+                            .data_ids = data_ids,
+                            .data_lengths = data_lengths,
+                            .data_targets = {begin, columns, values},
+                            .data_weights = data_weights,
+                            .rows = rows,
+                            .ids = ids,
+                            .lengths = lengths,
+                            .targets = targets,
+                            .weights = weights});
+  };
+  run();
+  EXPECT_THAT(targets, ElementsAre(4, 0, 5, 0, 0, 0, -1, 0.5f, 0, 4, 0, 5)) << "the last of a column counts";
+  EXPECT_THAT(weights, ElementsAre(0, 2, 0.25f, 0));
+  for (const std::int32_t column : {3, -1}) {
+    columns[0] = column;
+    EXPECT_THROW(run(), ContractError) << column;
+  }
+}
+
 TEST(SelectRows, ARowLongerThanTheStepsIsRefused) { EXPECT_THROW(select({0}, Padding::kNone, 0, 0, 5), ContractError); }
 
 TEST(SelectRows, RowOutsideTheDataSetIsRefused) { EXPECT_THROW(select({3}, Padding::kNone), ContractError); }

@@ -12,7 +12,7 @@
 namespace reel {
 namespace {
 
-constexpr std::int64_t B = 2, T = 3, V = 9, E = 4, H = 5, N = 3, D = 7, U = 6;  // U: as many as positions
+constexpr std::int64_t B = 2, T = 3, V = 9, E = 4, H = 5, N = 3, D = 7, C = 4, U = 6;  // U: as many as positions
 
 class Contract : public testing::Test {
  protected:
@@ -62,12 +62,29 @@ TEST_F(Contract, OfBatches) {
                           .data_ids = ints(N * T),
                           .data_lengths = ints(N),
                           .data_labels = ints(N),
+                          .data_targets = {ints(N + 1), ints(D), room<float>(D)},
+                          .data_weights = room<float>(N),
                           .rows = ints(B),
                           .ids = ints(B * T),
                           .lengths = ints(B),
-                          .labels = ints(B)};
+                          .labels = ints(B),
+                          .targets = room<float>(B * C),
+                          .weights = room<float>(B)};
   REEL_SHORT(select, data_ids);
-  REEL_SHORT(select, data_lengths);
+  expect_refused<SelectRows>(select, "data_ids", [](auto& op) { op.data_lengths = op.data_lengths.subspan(1); });
+  REEL_SHORT(select, data_labels);
+  REEL_SHORT(select, data_targets.begin);
+  REEL_SHORT(select, data_targets.columns);
+  REEL_SHORT(select, data_targets.values);
+  REEL_SHORT(select, data_weights);
+  REEL_SHORT(select, targets);
+  REEL_SHORT(select, weights);
+  REEL_WRONG(select, targets, {});
+  REEL_WRONG(select, weights, {});
+  REEL_WRONG(select, labels, {});
+  expect_refused<SelectRows>(select, "labels", [](auto& op) { op.data_labels = {}; });
+  expect_refused<SelectRows>(select, "targets", [](auto& op) { op.data_targets = {}; });
+  expect_refused<SelectRows>(select, "weights", [](auto& op) { op.data_weights = {}; });
   REEL_SHORT(select, rows);
   REEL_SHORT(select, ids);
   REEL_SHORT(select, lengths);
@@ -273,42 +290,88 @@ TEST_F(Contract, OfHeads) {
                                     .h = reals((T + 1) * B * H),
                                     .h_reverse = reals((T + 1) * B * H),
                                     .pool = Pool::kConcat,
-                                    .fc_weight = reals(P),
-                                    .fc_bias = reals(1),
+                                    .fc_weight = reals(C * P),
+                                    .fc_bias = reals(C),
                                     .pooled = reals(B * P),
                                     .argmax = ints(2 * B * H),
-                                    .logits = reals(B)};
+                                    .logits = reals(B * C)};
   REEL_SHORT(forward, lengths);
   REEL_SHORT(forward, h);
   REEL_SHORT(forward, h_reverse);
   REEL_SHORT(forward, fc_weight);
-  REEL_SHORT(forward, fc_bias);
+  REEL_WRONG(forward, fc_bias, {});
+  expect_refused<HeadForward<double>>(forward, "fc_weight", [](auto& op) { op.fc_bias = op.fc_bias.subspan(1); });
   REEL_SHORT(forward, pooled);
   REEL_SHORT(forward, argmax);
   REEL_SHORT(forward, logits);
   REEL_WRONG(forward, dropout, -0.5f);
   const HeadBackward<double> back{.shape = {B, T, H},
                                   .directions = 2,
-                                  .labels = ints(B),
-                                  .logits = reals(B),
+                                  .loss = Loss::kSigmoid,
+                                  .targets = room<float>(B * C),
+                                  .weights = room<float>(B),
+                                  .positive_weights = room<float>(C),
+                                  .logits = reals(B * C),
                                   .stats = room<BatchStats>(1),
                                   .lengths = ints(B),
                                   .pooled = reals(B * P),
-                                  .fc_weight = reals(P),
+                                  .fc_weight = reals(C * P),
                                   .pool = Pool::kConcat,
-                                  .d_fc_weight = reals(P),
-                                  .d_fc_bias = reals(1),
+                                  .d_fc_weight = reals(C * P),
+                                  .d_fc_bias = reals(C),
                                   .d_state = reals(B * P)};
-  REEL_SHORT(back, labels);
+  REEL_SHORT(back, targets);
+  REEL_SHORT(back, weights);
+  REEL_SHORT(back, positive_weights);
   REEL_SHORT(back, logits);
   REEL_SHORT(back, stats);
   REEL_SHORT(back, lengths);
   REEL_SHORT(back, pooled);
   REEL_SHORT(back, fc_weight);
   REEL_SHORT(back, d_fc_weight);
-  REEL_SHORT(back, d_fc_bias);
+  REEL_WRONG(back, d_fc_bias, {});
   REEL_SHORT(back, d_state);
   REEL_WRONG(back, dropout, 2);
+  expect_refused<HeadBackward<double>>(back, "targets", [](auto& op) { op.d_fc_bias = op.d_fc_bias.subspan(1); });
+}
+
+TEST_F(Contract, OfLosses) {
+  const auto make = [&](Loss loss, std::int64_t outputs, bool labels) {
+    return HeadBackward<double>{.shape = {B, T, H},
+                                .loss = loss,
+                                .labels = ints(labels ? B : 0),
+                                .targets = room<float>(labels ? 0 : B * outputs),
+                                .logits = reals(B * outputs),
+                                .stats = room<BatchStats>(1),
+                                .lengths = ints(B),
+                                .pooled = reals(B * H),
+                                .fc_weight = reals(outputs * H),
+                                .d_fc_weight = reals(outputs * H),
+                                .d_fc_bias = reals(outputs),
+                                .d_state = reals(B * H)};
+  };
+  using Op = HeadBackward<double>;
+  const auto add_labels = [&](Op& op) { op.labels = ints(B); };
+  const auto only_labels = [&](Op& op) { op.labels = ints(B), op.targets = {}; };
+  const auto add_positive_weights = [&](Op& op) { op.positive_weights = room<float>(op.outputs()); };
+  for (const auto& [loss, outputs] : {std::pair{Loss::kSigmoid, std::int64_t{1}}, {Loss::kSoftmax, C}}) {
+    const Op op = make(loss, outputs, true);
+    REEL_SHORT(op, labels);
+    REEL_WRONG(op, labels, {});
+    expect_refused<Op>(op, "labels", [&](Op& o) { o.targets = room<float>(B * o.outputs()); });
+  }
+  for (const auto& [loss, outputs] :
+       {std::pair{Loss::kSigmoid, std::int64_t{1}}, {Loss::kSigmoid, C}, {Loss::kSoftmax, C}, {Loss::kSquared, C}}) {
+    const Op op = make(loss, outputs, false);
+    REEL_SHORT(op, targets);
+    expect_refused<Op>(op, "labels", add_labels);
+  }
+  expect_refused<Op>(make(Loss::kSigmoid, C, false), "labels", only_labels);
+  expect_refused<Op>(make(Loss::kSquared, C, false), "labels", only_labels);
+  expect_refused<Op>(make(Loss::kSquared, 1, false), "labels", only_labels);
+  expect_refused<Op>(make(Loss::kSquared, C, false), "targets", [](Op& op) { op.targets = {}; });
+  expect_refused<Op>(make(Loss::kSquared, C, false), "positive_weights", add_positive_weights);
+  expect_refused<Op>(make(Loss::kSoftmax, C, true), "positive_weights", add_positive_weights);
 }
 
 TEST_F(Contract, OfStacks) {

@@ -60,7 +60,8 @@ inline void add_targets(Problem& p, std::mt19937& random) {
   const std::int64_t B = p.shape.batch, C = p.outputs.count;
   if (p.outputs.targets) p.labels.clear();
   for (std::int64_t i = 0; p.outputs.targets && i < B * C; ++i) {
-    const auto value = static_cast<double>(random() % 9) - 4;  // of kSigmoid and kSoftmax a share, of kSquared any number
+    const auto value =
+        static_cast<double>(random() % 9) - 4;  // of kSigmoid and kSoftmax a share, of kSquared any number
     p.targets.push_back(p.outputs.loss == Loss::kSquared ? value / 2 : value > 0 ? value / 4 : 0);
   }
   for (std::int64_t b = 0; p.outputs.weights && b < B; ++b) {

@@ -120,9 +120,9 @@ std::vector<double> measure(const Problem& p, const Indexer& n, std::size_t b, R
   std::vector<double> y(C), d(C);
   for (std::size_t c = 0; c < C; ++c) {
     const auto label = p.labels.empty() ? 0 : static_cast<std::size_t>(p.labels[b]);
-    y[c] = !p.targets.empty()                   ? p.targets[b * C + c]
+    y[c] = !p.targets.empty()                 ? p.targets[b * C + c]
            : p.outputs.loss == Loss::kSoftmax ? (label == c ? 1 : 0)
-                                                : static_cast<double>(label);
+                                              : static_cast<double>(label);
   }
   double loss = 0, normaliser = 0, all = 0;
   for (std::size_t c = 0; c < C; ++c) all += y[c];
@@ -164,7 +164,8 @@ void forward(const Problem& p, const Indexer& n, Results& r) {
     }
     for (std::size_t c = 0; c < C; ++c) {
       double logit = p.fc_bias[c];
-      for (std::size_t column = 0; column < P; ++column) logit += p.fc_weight[c * P + column] * r.pooled[b * P + column];
+      for (std::size_t column = 0; column < P; ++column)
+        logit += p.fc_weight[c * P + column] * r.pooled[b * P + column];
       r.logits[b * C + c] = logit;
     }
   }

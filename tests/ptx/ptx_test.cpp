@@ -103,8 +103,28 @@ std::vector<Problem> problems(Cell cell, Pool pool = Pool::kMean) {
   return problems;
 }
 
+/// The head's other losses: labels, targets and weights; more logits than a block has threads.
+std::vector<Problem> problems_of_outputs() {
+  std::vector<Problem> problems;
+  for (const test::Outputs& outputs : {test::Outputs{.weights = true, .positive_weights = true},
+                                       {.loss = Loss::kSquared, .targets = true},
+                                       {.count = 3, .loss = Loss::kSoftmax, .weights = true},
+                                       {.count = 300, .loss = Loss::kSoftmax, .targets = true},
+                                       {.count = 40, .targets = true, .weights = true, .positive_weights = true}}) {
+    problems.push_back(test::make_problem({20, 5, 20, 10, 9}, Pool::kConcat, Cell::kTanh, 0.25f, 1, outputs));
+  }
+  return problems;
+}
+
 void expect_same_bits(const Results& actual, const Results& expected) {
   EXPECT_EQ(actual.h, expected.h);
+  EXPECT_EQ(actual.pooled, expected.pooled);
+  EXPECT_EQ(actual.logits, expected.logits);
+  EXPECT_EQ(actual.loss_sum, expected.loss_sum);
+  EXPECT_EQ(actual.correct, expected.correct);
+  EXPECT_EQ(actual.d_fc_weight, expected.d_fc_weight);
+  EXPECT_EQ(actual.d_fc_bias, expected.d_fc_bias);
+  EXPECT_EQ(actual.d_state, expected.d_state);
   EXPECT_EQ(actual.dz, expected.dz);
   EXPECT_EQ(actual.d_w_hh, expected.d_w_hh);
   EXPECT_EQ(actual.d_b_hh, expected.d_b_hh);
@@ -194,6 +214,13 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
       }
     }
   }
+  for (const Problem& problem : problems_of_outputs()) {
+    const Results expected = run(kFloat32Device, problem);
+    kernels.replace(kHead, 7);
+    const Results actual = run(kFloat32Device, problem);
+    PtxKernels::restore();
+    expect_same_bits(actual, expected);
+  }
   for (const OptimizerKind kind :
        {OptimizerKind::kAdam, OptimizerKind::kSgd, OptimizerKind::kRmsprop, OptimizerKind::kAdagrad}) {
     const std::vector<float> expected = train(kFloat32Device, kind);
@@ -235,7 +262,9 @@ TEST(Ptx, SharedArraysAreAlignedForVectors) {
 
 TEST(Ptx, OfEveryKernelAgreesWithFloat64) {
   PtxKernels kernels;
-  for (const Problem& problem : problems(Cell::kTanh)) {
+  std::vector<Problem> all = problems(Cell::kTanh);
+  std::ranges::move(problems_of_outputs(), std::back_inserter(all));
+  for (const Problem& problem : all) {
     const Results expected = test::reference(problem);
     kernels.replace("no exception", 5);
     const Results actual = run(kFloat32Device, problem);
@@ -247,10 +276,13 @@ TEST(Ptx, OfEveryKernelAgreesWithFloat64) {
     };
     compare(actual.logits, expected.logits, kFloat32Device.tolerances.forward);
     compare({actual.loss_sum}, {expected.loss_sum}, kFloat32Device.tolerances.forward);
+    EXPECT_EQ(actual.correct, expected.correct);
     compare(actual.d_fc_weight, expected.d_fc_weight, kFloat32Device.tolerances.gradient);
     compare(actual.d_fc_bias, expected.d_fc_bias, kFloat32Device.tolerances.gradient);
     compare(actual.d_embedding, expected.d_embedding, kFloat32Device.tolerances.gradient);
   }
+  const std::set<std::string> missing = kernels.missing("no exception");
+  EXPECT_THAT(missing, testing::Each(testing::Not(testing::HasSubstr(kHead)))) << "never executed";
 }
 
 }  // namespace
