@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
+#include <cstdint>
 #include <span>
 
 #include "kernels/check.h"
@@ -17,78 +17,73 @@ struct RowLoss {
   double correct = 0;  // of kSigmoid how many of C
 };
 
-/// The targets of row b.
 template <class Real>
-class RowTargets {
- public:
-  RowTargets(const HeadBackward<Real>& op, std::size_t b) : one_hot_(op.loss == Loss::kSoftmax) {
-    const auto C = static_cast<std::size_t>(op.outputs());
-    if (op.labels.empty()) {
-      values_ = op.targets.subspan(b * C, C);
-    } else {
-      label_ = op.labels[b];
-      REEL_CHECK(!one_hot_ || static_cast<std::size_t>(label_) < C, "row {} has label {} of {}", b, label_, C);
-    }
-  }
-  float operator[](std::size_t c) const {
-    if (!values_.empty()) return values_[c];
-    return static_cast<float>(!one_hot_ ? label_ : static_cast<std::size_t>(label_) == c ? 1 : 0);
-  }
-  /// The label, or the first largest target.
-  std::size_t largest() const {
-    if (values_.empty()) return static_cast<std::size_t>(label_);
-    return static_cast<std::size_t>(std::ranges::max_element(values_) - values_.begin());
-  }
+std::size_t first_largest(std::span<const Real> values) {
+  return static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
+}
 
- private:
-  std::span<const float> values_;
-  std::int32_t label_ = 0;
-  bool one_hot_;
-};
+/// Calls f(c, target) for the targets of row b that are not 0; of kSoftmax.
+template <class Real, class F>
+void for_each_target(const HeadBackward<Real>& op, std::size_t b, const F& f) {
+  const auto C = static_cast<std::size_t>(op.outputs());
+  if (op.targets.empty()) {
+    const auto label = static_cast<std::size_t>(op.labels[b]);
+    REEL_CHECK(label < C, "row {} has label {} of {}", b, op.labels[b], C);
+    return f(label, 1.0f);
+  }
+  for (std::size_t c = 0; c < C; ++c) {
+    if (op.targets[b * C + c] != 0) f(c, op.targets[b * C + c]);
+  }
+}
 
-/// `d` [C]: what the loss gives of the gradient of each logit, before weights and means.
+/// Of losses whose label, of one logit, is the target itself.
 template <class Real>
-RowLoss softmax_loss(const RowTargets<Real>& y, std::span<const Real> x, std::span<Real> d) {
-  const std::size_t largest = static_cast<std::size_t>(std::ranges::max_element(x) - x.begin());
+double target_of(const HeadBackward<Real>& op, std::size_t b, std::size_t c) {
+  if (op.targets.empty()) return op.labels[b];
+  return static_cast<double>(op.targets[b * static_cast<std::size_t>(op.outputs()) + c]);
+}
+
+// Of row b, with logits `x` [C]: the loss before the row's weight, and to `d` [C] its gradient.
+
+template <class Real>
+RowLoss softmax_loss(const HeadBackward<Real>& op, std::size_t b, std::span<const Real> x, std::span<Real> d) {
+  const std::size_t largest = first_largest(x);
   double sum = 0, targets = 0;
   for (std::size_t c = 0; c < x.size(); ++c) {
     d[c] = std::exp(x[c] - x[largest]);
     sum += static_cast<double>(d[c]);
-    targets += static_cast<double>(y[c]);
   }
-  RowLoss row{.correct = largest == y.largest() ? 1.0 : 0.0};
-  const double log_sum = std::log(sum);
-  const Real scale = static_cast<Real>(targets / sum);
+  RowLoss row;
+  for_each_target(op, b, [&, log_sum = std::log(sum)](std::size_t c, float y) {
+    row.loss += y * (log_sum - (static_cast<double>(x[c]) - static_cast<double>(x[largest])));
+    targets += static_cast<double>(y);
+  });
+  for (Real& value : d) value *= static_cast<Real>(targets / sum);
+  for_each_target(op, b, [&](std::size_t c, float y) { d[c] -= static_cast<Real>(y); });
+  const std::size_t right = op.targets.empty() ? static_cast<std::size_t>(op.labels[b])
+                                               : first_largest(op.targets.subspan(b * x.size(), x.size()));
+  row.correct = largest == right ? 1 : 0;
+  return row;
+}
+
+template <class Real>
+RowLoss sigmoid_loss(const HeadBackward<Real>& op, std::size_t b, std::span<const Real> x, std::span<Real> d) {
+  RowLoss row;
   for (std::size_t c = 0; c < x.size(); ++c) {
-    const float target = y[c];
-    // A product with 0 would turn an infinite logit into no number.
-    if (target != 0) row.loss += target * (log_sum - (static_cast<double>(x[c]) - static_cast<double>(x[largest])));
-    d[c] = d[c] * scale - static_cast<Real>(target);
+    const double y = target_of(op, b, c), w = op.positive_weights.empty() ? 1 : op.positive_weights[c];
+    const double k = 1 + (w - 1) * y, logit = x[c];
+    row.loss += k * std::max(logit, 0.0) - w * y * logit + k * std::log1p(std::exp(-std::abs(logit)));
+    row.correct += (logit > 0) == (y > 0.5) ? 1 : 0;
+    d[c] = static_cast<Real>(k) * (Real{1} / (Real{1} + std::exp(-x[c]))) - static_cast<Real>(w * y);
   }
   return row;
 }
 
 template <class Real>
-RowLoss sigmoid_loss(const RowTargets<Real>& y, std::span<const float> positive_weights, std::span<const Real> logits,
-                     std::span<Real> d) {
-  RowLoss row;
-  for (std::size_t c = 0; c < logits.size(); ++c) {
-    const float target = y[c], w = positive_weights.empty() ? 1.0f : positive_weights[c];
-    const double positive = static_cast<double>(w) * target, k = 1 + (static_cast<double>(w) - 1) * target;
-    const auto x = static_cast<double>(logits[c]);
-    row.loss += k * std::max(x, 0.0) - positive * x + k * std::log1p(std::exp(-std::abs(x)));
-    row.correct += (x > 0) == (target > 0.5f) ? 1 : 0;
-    const Real probability = Real{1} / (Real{1} + std::exp(-logits[c]));
-    d[c] = static_cast<Real>(k) * probability - static_cast<Real>(positive);
-  }
-  return row;
-}
-
-template <class Real>
-RowLoss squared_loss(const RowTargets<Real>& y, std::span<const Real> x, std::span<Real> d) {
+RowLoss squared_loss(const HeadBackward<Real>& op, std::size_t b, std::span<const Real> x, std::span<Real> d) {
   RowLoss row;
   for (std::size_t c = 0; c < x.size(); ++c) {
-    const double difference = static_cast<double>(x[c]) - static_cast<double>(y[c]);
+    const double difference = static_cast<double>(x[c]) - target_of(op, b, c);
     row.loss += difference * difference;
     d[c] = static_cast<Real>(2 * difference);
   }
@@ -99,11 +94,10 @@ RowLoss squared_loss(const RowTargets<Real>& y, std::span<const Real> x, std::sp
 template <class Real>
 RowLoss row_loss(const HeadBackward<Real>& op, std::size_t b, std::span<Real> d_logits) {
   const std::size_t C = d_logits.size();
-  const RowTargets<Real> targets(op, b);
-  const std::span<const Real> logits = op.logits.subspan(b * C, C);
-  RowLoss row = op.loss == Loss::kSoftmax   ? softmax_loss<Real>(targets, logits, d_logits)
-                : op.loss == Loss::kSigmoid ? sigmoid_loss<Real>(targets, op.positive_weights, logits, d_logits)
-                                            : squared_loss<Real>(targets, logits, d_logits);
+  const std::span<const Real> x = op.logits.subspan(b * C, C);
+  RowLoss row = op.loss == Loss::kSoftmax   ? softmax_loss(op, b, x, d_logits)
+                : op.loss == Loss::kSigmoid ? sigmoid_loss(op, b, x, d_logits)
+                                            : squared_loss(op, b, x, d_logits);
   const float weight = op.weights.empty() ? 1.0f : op.weights[b];
   const std::int64_t terms = op.loss == Loss::kSoftmax ? 1 : op.outputs();  // that are averaged
   row.loss = row.loss * weight / static_cast<double>(terms);

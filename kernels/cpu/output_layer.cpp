@@ -62,6 +62,22 @@ std::span<const Real*> rows_of(CpuContext& context, std::span<const Real> matrix
   return rows;
 }
 
+/// d_fc_weight [C, P]. A block of outputs stays in the L2 cache while the batch is added to it.
+template <class Real>
+void sum_weights(CpuContext& context, std::span<const Real* const> d_logits, std::span<const Real* const> pooled,
+                 std::size_t C, std::size_t P, Real* d_fc_weight) {
+  const std::size_t blocks = (C + kOutputBlock - 1) / kOutputBlock;
+  const std::size_t tasks = std::min(blocks, static_cast<std::size_t>(context.pool.size()));
+  const std::size_t need = outer_scratch<Exact<Real>>(kOutputBlock, P);
+  const std::span<Real> scratch = context.arena.take<Real>(tasks * need);
+  context.pool.run(tasks, [&](std::size_t task) HWY_ATTR {
+    for (std::size_t i = blocks * task / tasks; i < blocks * (task + 1) / tasks; ++i) {
+      sum_outer_part<Exact<Real>>(context, d_logits, pooled, i * kOutputBlock, std::min(C, (i + 1) * kOutputBlock), P,
+                                  d_fc_weight, scratch.subspan(task * need, need));
+    }
+  });
+}
+
 /// d_pooled is a sum over outputs, d_fc_weight one over the batch.
 template <class Real>
 void run_output_gradient(CpuContext& context, const HeadBackward<Real>& op, std::span<const Real> d_logits,
@@ -72,8 +88,8 @@ void run_output_gradient(CpuContext& context, const HeadBackward<Real>& op, std:
   transpose(context, d_logits, B, C, of_outputs);
   sum_outer<Exact<Real>>(context, rows_of<Real>(context, of_outputs, C), rows_of(context, op.fc_weight, C), B, P,
                          d_pooled.data());
-  sum_outer<Exact<Real>>(context, rows_of(context, d_logits, B), rows_of(context, op.pooled, B), C, P,
-                         op.d_fc_weight.data());
+  sum_weights<Real>(context, rows_of(context, d_logits, B), rows_of(context, op.pooled, B), C, P,
+                    op.d_fc_weight.data());
 }
 
 void logits_f32(CpuContext& context, const HeadForward<float>& op) { run_logits(context, op); }

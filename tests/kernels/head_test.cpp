@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/check.h"
 #include "tests/kernels/devices.h"
 
 namespace reel::test {
@@ -100,6 +101,11 @@ TEST_P(DeviceHead, AMaximumKeepsWhatIsNoNumber) {
   backend_->download(std::as_const(pooled).span(), std::span(actual));
   for (std::size_t j = 0; j < T; ++j) EXPECT_TRUE(std::isnan(actual[j])) << j;
   EXPECT_EQ(actual[T], 0.5f);
+}
+
+TEST_P(DeviceHead, ALabelOfNoOutputIsRefusedOnTheCpu) {
+  if (GetParam().kind != DeviceKind::kCpu) GTEST_SKIP() << "a kernel cannot refuse";
+  for (const std::int32_t label : {-1, 3}) EXPECT_THROW(softmax({0, 1, 2}, {label}), ContractError) << label;
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceHead, testing::ValuesIn(all_devices()),
