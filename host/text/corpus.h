@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "host/text/labels.h"
+
 namespace reel {
 
 /// Reviews of one split, back to back. Ranks count from 1, the most frequent word of the training split; 0 is a word
@@ -15,7 +17,9 @@ namespace reel {
 struct Reviews {
   std::vector<std::int32_t> ranks;
   std::vector<std::int64_t> begin{0};  // [N + 1] review i is ranks[begin[i] .. begin[i+1])
-  std::vector<std::int32_t> labels;    // [N] 0 or 1
+  std::vector<std::int32_t> labels;  // [N] each one's class, of soft labels the likeliest; 0 where there are no classes
+  Targets targets;                   // of N rows, or empty: the labels say all
+  std::vector<float> weights;        // [N] how much each counts in training, or empty: 1
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
   std::span<const std::int32_t> review(std::int64_t i) const {
@@ -35,6 +39,7 @@ struct Corpus {
   /// Words of texts that the test split alone has; their ranks follow those of `counts`. No vocabulary that is made of
   /// this corpus holds them, but that of another corpus may.
   std::vector<std::string> test_only_words;
+  LabelSet labels;
   Reviews train, test;
   std::int64_t invalid_utf8 = 0;  // byte sequences replaced by U+FFFD while reading
 };
@@ -57,7 +62,7 @@ bool tests_training_rows(const std::string& tested, const std::string& trained);
 Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
 
 /// Of what write_prepared writes; another one has to be prepared again.
-inline constexpr int kPreparedFormat = 5;
+inline constexpr int kPreparedFormat = 6;
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second. Throws Error when it cannot be
 /// written, or when another process is writing it.

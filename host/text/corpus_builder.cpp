@@ -12,7 +12,7 @@
 
 namespace reel {
 void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) {
-  Reviews& reviews = split == Split::kTrain ? corpus_.train : corpus_.test;
+  Reviews& added_to = reviews(split);
   std::string key;
   corpus_.invalid_utf8 += for_each_word(text, [&](std::string_view word) {
     key = word;
@@ -23,10 +23,10 @@ void CorpusBuilder::add(Split split, std::int32_t label, std::string_view text) 
       if (counted.count++ == 0) counted.first = training_words_;
       ++training_words_;
     }
-    reviews.ranks.push_back(entry->second);
+    added_to.ranks.push_back(entry->second);
   });
-  reviews.begin.push_back(static_cast<std::int64_t>(reviews.ranks.size()));
-  reviews.labels.push_back(label);
+  added_to.begin.push_back(static_cast<std::int64_t>(added_to.ranks.size()));
+  added_to.labels.push_back(label);
 }
 
 Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
@@ -45,8 +45,8 @@ Corpus CorpusBuilder::finish(std::string source, std::string checksum) {
     }
     rank[i] = static_cast<std::int32_t>(corpus_.words.size() + corpus_.test_only_words.size());
   }
-  for (Reviews* reviews : {&corpus_.train, &corpus_.test}) {
-    for (std::int32_t& word : reviews->ranks) word = rank[static_cast<std::size_t>(word)];
+  for (Reviews* split : {&corpus_.train, &corpus_.test}) {
+    for (std::int32_t& word : split->ranks) word = rank[static_cast<std::size_t>(word)];
   }
   shuffle_reviews(corpus_.train, 0);
   shuffle_reviews(corpus_.test, 1);
@@ -66,7 +66,10 @@ Reviews permute(const Reviews& reviews, std::span<const std::int32_t> order) {
     const auto review = reviews.review(i);
     permuted.ranks.insert(permuted.ranks.end(), review.begin(), review.end());
     permuted.begin.push_back(static_cast<std::int64_t>(permuted.ranks.size()));
-    permuted.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
+    const auto row = static_cast<std::size_t>(i);
+    permuted.labels.push_back(reviews.labels[row]);
+    if (!reviews.targets.empty()) permuted.targets.add_row_of(reviews.targets, row);
+    if (!reviews.weights.empty()) permuted.weights.push_back(reviews.weights[row]);
   }
   return permuted;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "host/text/corpus.h"
@@ -16,8 +17,15 @@ enum class Split { kTrain, kTest };
 
 class CorpusBuilder {
  public:
-  /// Adds one review; label 0 or 1.
+  /// Adds one review of a class.
   void add(Split split, std::int32_t label, std::string_view text);
+  /// Said after add(), of all reviews of a split or of none: row i of `targets` is the review's; how much it counts.
+  void add_targets(Split split, const Targets& targets, std::size_t i) {
+    reviews(split).targets.add_row_of(targets, i);
+  }
+  void add_weight(Split split, float weight) { reviews(split).weights.push_back(weight); }
+
+  void set_labels(LabelSet labels) { corpus_.labels = std::move(labels); }
 
   /// Adds to Corpus::invalid_utf8 what a reader had to repair before it called add().
   void count_invalid_utf8(std::int64_t replaced) { corpus_.invalid_utf8 += replaced; }
@@ -27,6 +35,8 @@ class CorpusBuilder {
   Corpus finish(std::string source, std::string checksum);
 
  private:
+  Reviews& reviews(Split split) { return split == Split::kTrain ? corpus_.train : corpus_.test; }
+
   struct Word {
     const std::string* text;
     std::int64_t count = 0;  // in the training split

@@ -65,7 +65,10 @@ Dataset make_dataset(const Reviews& reviews, const LoadOptions& options, std::in
     if (!encode_ranks(reviews.review(i), options, ids)) continue;
     const auto kept = truncate(ids, steps, truncating);
     dataset.lengths.push_back(static_cast<std::int32_t>(kept.size()));
-    dataset.labels.push_back(reviews.labels[static_cast<std::size_t>(i)]);
+    const auto row = static_cast<std::size_t>(i);
+    dataset.labels.push_back(reviews.labels[row]);
+    if (!reviews.targets.empty()) dataset.targets.add_row_of(reviews.targets, row);
+    if (!reviews.weights.empty()) dataset.weights.push_back(reviews.weights[row]);
     dataset.ids.insert(dataset.ids.end(), kept.begin(), kept.end());
     dataset.ids.resize(static_cast<std::size_t>(dataset.size() * steps), 0);
   }
@@ -94,13 +97,18 @@ double known_share(const Reviews& reviews, const LoadOptions& options, std::int6
 }
 
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {
-  const auto cut = [&](const std::vector<std::int32_t>& from, std::int64_t width) {
-    return std::vector<std::int32_t>(from.begin() + first * width, from.begin() + last * width);
+  const auto cut = [&]<class T>(const std::vector<T>& from, std::int64_t width) {
+    return std::vector<T>(from.begin() + first * width, from.begin() + last * width);
   };
-  return {.steps = dataset.steps,
-          .ids = cut(dataset.ids, dataset.steps),
-          .lengths = cut(dataset.lengths, 1),
-          .labels = cut(dataset.labels, 1)};
+  Dataset part{.steps = dataset.steps,
+               .ids = cut(dataset.ids, dataset.steps),
+               .lengths = cut(dataset.lengths, 1),
+               .labels = cut(dataset.labels, 1)};
+  if (!dataset.weights.empty()) part.weights = cut(dataset.weights, 1);
+  for (auto i = static_cast<std::size_t>(first); !dataset.targets.empty() && i < static_cast<std::size_t>(last); ++i) {
+    part.targets.add_row_of(dataset.targets, i);
+  }
+  return part;
 }
 
 void keras_shuffle(Corpus& corpus, std::uint32_t seed) {

@@ -18,7 +18,9 @@ struct Dataset {
   std::int64_t steps = 0;             // T
   std::vector<std::int32_t> ids;      // [N, T], 0 from lengths[i] on
   std::vector<std::int32_t> lengths;  // [N]
-  std::vector<std::int32_t> labels;   // [N]
+  std::vector<std::int32_t> labels;   // [N] see Reviews
+  Targets targets{};                  // of N rows, or empty
+  std::vector<float> weights{};       // [N], or empty
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };

@@ -132,6 +132,7 @@ Corpus read_npz(const fs::path& path, const fs::path& word_index) {
   corpus.test = read_reviews(arrays["x_test"], arrays["y_test"], where + "test");
   if (corpus.train.size() == 0) fail("{}no training reviews", where);
   if (corpus.train.ranks.empty()) fail("{}no word in its training reviews", where);
+  corpus.labels.names = {"0", "1"};
   corpus.source = path.string();
   corpus.source_checksum = file_sha256(path);
   if (!word_index.empty()) corpus.words = read_word_index(word_index);

@@ -2,6 +2,7 @@
 // and prepared.json, written last; `lock` keeps other writers out. prepared.json names the checksum of the words, and
 // the tokens that of prepared.json and their own, so that files of two data sets are not taken for one.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -21,7 +22,9 @@ namespace fs = std::filesystem;
 constexpr const char *kTokens = "tokens.safetensors", *kWords = "vocabulary.txt", *kDescription = "prepared.json",
                      *kLock = "lock", *kMark = "reel_prepared", *kSourceChecksum = "source_checksum",
                      *kWordsChecksum = "words_checksum", *kTokensChecksum = "tokens_checksum",
-                     *kDescriptionChecksum = "description_checksum";
+                     *kDescriptionChecksum = "description_checksum", *kTask = "task", *kLabels = "labels",
+                     *kTargetBegin = ".target_begin", *kTargetColumns = ".target_columns",
+                     *kTargetValues = ".target_values", *kWeights = ".weights";
 
 /// What the tokens say of themselves, and of the prepared.json that they are of.
 std::map<std::string, std::string> whose(const std::map<std::string, TensorView>& tokens,
@@ -41,7 +44,28 @@ std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
   return lengths;
 }
 
-Reviews read_split(const SafetensorsFile& file, const std::string& split, std::int64_t words, const std::string& path) {
+/// Of what labels alone do not say; row i is that of review i.
+Targets read_targets(const SafetensorsFile& file, const std::string& split, std::int64_t reviews, std::int64_t outputs,
+                     const std::string& path) {
+  Targets targets;
+  if (!file.contains(split + kTargetBegin)) return targets;
+  const auto begin = file.get<std::int32_t>(split + kTargetBegin, {reviews + 1});
+  const auto columns = file.get<std::int32_t>(split + kTargetColumns, {-1});
+  const auto values = file.get<float>(split + kTargetValues, {static_cast<std::int64_t>(columns.size())});
+  const bool of_outputs = std::ranges::all_of(columns, [&](std::int32_t c) { return c >= 0 && c < outputs; });
+  const bool finite = std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+  if (begin.front() != 0 || begin.back() != std::ssize(columns) || !std::ranges::is_sorted(begin) || !of_outputs ||
+      !finite) {
+    fail("{}: targets of {} are none of its reviews and labels", path, split);
+  }
+  targets.begin.assign(begin.begin(), begin.end());
+  targets.columns.assign(columns.begin(), columns.end());
+  targets.values.assign(values.begin(), values.end());
+  return targets;
+}
+
+Reviews read_split(const SafetensorsFile& file, const std::string& split, std::int64_t words, const LabelSet& names,
+                   const std::string& path) {
   const auto ranks = file.get<std::int32_t>(split + ".ranks", {-1});
   const auto lengths = file.get<std::int32_t>(split + ".lengths", {-1});
   const auto labels = file.get<std::int32_t>(split + ".labels", {static_cast<std::int64_t>(lengths.size())});
@@ -49,8 +73,17 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
     return std::ranges::all_of(numbers, [last](std::int32_t n) { return n >= 0 && n <= last; });
   };
   if (!within(ranks, words)) fail("{}: a rank of {} is none of the {} words", path, split, words);
-  if (!within(labels, 1)) fail("{}: a label of {} is neither 0 nor 1", path, split);
+  const std::int64_t last = std::max<std::int64_t>(names.classes() - 1, 0);
+  if (!within(labels, last)) fail("{}: a label of {} is none of 0 to {}", path, split, last);
   Reviews reviews{.ranks = {ranks.begin(), ranks.end()}, .labels = {labels.begin(), labels.end()}};
+  reviews.targets = read_targets(file, split, reviews.size(), names.outputs(), path);
+  if (reviews.targets.empty() && names.task != Task::kClassify) fail("{}: no targets of {}", path, split);
+  if (file.contains(split + kWeights)) {
+    const auto weights = file.get<float>(split + kWeights, {reviews.size()});
+    const auto is_weight = [](float weight) { return std::isfinite(weight) && weight >= 0; };
+    if (!std::ranges::all_of(weights, is_weight)) fail("{}: a weight of {} is no number from 0", path, split);
+    reviews.weights.assign(weights.begin(), weights.end());
+  }
   for (const std::int32_t length : lengths) {
     if (length < 0) fail("{}: a length of {} is negative", path, split);
     reviews.begin.push_back(reviews.begin.back() + length);
@@ -59,6 +92,20 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
     fail("{}: lengths of {} add up to {}, but it has {} tokens", path, split, reviews.begin.back(), ranks.size());
   }
   return reviews;
+}
+
+LabelSet read_labels(const JsonValue& description, const std::string& path) {
+  LabelSet labels;
+  const std::string& task = string_at(description, kTask, path);
+  const auto* const known = std::ranges::find(kTasks, task, [](const auto& entry) { return entry.first; });
+  if (known == std::end(kTasks)) fail("{}: task '{}', expected classify, multi-label or regression", path, task);
+  labels.task = known->second;
+  labels.names = parse_label_names(string_at(description, kLabels, path), path + ": labels");
+  const std::size_t least = labels.task == Task::kClassify ? 2 : labels.task == Task::kMultiLabel ? 1 : 0;
+  if (labels.names.size() < least || (labels.task == Task::kRegression && !labels.names.empty())) {
+    fail("{}: {} labels of the task {}", path, labels.names.size(), task);
+  }
+  return labels;
 }
 
 /// Words by rank; all of them empty where the source has no word list. The first `ranked` are of the training split.
@@ -108,7 +155,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
     for (const char* const file : {kTokens, kWords, kDescription}) AtomicFile::remove_abandoned(folder / file);
   }
   const std::vector<std::int32_t> train_lengths = lengths_of(corpus.train), test_lengths = lengths_of(corpus.test);
-  const auto view = [](const std::vector<std::int32_t>& numbers) {
+  const auto view = []<class T>(const std::vector<T>& numbers) {
     return tensor_view(std::span(numbers), {static_cast<std::int64_t>(numbers.size())});
   };
   std::vector<std::string> words = corpus.words;
@@ -117,10 +164,17 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
   counts.resize(counts.size() + corpus.test_only_words.size());
   const std::string text = word_counts_text(words, counts);
   AtomicFile tokens(folder / kTokens), list(folder / kWords), about(folder / kDescription);
-  const std::map<std::string, TensorView> tensors = {
+  std::map<std::string, TensorView> tensors = {
       {"train.ranks", view(corpus.train.ranks)},   {"train.lengths", view(train_lengths)},
       {"train.labels", view(corpus.train.labels)}, {"test.ranks", view(corpus.test.ranks)},
       {"test.lengths", view(test_lengths)},        {"test.labels", view(corpus.test.labels)}};
+  for (const auto& [split, reviews] : {std::pair("train", &corpus.train), {"test", &corpus.test}}) {
+    if (!reviews->weights.empty()) tensors[std::string(split) + kWeights] = view(reviews->weights);
+    if (reviews->targets.empty()) continue;
+    tensors[std::string(split) + kTargetBegin] = view(reviews->targets.begin);
+    tensors[std::string(split) + kTargetColumns] = view(reviews->targets.columns);
+    tensors[std::string(split) + kTargetValues] = view(reviews->targets.values);
+  }
   const JsonMembers description = {
       {kMark, kPreparedFormat},
       {"source", corpus.source},
@@ -129,6 +183,8 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
       {"train_reviews", corpus.train.size()},
       {"test_reviews", corpus.test.size()},
       {"words", corpus.counts.size()},
+      {kTask, name_of(corpus.labels.task)},
+      {kLabels, label_names_text(corpus.labels)},
       {"invalid_utf8", corpus.invalid_utf8},
       {"tokenizer", "lower case; punctuation but the apostrophe is a space; split at spaces"},
       {"ranking", "count in the training reviews, ties by first appearance; then words of the test reviews"}};
@@ -160,12 +216,13 @@ Corpus read_prepared(const fs::path& folder) {
   corpus.invalid_utf8 = integer_at(description, "invalid_utf8", path);
   const std::int64_t ranked = integer_at(description, "words", path);
   if (ranked < 0) fail("{}: {} words, expected 0 or more", path, ranked);
+  corpus.labels = read_labels(description, path);
   const SafetensorsFile tokens(folder / kTokens);
   const std::string text = read_file(folder / kWords);
   read_words(folder / kWords, text, static_cast<std::size_t>(ranked), corpus);
   const auto words = static_cast<std::int64_t>(corpus.counts.size() + corpus.test_only_words.size());
-  corpus.train = read_split(tokens, "train", words, (folder / kTokens).string());
-  corpus.test = read_split(tokens, "test", words, (folder / kTokens).string());
+  corpus.train = read_split(tokens, "train", words, corpus.labels, (folder / kTokens).string());
+  corpus.test = read_split(tokens, "test", words, corpus.labels, (folder / kTokens).string());
   if (tokens.metadata() != whose(tokens.tensors(), described) ||
       text_sha256(text) != string_at(description, kWordsChecksum, path)) {
     fail("{}: its files are not of one data set, or were changed: prepare the data again", folder.string());

@@ -1,0 +1,27 @@
+#include "host/text/labels.h"
+
+#include <unordered_set>
+
+#include "host/files/lines.h"
+#include "kernels/check.h"
+
+namespace reel {
+
+std::string label_names_text(const LabelSet& labels) {
+  std::string text;
+  for (const std::string& name : labels.names) text += name + '\n';
+  return text;
+}
+
+std::vector<std::string> parse_label_names(std::string_view text, const std::string& where) {
+  std::vector<std::string> names;
+  std::unordered_set<std::string_view> known;
+  for_each_line(text, [&](std::string_view line) {
+    if (line.empty()) fail("{}:{}: expected the name of a label", where, names.size() + 1);
+    if (!known.insert(line).second) fail("{}:{}: label '{}' twice", where, names.size() + 1, line);
+    names.emplace_back(line);
+  });
+  return names;
+}
+
+}  // namespace reel
