@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -15,8 +14,8 @@
 #include <vector>
 
 #include "host/files/file.h"
-#include "host/files/gzip.h"
 #include "host/files/limits.h"
+#include "host/files/packed.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -64,44 +63,13 @@ std::size_t read_entry(archive* source, std::span<char> block, std::size_t room,
   }
 }
 
-struct Packing {
-  std::string_view magic;
-  int filter;
-};
-constexpr Packing kPackings[] = {{"\x1f\x8b", ARCHIVE_FILTER_GZIP},
-                                 {"BZh", ARCHIVE_FILTER_BZIP2},
-                                 {"\xFD"
-                                  "7zXZ",
-                                  ARCHIVE_FILTER_XZ},
-                                 {"\x28\xB5\x2F\xFD", ARCHIVE_FILTER_ZSTD}};
-
-int filter_of(std::string_view start) {
-  const auto found = std::ranges::find_if(kPackings, [&](const Packing& p) { return start.starts_with(p.magic); });
-  return found != std::end(kPackings) ? found->filter : ARCHIVE_FILTER_NONE;
-}
-
 /// The bytes of a tar archive, unpacked block by block as libarchive asks for them: so what it takes before one file,
 /// all of which it keeps, has an end. (Of a sparse file's map it keeps ten times its text.)
 class TarBytes {
  public:
-  /// `file`, packed as kPackings says or not, must outlive this.
-  TarBytes(std::string_view file, int filter, const std::string& name) : file_(file) {
-    if (filter == ARCHIVE_FILTER_NONE) return;
-    if (filter == ARCHIVE_FILTER_GZIP) {
-      gzip_.emplace(file);
-      return;
-    }
-    packed_ = new_archive();
-    // One filter, and one that libarchive has in itself: others start programs, and filters of filters are a bomb.
-    if (archive_read_append_filter(packed_.get(), filter) != ARCHIVE_OK) {
-      fail("{}: packed in a way that this libarchive cannot read: {}", name, reason(packed_.get()));
-    }
-    support(archive_read_support_format_raw, packed_.get(), name);
-    archive_entry* entry = nullptr;
-    if (archive_read_open_memory(packed_.get(), file.data(), file.size()) != ARCHIVE_OK ||
-        archive_read_next_header(packed_.get(), &entry) != ARCHIVE_OK) {
-      fail("{}: damaged archive, or none: {}", name, reason(packed_.get()));
-    }
+  /// `file`, packed or not, must outlive this.
+  TarBytes(std::string_view file, const std::string& name) : file_(file) {
+    if (is_packed(file)) packed_.emplace(file, name);
   }
 
   /// An archive_read_callback, whose `self` is a TarBytes.
@@ -112,12 +80,7 @@ class TarBytes {
   /// From here on there are no more than so many.
   void limit(std::size_t bytes) { left_ = bytes; }
   bool were_too_many() const { return were_too_many_; }
-  /// Whether nothing but zeros stands behind the packed data. (libarchive's bzip2 stops at whatever is no bzip2.)
-  bool took_all() const {
-    if (!packed_) return true;
-    const auto taken = static_cast<std::size_t>(archive_filter_bytes(packed_.get(), -1));
-    return file_.find_first_not_of('\0', taken) == file_.npos;
-  }
+  bool took_all() const { return !packed_ || packed_->took_all(); }  // see PackedReader
   /// How many there were so far, and how many zeros they end in.
   std::size_t given() const { return given_; }
   std::size_t zeros() const { return zeros_; }
@@ -130,19 +93,11 @@ class TarBytes {
       return ARCHIVE_FATAL;
     }
     la_ssize_t count = 0;
-    if (gzip_) {
+    if (packed_) {
       block = block_.data();
-      count = gzip_->read(block_);
+      count = packed_->read(block_);
       if (count < 0) {
-        archive_set_error(&tar, gzip_->lacks_memory() ? ENOMEM : EINVAL, "%s", gzip_->error());
-        return ARCHIVE_FATAL;
-      }
-    } else if (packed_) {
-      block = block_.data();
-      count = archive_read_data(packed_.get(), block_.data(), block_.size());
-      if (count < 0) {
-        const char* const text = archive_error_string(packed_.get());
-        archive_set_error(&tar, archive_errno(packed_.get()), "%s", text != nullptr ? text : "no reason given");
+        archive_set_error(&tar, packed_->lacks_memory() ? ENOMEM : EINVAL, "%s", packed_->error());
         return ARCHIVE_FATAL;
       }
     } else {
@@ -159,8 +114,7 @@ class TarBytes {
   }
 
   std::string_view file_;  // if it is not packed: what has not been given
-  std::optional<GzipReader> gzip_;
-  Archive packed_;
+  std::optional<PackedReader> packed_;
   std::vector<char> block_ = std::vector<char>(kBlock);
   std::size_t left_ = SIZE_MAX;
   std::size_t given_ = 0, zeros_ = 0;
@@ -200,7 +154,6 @@ void check_zip_end(std::string_view file, const std::string& name) {
 }  // namespace
 
 bool may_be_tar(std::string_view start) {
-  if (filter_of(start) != ARCHIVE_FILTER_NONE) return true;
   constexpr std::size_t kSum = 148, kSumSize = 8;  // where the sum of the first header's bytes stands, in octal
   if (start.size() < kTarBlock) return false;
   std::size_t sum = 0, stands = 0;
@@ -226,7 +179,7 @@ void read_archive(const std::filesystem::path& path, const std::function<bool(co
     opened = archive_read_open_memory(source.get(), file.data(), file.size());
   } else {
     support(archive_read_support_format_tar, source.get(), name);
-    tar.emplace(file, filter_of(file), name);
+    tar.emplace(file, name);
     opened = archive_read_open(source.get(), &*tar, nullptr, &TarBytes::read, nullptr);
   }
   if (opened != ARCHIVE_OK) fail("{}: damaged archive, or none: {}", name, reason(source.get()));

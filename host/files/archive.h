@@ -8,8 +8,7 @@
 
 namespace reel {
 
-/// Whether a file that begins so (kSignatureBytes bytes of it) is a tar archive, or packed in a way that read_archive()
-/// unpacks.
+/// Whether a file that begins so (kSignatureBytes bytes of it, unpacked: packed.h) is a tar archive.
 bool may_be_tar(std::string_view start);
 /// The same of a zip.
 bool is_zip(std::string_view start);

@@ -10,7 +10,7 @@ namespace reel {
 inline constexpr int kMaxJsonDepth = 32;
 /// Values in a JSON value: each may take thirty times its text. imdb_word_index.json has 88,584.
 inline constexpr std::size_t kMaxJsonValues = std::size_t{1} << 21;
-/// Bytes of a line of standard input, and of a row of CSV or JSON lines.
+/// Bytes of a line of standard input, and of a row of a file of rows.
 inline constexpr std::size_t kMaxLine = std::size_t{1} << 24;
 /// Bytes of a configuration: toml++ recurses for each dot of a key.
 inline constexpr std::size_t kMaxToml = 16'384;
@@ -24,7 +24,8 @@ inline constexpr std::int64_t kMaxTensorLength = std::int64_t{1} << 30;
 inline constexpr std::size_t kMaxArchiveHeader = std::size_t{1} << 20;
 /// Bytes of one file in an archive, unpacked; the largest of imdb.npz has 40 million.
 inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 28;
-/// Bytes of all files in an archive, unpacked: this many, and as many times the archive's size. Text packs to a fifth.
+/// Bytes of all files in an archive, or of one packed file, unpacked: this many, and as many times the packed size.
+/// Text packs to a fifth.
 inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxUnpackedRatio = 50;
 /// Bytes of a download; the archive of the reviews has 84 million.
@@ -36,6 +37,10 @@ inline constexpr std::size_t kMaxPickleMemo = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxPickleObjects = std::size_t{1} << 20;
 /// Fields of a record of CSV: each, though empty, takes memory.
 inline constexpr std::size_t kMaxColumns = 1000;
+/// Classes, or labels of which a text may have several: each is a column of weights.
+inline constexpr std::size_t kMaxClasses = 10'000;
+/// Bytes of a label's name.
+inline constexpr std::size_t kMaxLabelBytes = 1000;
 /// Of a word in imdb.npz.
 inline constexpr std::int64_t kMaxRank = 1 << 24;
 /// Steps of a row and of all rows of a data set: they are held with their padding.

@@ -4,7 +4,9 @@
 
 #include "host/files/archive.h"
 #include "host/files/file.h"
+#include "host/files/packed.h"
 #include "host/text/readers.h"
+#include "host/text/rows.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -13,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSupported =
-    "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV or JSON lines (alone, or train.* and test.* in a folder), or "
-    "a prepared folder";
+    "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, rows of CSV, TSV, JSON lines or fastText (alone, or train.* and "
+    "test.* in a folder), a folder of LABEL/*.txt, or a prepared folder";
 
 bool is_file(const fs::path& path) {
   std::error_code error;
@@ -29,31 +31,41 @@ Corpus read_npz_with_index(const fs::path& path) {
 enum class Kind { kArchive, kNpz, kRows, kOther };
 
 Kind kind_of(const fs::path& path) {
-  const std::string start = read_file(path, kSignatureBytes);
+  const std::string start = read_unpacked_start(path, kSignatureBytes);
   if (is_zip(start)) return Kind::kNpz;
   if (may_be_tar(start)) return Kind::kArchive;
-  if (is_json_lines(path)) return Kind::kRows;
-  const std::size_t first = std::min(start.find_first_not_of("\xEF\xBB\xBF\r\n"), start.size());
-  const std::string header = start.substr(first, start.find('\n', first) - first);  // of CSV; an array of JSON has none
-  return header.find(',') != std::string::npos && !header.starts_with('[') ? Kind::kRows : Kind::kOther;
+  if (row_format(start)) return Kind::kRows;
+  return is_packed(read_file(path, kSignatureBytes)) ? Kind::kArchive : Kind::kOther;  // a damaged one?
 }
 
 /// Nothing of an empty path.
 void expect_rows(const fs::path& path) {
-  if (path.empty() || kind_of(path) == Kind::kRows) return;
-  fail("{}: expected CSV with a header, or JSON lines, an object a line", path.string());
+  std::error_code error;
+  if (path.empty() || fs::is_directory(path, error) || kind_of(path) == Kind::kRows) return;
+  fail("{}: expected CSV or TSV with a header, JSON lines, an object a line, or lines of fastText", path.string());
 }
 
-/// The file NAME.csv, NAME.jsonl or NAME.json of a folder; nothing where there is none.
+/// The file NAME.csv and the like of a folder, packed or not; nothing where there is none.
 fs::path rows_named(const fs::path& folder, const std::string& name) {
   fs::path found;
-  for (const char* type : {".csv", ".jsonl", ".json"}) {
-    const fs::path file = folder / (name + type);
-    if (!is_file(file)) continue;
-    if (!found.empty()) fail("{}: beside {}, expected one of them", file.string(), found.filename().string());
-    found = file;
+  for (const std::string type : {".csv", ".tsv", ".jsonl", ".json", ".txt"}) {
+    for (const char* const packing : {"", ".gz", ".bz2", ".xz", ".zst"}) {
+      const fs::path file = folder / (name + type + packing);
+      if (!is_file(file)) continue;
+      if (!found.empty()) fail("{}: beside {}, expected one of them", file.string(), found.filename().string());
+      found = file;
+    }
   }
   return found;
+}
+
+/// Whether these are positive and negative reviews, and none of other labels.
+bool is_aclimdb(const fs::path& root) {
+  std::error_code error;
+  if (!fs::is_directory(root / "train" / "pos", error)) return false;
+  return std::ranges::all_of(label_folders(root / "train"), [](const std::string& label) {
+    return label == "pos" || label == "neg" || label == "unsup";
+  });
 }
 
 /// Of sources that have both splits. `path` itself as its tests is what eval asks of anything.
@@ -62,53 +74,85 @@ void expect_no_tests(const fs::path& path, const fs::path& test_path) {
   fail("{}: has test reviews of its own; expected no others ({})", path.string(), test_path.string());
 }
 
-Corpus read_rows(const fs::path& train, const fs::path& test) {
-  expect_rows(train);
-  expect_rows(test);
-  return read_labelled_rows(train, test);
+/// What read_corpus was asked for.
+struct Request {
+  const fs::path& path;
+  const fs::path& test_path;
+  const ReadOptions& options;
+
+  Corpus rows(const fs::path& train, const fs::path& test) const {
+    expect_rows(train);
+    expect_rows(test);
+    return read_labelled_rows(train, test, options);
+  }
+  /// Of a source that says all itself.
+  template <class Read>
+  Corpus whole(const Read& read) const {
+    expect_no_tests(path, test_path);
+    expect_no_columns(path.string(), options);
+    return with_own_labels(read(), options);
+  }
+  Corpus folder() const;
+  Corpus single_file() const;
+};
+
+Corpus Request::folder() const {
+  const fs::path elsewhere = test_path == path ? fs::path() : test_path;
+  if (is_file(path / "prepared.json")) return whole([&] { return read_prepared(path); });
+  for (const fs::path& root : {path, path / "aclImdb"}) {
+    if (is_aclimdb(root)) return whole([&] { return read_aclimdb_folder(root); });
+  }
+  if (const fs::path train = rows_named(path, "train"); !train.empty()) {
+    const fs::path test = rows_named(path, "test");
+    if (!test.empty()) expect_no_tests(path, test_path);
+    return rows(train, test.empty() ? elsewhere : test);
+  }
+  if (const fs::path file = path / "aclImdb_v1.tar.gz"; is_file(file)) {
+    return whole([&] { return read_aclimdb_archive(file); });
+  }
+  if (const fs::path file = path / "imdb.npz"; is_file(file)) return whole([&] { return read_npz_with_index(file); });
+  if (!label_folders(path / "train").empty()) {
+    const bool tests = !label_folders(path / "test").empty();
+    if (tests) expect_no_tests(path, test_path);
+    return rows(path / "train", tests ? path / "test" : elsewhere);
+  }
+  if (!label_folders(path).empty()) return rows(path, test_path);
+  fail("{}: no data set that Reel knows in this folder; expected {}", path.string(), kSupported);
 }
 
-Corpus read_folder(const fs::path& folder, const fs::path& test_path) {
-  const auto checked = [&](const fs::path& path) {
-    expect_no_tests(folder, test_path);
-    return path;
-  };
-  if (is_file(folder / "prepared.json")) return read_prepared(checked(folder));
-  for (const fs::path& root : {folder, folder / "aclImdb"}) {
-    std::error_code error;
-    if (fs::is_directory(root / "train" / "pos", error)) return read_aclimdb_folder(checked(root));
+Corpus Request::single_file() const {
+  switch (kind_of(path)) {
+    case Kind::kRows:
+      return rows(path, test_path);
+    case Kind::kNpz:
+      return whole([&] { return read_npz_with_index(path); });
+    case Kind::kArchive:
+      return whole([&] { return read_aclimdb_archive(path); });
+    case Kind::kOther:
+      break;
   }
-  if (const fs::path train = rows_named(folder, "train"); !train.empty()) {
-    const fs::path test = rows_named(folder, "test");
-    return read_rows(train, test.empty() ? test_path : checked(test));
-  }
-  if (is_file(folder / "aclImdb_v1.tar.gz")) return read_aclimdb_archive(checked(folder / "aclImdb_v1.tar.gz"));
-  if (is_file(folder / "imdb.npz")) return read_npz_with_index(checked(folder / "imdb.npz"));
-  fail("{}: no data set that Reel knows in this folder; expected {}", folder.string(), kSupported);
-}
-
-Corpus read_single_file(const fs::path& path, const fs::path& test_path) {
-  const Kind kind = kind_of(path);
-  if (kind == Kind::kRows) return read_rows(path, test_path);
-  if (kind == Kind::kOther) {
-    const bool empty = read_file(path, kSignatureBytes).empty();
-    fail("{}: {}; expected {}", path.string(), empty ? "the file is empty" : "not a data set that Reel knows",
-         kSupported);
-  }
-  expect_no_tests(path, test_path);
-  return kind == Kind::kNpz ? read_npz_with_index(path) : read_aclimdb_archive(path);
+  const bool empty = read_file(path, kSignatureBytes).empty();
+  fail("{}: {}; expected {}", path.string(), empty ? "the file is empty" : "not a data set that Reel knows",
+       kSupported);
 }
 
 }  // namespace
 
-Corpus read_corpus(const fs::path& path, const fs::path& test_path) {
+Corpus read_corpus(const fs::path& path, const fs::path& test_path, const ReadOptions& options) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) fail("{}: no such file or folder", path.string());
-  if (fs::is_directory(status)) {
-    return read_folder(path, test_path == path ? fs::path() : test_path);
+  const Request request{.path = path, .test_path = test_path, .options = options};
+  return fs::is_directory(status) ? request.folder() : request.single_file();
+}
+
+std::vector<std::int64_t> count_labels(const Reviews& reviews, const LabelSet& labels) {
+  std::vector<std::int64_t> counts(labels.names.size());
+  if (labels.task == Task::kRegression) return counts;
+  for (const std::int32_t number : labels.task == Task::kClassify ? reviews.labels : reviews.targets.columns) {
+    ++counts[static_cast<std::size_t>(number)];
   }
-  return read_single_file(path, test_path);
+  return counts;
 }
 
 bool tests_training_rows(const std::string& tested, const std::string& trained) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,17 +42,34 @@ struct Corpus {
   std::vector<std::string> test_only_words;
   LabelSet labels;
   Reviews train, test;
-  std::int64_t invalid_utf8 = 0;  // byte sequences replaced by U+FFFD while reading
+  std::int64_t invalid_utf8 = 0;      // byte sequences replaced by U+FFFD while reading
+  std::vector<std::string> warnings;  // what people should hear about its labels; no part of a prepared folder
+};
+
+/// What of a source to read, and as what.
+struct ReadOptions {
+  std::optional<Task> task;               // nothing: what the labels are
+  std::vector<std::string> text_columns;  // joined by a space; empty: review or text
+  std::string label_column;               // empty: sentiment or label
+  std::string weight_column;              // of training rows, numbers from 0; empty: every row counts 1
+  bool soft_labels = false;               // labels are shares of classes
+  std::optional<LabelSet> labels;         // those of a model: a label that is none of them is an error
 };
 
 /// Reads any supported source, a file recognised by what is in it, a folder by the names there: aclImdb_v1.tar.gz, an
-/// unpacked aclImdb folder, Keras' imdb.npz (with imdb_word_index.json beside it when there is one), CSV, JSON lines,
-/// or a prepared folder. CSV and JSON lines hold one split: `path` is a folder with train.* and test.*, or one file
-/// (or train.* alone), whose rows then serve as training reviews with `test_path` (or, without it, a fifth of the rows,
-/// drawn at random) as test reviews; a `test_path` beside any other source is an error. Text corpora are shuffled once
-/// with a fixed seed (an npz and a prepared folder keep their order), so that the last samples are a fair validation
-/// split. Throws Error.
-Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {});
+/// unpacked aclImdb folder, Keras' imdb.npz (with imdb_word_index.json beside it when there is one), rows (CSV, TSV,
+/// JSON lines or fastText's lines, plain or packed by gzip, bzip2, xz or Zstandard), a folder with a sub-folder of
+/// texts for each label, or a prepared folder. A file of rows holds one split: `path` is a folder with train.* and
+/// test.* (or train/LABEL/*.txt and test/LABEL/*.txt), or one file (or train.* alone, or LABEL/*.txt), whose rows then
+/// serve as training reviews with `test_path` (or, without it, a fifth of the rows, drawn at random) as test reviews; a
+/// `test_path` beside any other source is an error, and so are options that a source cannot use. What labels of rows
+/// are: label_reader.h. Text corpora are shuffled once with a fixed seed (an npz and a prepared folder keep their
+/// order), so that the last samples are a fair validation split. Throws Error.
+Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::path& test_path = {},
+                   const ReadOptions& options = {});
+
+/// Reviews of each class, by their likeliest one, or with each label; of a regression nothing.
+std::vector<std::int64_t> count_labels(const Reviews& reviews, const LabelSet& labels);
 
 /// Whether test reviews of the source with checksum `tested` are training reviews of the source with checksum
 /// `trained`, as far as checksums tell: the same rows in another file are others.
@@ -74,7 +92,7 @@ struct DefaultCorpusEvents {
   std::function<void(std::int64_t received, std::int64_t total)> progress;  // of the download, in bytes; may be empty
 };
 
-/// What the rows of a single CSV or JSON lines file are: see read_corpus; to evaluate, all of them test.
+/// What the rows of a single file are: see read_corpus; to evaluate, all of them test.
 enum class SingleFile { kTrainsAndTests, kTests };
 
 /// Where the reviews are published: Maas et al., ACL 2011.
@@ -87,6 +105,6 @@ struct PublishedArchive {
 /// $XDG_CACHE_HOME/reel or ~/.cache/reel), then the published archive (downloaded, checked, prepared into the cache),
 /// and if that fails, the generated reviews. Of processes that want it, one downloads and prepares, the others wait.
 Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single = SingleFile::kTrainsAndTests,
-                      const PublishedArchive& published = {});
+                      const ReadOptions& options = {}, const PublishedArchive& published = {});
 
 }  // namespace reel

@@ -8,7 +8,7 @@
 #include "host/files/checksum.h"
 #include "host/files/download.h"
 #include "host/files/file.h"
-#include "host/text/corpus.h"
+#include "host/text/readers.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -61,13 +61,8 @@ std::optional<Corpus> read_cache(const DefaultCorpusEvents& events, const fs::pa
   return corpus;
 }
 
-}  // namespace
-
-Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, const PublishedArchive& published) {
-  if (const std::string data = environment("REEL_DATA"); !data.empty()) {
-    events.announce(fmt::format("data: {} ($REEL_DATA)", data));
-    return read_corpus(data, single == SingleFile::kTests ? fs::path(data) : fs::path());
-  }
+/// The published reviews, or generated ones.
+Corpus own_corpus(const DefaultCorpusEvents& events, const PublishedArchive& published) {
   const fs::path prepared = cache_folder() / fmt::format("imdb-{}", kPreparedFormat);
   try {
     if (std::optional<Corpus> corpus = read_cache(events, prepared)) return *std::move(corpus);
@@ -101,6 +96,21 @@ Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, cons
     events.announce(fmt::format("{}: the next run reads the archive again", error.what()));
   }
   return corpus;
+}
+
+}  // namespace
+
+Corpus default_corpus(const DefaultCorpusEvents& events, SingleFile single, const ReadOptions& options,
+                      const PublishedArchive& published) {
+  if (const std::string data = environment("REEL_DATA"); !data.empty()) {
+    events.announce(fmt::format("data: {} ($REEL_DATA)", data));
+    return read_corpus(data, single == SingleFile::kTests ? fs::path(data) : fs::path(), options);
+  }
+  Corpus reviews;  // what is asked of them is checked before they are downloaded
+  reviews.source = "the IMDB reviews";
+  expect_no_columns(reviews.source, options);
+  with_own_labels(std::move(reviews), options);
+  return with_own_labels(own_corpus(events, published), options);
 }
 
 }  // namespace reel

@@ -1,5 +1,6 @@
 #include "host/text/labels.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "host/files/lines.h"
@@ -22,6 +23,15 @@ std::vector<std::string> parse_label_names(std::string_view text, const std::str
     names.emplace_back(line);
   });
   return names;
+}
+
+std::string first_few(std::span<const std::string> names) {
+  constexpr std::size_t kFew = 5, kLetters = 40;
+  std::string text;
+  for (const std::string& name : names.first(std::min(names.size(), kFew))) {
+    text += fmt::format("{}{:.{}}", text.empty() ? "" : ", ", name, kLetters);
+  }
+  return text + (names.size() > kFew ? ", ..." : "");
 }
 
 }  // namespace reel

@@ -68,4 +68,7 @@ std::string label_names_text(const LabelSet& labels);
 /// What such a text says; `where` is its path. Throws Error where a name is empty, or there twice.
 std::vector<std::string> parse_label_names(std::string_view text, const std::string& where);
 
+/// Names as a message can show them: the first few, each cut where it is long.
+std::string first_few(std::span<const std::string> names);
+
 }  // namespace reel

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "host/text/corpus_builder.h"
 
@@ -17,14 +19,18 @@ Corpus read_npz(const std::filesystem::path& path, const std::filesystem::path& 
 /// imdb_word_index.json, {"word": rank, ...} with every rank from 1: the words by rank, the first of rank 1.
 std::vector<std::string> read_word_index(const std::filesystem::path& path);
 
-/// Rows of CSV files with a header (review,sentiment or text,label; RFC 4180) or of JSON lines ({"text": ..., "label":
-/// ...}). Labels: 0, 1, neg, pos, negative, positive; JSON also false and true. Without `test_path` a fifth
-/// of the rows, drawn at random, tests.
-Corpus read_labelled_rows(const std::filesystem::path& train_path, const std::filesystem::path& test_path);
-/// Whether a file's first character, blanks aside, opens a JSON object.
-bool is_json_lines(const std::filesystem::path& path);
+/// Rows of files (rows.h), or of folders with a sub-folder a label. Without `test_path` a fifth of the rows, drawn at
+/// random, tests.
+Corpus read_labelled_rows(const std::filesystem::path& train_path, const std::filesystem::path& test_path,
+                          const ReadOptions& options = {});
 
 /// A folder that write_prepared wrote.
 Corpus read_prepared(const std::filesystem::path& folder);
+
+/// What all but rows have: labels of their own, and no columns. Throws Error where the options ask for those.
+void expect_no_columns(const std::string& source, const ReadOptions& options);
+/// The corpus with the labels of a model, where the options have those: two classes as 0 and 1 whatever they are called
+/// (label_index.h), others by their names. Throws Error where it has another task, or labels that the model lacks.
+Corpus with_own_labels(Corpus corpus, const ReadOptions& options);
 
 }  // namespace reel

@@ -145,8 +145,9 @@ TEST_F(BadInput, ConfigurationsRoundTripWhateverTheyHold) {
 TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
   train_small("--out run");
   expect_failure("predict run --input ids", 1, "input 1: not JSON: number overflow", "{\"ids\": [1e30877588]}\n");
-  folder_.write("a.jsonl", "{\"text\": \"x\", \"label\": \"a\\nb\\u001b[2J\"}\n");
-  expect_failure("train --data a.jsonl", 1, "label 'a?b?[2j', expected 0, 1");
+  const std::string row = "{\"text\": \"x\", \"label\": \"a\\nb\\u001b[2J\\u009b\"}\n";
+  folder_.write("a.jsonl", row + row);
+  expect_failure("train --data a.jsonl", 1, "all 2 rows have the label 'a b [2J?" "?'");
   folder_.write("c.toml", "[\n");
   expect_failure("train --config c.toml", 1, "c.toml");
   folder_.write("c.toml", "mask = \"a\\nb\\u001b[2J\\u009b\"\n");

@@ -64,13 +64,13 @@ TEST(DefaultCorpus, KeepsWhatItDownloaded) {
   const PublishedArchive published{.url = "file://" + fixture("aclImdb.tar.gz").string(),
                                    .md5 = file_md5(fixture("aclImdb.tar.gz"))};
   folder.write(prepared.filename(), "a file");
-  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {}, published).train.size(), 6);
   EXPECT_THAT(said, testing::HasSubstr("data: downloading file://"));
   EXPECT_THAT(said, testing::HasSubstr("the next run reads the archive again"));
   EXPECT_TRUE(std::filesystem::exists(archive));
   std::filesystem::remove(prepared);
   said.clear();
-  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {}, published).train.size(), 6);
   EXPECT_THAT(said, testing::Not(testing::HasSubstr("downloading")));
   EXPECT_FALSE(std::filesystem::exists(archive)) << "prepared, it is no longer needed";
   EXPECT_TRUE(std::filesystem::exists(prepared / "prepared.json"));
@@ -93,7 +93,7 @@ TEST(DefaultCorpus, TheCacheIsMadeByOneProcess) {
     write_prepared(read_corpus(fixture("imdb.npz")), folder / name);
     other.reset();
   }};
-  const auto corpus = [&] { return default_corpus(events, SingleFile::kTrainsAndTests, published); };
+  const auto corpus = [&] { return default_corpus(events, SingleFile::kTrainsAndTests, {}, published); };
   EXPECT_THAT(corpus().source, testing::HasSubstr("imdb.npz")) << "what the other one made";
   EXPECT_THAT(said, testing::HasSubstr("data: waiting for another process at " + folder.path().string()));
   said.clear();
@@ -104,7 +104,7 @@ TEST(DefaultCorpus, TheCacheIsMadeByOneProcess) {
   // Where it cannot be made anew, other reviews would not do.
   folder.write(name + "/tokens.safetensors", "damage");
   const PublishedArchive nowhere{.url = "file:///nowhere"};
-  expect_error([&] { default_corpus(events, SingleFile::kTrainsAndTests, nowhere); }, {"tokens.safetensors"});
+  expect_error([&] { default_corpus(events, SingleFile::kTrainsAndTests, {}, nowhere); }, {"tokens.safetensors"});
 }
 
 /// A folder that cannot be written, as one that is mounted so.
@@ -118,7 +118,7 @@ TEST(DefaultCorpus, AnArchiveInACacheThatCannotBeWrittenServes) {
   std::filesystem::permissions(folder.path(), std::filesystem::perms(0555));
   const PublishedArchive published{.url = "file:///nowhere", .md5 = file_md5(fixture("aclImdb.tar.gz"))};
   const DefaultCorpusEvents events{.announce = [](const std::string&) {}};
-  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {}, published).train.size(), 6);
   std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
 }
 
@@ -131,7 +131,7 @@ TEST(DefaultCorpus, ACacheThatCannotBeSeenIsNone) {
   environment.set("REEL_CACHE", folder / "loop/cache");
   std::string said;
   const DefaultCorpusEvents events{.announce = [&](const std::string& line) { said += line + '\n'; }};
-  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {.url = "file:///nowhere"}).source,
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {}, {.url = "file:///nowhere"}).source,
             "generated reviews");
   EXPECT_THAT(said, testing::HasSubstr("NOT IMDB"));
 }
@@ -146,7 +146,7 @@ TEST(DefaultCorpus, AnArchiveBesideALockThatCannotBeMadeServes) {
   std::filesystem::copy_file(fixture("aclImdb.tar.gz"), folder / "aclImdb_v1.tar.gz");
   const PublishedArchive published{.url = "file:///nowhere", .md5 = file_md5(fixture("aclImdb.tar.gz"))};
   const DefaultCorpusEvents events{.announce = [](const std::string&) {}};
-  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, published).train.size(), 6);
+  EXPECT_EQ(default_corpus(events, SingleFile::kTrainsAndTests, {}, published).train.size(), 6);
 }
 
 /// To evaluate, all rows of a single file are test, wherever its name is from.

@@ -42,25 +42,25 @@ TEST(Prepared, DamageIsNamed) {
   const Corpus corpus = read_corpus(fixture("aclImdb.tar.gz"));
   write_prepared(corpus, path);
   folder.write("prepared/prepared.json", R"({"reel_prepared": 1})");
-  expect_error([&] { read_corpus(path); }, {"prepared.json: format 1, expected 5: prepare the data again"});
+  expect_error([&] { read_corpus(path); }, {"prepared.json: format 1, expected 6: prepare the data again"});
   folder.write("prepared/prepared.json", "{");
   expect_error([&] { read_corpus(path); }, {"prepared.json: not JSON"});
   folder.write("prepared/prepared.json", "{}");
   expect_error([&] { read_corpus(path); }, {"not a prepared folder"});
-  folder.write("prepared/prepared.json", R"({"reel_prepared": 5})");
+  folder.write("prepared/prepared.json", R"({"reel_prepared": 6})");
   expect_error([&] { read_corpus(path); }, {"prepared.json", "source"});
   for (const char* more : {"", R"(, "invalid_utf8": "x")", R"(, "invalid_utf8": 9223372036854775808)"}) {
     folder.write("prepared/prepared.json",
-                 std::string(R"({"reel_prepared": 5, "source": "one that is allocated, being long",
+                 std::string(R"({"reel_prepared": 6, "source": "one that is allocated, being long",
                                                           "source_checksum": "", "words": 2)") +
                      more + "}");
     expect_error([&] { read_corpus(path); }, {"prepared.json", "invalid_utf8"});
   }
   folder.write("prepared/prepared.json",
-               R"({"reel_prepared": 5, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
+               R"({"reel_prepared": 6, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": 6e33})");
   expect_error([&] { read_corpus(path); }, {"prepared.json: 'words' is 6e+33, expected a whole number"});
   folder.write("prepared/prepared.json",
-               R"({"reel_prepared": 5, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": -1})");
+               R"({"reel_prepared": 6, "source": "", "source_checksum": "", "invalid_utf8": 0, "words": -1})");
   expect_error([&] { read_corpus(path); }, {"prepared.json: -1 words, expected 0 or more"});
   write_prepared(corpus, path);
   folder.write("prepared/vocabulary.txt", "a\t3\nb\n");
