@@ -10,7 +10,7 @@
 namespace reel {
 
 void read_fasttext(std::string_view text, const ReadOptions& options, LabelledRows& rows) {
-  constexpr std::string_view kLabel = "__label__", kBlanks = " \t\r";
+  constexpr std::string_view kLabel = "__label__", kBlanks = " \t";
   if (!options.text_columns.empty() || !options.label_column.empty() || !options.weight_column.empty()) {
     fail("{}: lines of fastText have no columns: expected no --text-column, --label-column and --weight-column",
          rows.path);
@@ -25,6 +25,7 @@ void read_fasttext(std::string_view text, const ReadOptions& options, LabelledRo
     const std::string where = rows.where(row);
     if (line.size() > kMaxLine) fail_length(where);
     const auto skip_blanks = [&] { line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size())); };
+    if (line.ends_with('\r')) line.remove_suffix(1);
     skip_blanks();
     if (line.empty()) return;
     while (line.starts_with(kLabel)) {

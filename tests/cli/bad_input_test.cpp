@@ -147,7 +147,9 @@ TEST_F(BadInput, MessagesAreOneLineWhateverTheyQuote) {
   expect_failure("predict run --input ids", 1, "input 1: not JSON: number overflow", "{\"ids\": [1e30877588]}\n");
   const std::string row = "{\"text\": \"x\", \"label\": \"a\\nb\\u001b[2J\\u009b\"}\n";
   folder_.write("a.jsonl", row + row);
-  expect_failure("train --data a.jsonl", 1, "all 2 rows have the label 'a b [2J?" "?'");
+  expect_failure("train --data a.jsonl", 1,
+                 "all 2 rows have the label 'a b [2J?"
+                 "?'");
   folder_.write("c.toml", "[\n");
   expect_failure("train --config c.toml", 1, "c.toml");
   folder_.write("c.toml", "mask = \"a\\nb\\u001b[2J\\u009b\"\n");

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Writes what each fuzz target begins with: seeds.py FIXTURES FOLDER makes FOLDER/TARGET/*."""
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 import re
 import struct
 import sys
@@ -43,7 +46,8 @@ def main():
     words = b"good\t2\nbad\t1\nunseen\t0\n"
     corpus_header = (Path(__file__).parents[2] / "host/text/corpus.h").read_text()
     description = json.dumps({"reel_prepared": int(re.search(r"kPreparedFormat = (\d+)", corpus_header)[1]), "source": "s",
-                              "source_checksum": "c", "words": 2, "words_checksum": sha256(words), "invalid_utf8": 0}).encode()
+                              "source_checksum": "c", "words": 2, "words_checksum": sha256(words), "invalid_utf8": 0, "task": "classify",
+                              "labels": "neg\npos\n"}).encode()
     tokens = safetensors(tensors, {"tokens_checksum": sha256(b"".join(tensors[name][2] for name in sorted(tensors))),
                                    "description_checksum": sha256(description)})
     floats = {"embedding.weight": ("F32", [2, 1], bytes(8)), "rnn.weight_ih_l0": ("F32", [1, 1], bytes(4)),
@@ -60,17 +64,25 @@ def main():
                         {"reel_format": "1", "cursor": json.dumps(cursor)})
     review = b"aclImdb/%s/%s/0_%d.txt\tA %s film.\n"
     reviews = b"".join(review % (split, label, 9, label) for split in (b"train", b"test") for label in (b"pos", b"neg"))
+    rows = b"text,label\ngood film,1\nbad,0\n"
+    frame = b"\x20" + bytes([len(rows)]) + struct.pack("<I", len(rows) << 3 | 1)[:3] + rows  # of one block as it is
+    zstandard = b"\x28\xb5\x2f\xfd" + frame
     seeds = {
         "aclimdb": {"a": reviews + b"aclImdb/README\tnotes\naclImdb/train/pos/._0_9.txt\tnotes\n"},
         "archive": {"tar.gz": (fixtures / "aclImdb.tar.gz").read_bytes(), **npz},
         "config": {"a": b"lr = 0.1\nmask = 'off'\n# note\nseed = 3\nnesterov = true\ndata = \"a\\nb\"\n"},
         "csv": {"a": b'text,label\n"good, ""very""\nfilm",1\r\nbad,neg\n', "b": b"\xef\xbb\xbfid,sentiment,review\n1,0,x\n"},
+        "fasttext": {"a": b"a __label__b good film\n\n__label__a bad\r\nnone of them\n"},
         "flags": {"a": b"preset = \"tutorial\"\ndata = \"set#2\"\nvocab-size = 20000\nlr = 1e-3\nmask = \"off\"\nnesterov = true\n"
                        b"checkpoint-every = \"5m\"\nseed = 18446744073709551615\nthreads = 2\noptimizer = \"sgd\"\nclip-norm = 0.5\n"},
         "ids": {"a": b'{"ids": [1, 14, 22]}', "b": "É um FILM très joli".encode()},
         "json_lines": {"a": b'"text": "good\\nfilm", "label": 1}\n\n{"label": "neg", "text": "b\\u00e9"}\n'},
+        "labels": {"a": b"\x00text,label\nx,a;b\ny,c\n", "b": b"\x03text,label\nx,1.5\ny,-2\n", "c": b"\x04text,label\nx,a:1;b:3\ny,c:1\n",
+                   "d": b'\x05{"text": "x", "label": {"a": 1, "b": 3}}\n{"text": "y", "label": {"c": 1}}\n',
+                   "g": b"\x08text,label\nx,1\ny,0\n", "e": b'\x00{"text": "x", "label": ["b"]}\n{"text": "y", "label": []}\n', "f": b"\x10text\tlabel\nx\t1\ny\tneg\n"},
         "npy": arrays,
         "npz": npz,
+        "packed": {"gz": gzip.compress(rows), "bz2": bz2.compress(rows), "xz": lzma.compress(rows), "zst": zstandard},
         "pickle": pickles,
         "prepared": {"a": description + b"\0\0" + words + b"\0\0" + tokens},
         "safetensors": {"a": tokens, "b": safetensors({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})},

@@ -63,6 +63,10 @@ TEST_P(Memory, MayRunOutAtAnyAllocation) {
                R"({"text": "good film", "label": 1}
 {"text": "bad", "label": "neg"}
 {"text": "warm joy", "label": 1, "more": [[{"of": null}], 1e3, 18446744073709551615]})");
+  folder.write("d.tsv", "text\tlabel\ngood\ta;b\nbad film\tc\nwarm joy\ta\n");
+  folder.write("d.txt", "__label__one good film\n__label__two bad\n__label__two warm joy\n");
+  folder.write("d.folders/one/1.txt", "good film");
+  folder.write("d.folders/two/1.txt", "bad");
   folder.write("d.npz", contents(fixture("imdb.npz")));
   std::string index;
   for (int rank = 1; rank <= 300; ++rank) index += fmt::format("{}\"w{}\": {}", rank == 1 ? "{" : ", ", rank, rank);
@@ -73,8 +77,8 @@ TEST_P(Memory, MayRunOutAtAnyAllocation) {
   EXPECT_GT(fail_allocations([&] { return read_corpus(path).train.ranks; }), 10);
 }
 INSTANTIATE_TEST_SUITE_P(Readers, Memory,
-                         testing::Values("aclImdb.tar.gz", "imdb.npz", "protocol5.npz", "d.csv", "d.jsonl", "d.npz",
-                                         "d.prepared"));
+                         testing::Values("aclImdb.tar.gz", "imdb.npz", "protocol5.npz", "d.csv", "d.jsonl", "d.tsv",
+                                         "d.txt", "d.folders", "d.npz", "d.prepared"));
 
 TEST(MemoryOf, ConfigurationsIdsWeightsAndVocabularies) {
   const TemporaryFolder folder;
