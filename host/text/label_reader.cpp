@@ -109,8 +109,8 @@ std::vector<std::string> sorted(std::vector<std::string> names) {
   }
   const auto value = [](const std::string& name) { return *parse_number(name); };
   std::ranges::stable_sort(names, {}, value);
-  const auto same = std::ranges::unique(names, {}, value);
-  names.erase(same.begin(), same.end());
+  const auto same = [&](const std::string& a, const std::string& b) { return value(a) == value(b); };
+  names.erase(std::unique(names.begin(), names.end(), same), names.end());
   return names;
 }
 
@@ -167,8 +167,7 @@ LabelReader::Row LabelReader::read(const LabelledRows& file, const LabelledRow& 
     std::vector<std::int32_t> columns;
     for (const std::string& label : row.labels) columns.push_back(class_of(label, where));
     std::ranges::sort(columns);
-    const auto same = std::ranges::unique(columns);
-    columns.erase(same.begin(), same.end());
+    columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
     for (const std::int32_t column : columns) numbers.targets.add(column, 1);
   }
   numbers.targets.end_row();
