@@ -47,7 +47,7 @@ class PackedReader {
 /// limits.h allows.
 std::string read_unpacked(const std::filesystem::path& path);
 
-/// The same of its first `most` bytes; what is damaged is as short as it can be unpacked.
+/// Its first `most` bytes, unpacked; of a damaged file as many as can be.
 std::string read_unpacked_start(const std::filesystem::path& path, std::size_t most);
 
 }  // namespace reel

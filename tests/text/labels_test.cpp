@@ -88,6 +88,8 @@ TEST_F(Labels, TwoClassesInTheSpellingsOfSentiment) {
   const Corpus mixed = csv({"POS", "neg", "1", "False", "true", "0", "Negative", "positive"});
   EXPECT_THAT(mixed.labels.names, ElementsAre("neg", "POS"));
   EXPECT_THAT(classes(mixed), ElementsAre(1, 0, 1, 0, 1, 0, 0, 1));
+  EXPECT_THAT(csv({"1", "1", "0", "1", "1", "0", "1", "1", "1", "1", "pos"}).labels.names, ElementsAre("0", "1"))
+      << "nearly all are numbers, and none a mistake";
   EXPECT_THAT(csv({"1", "1"}).labels.names, ElementsAre("0", "1")) << "one of them may be missing";
   EXPECT_THAT(csv({"FALSE"}).labels.names, ElementsAre("FALSE", "true"));
   EXPECT_THAT(json({"true", "false"}).labels.names, ElementsAre("false", "true"));
