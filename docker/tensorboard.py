@@ -15,7 +15,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 SPLITS = ("train", "validation", "test")
-SHOWN = ("loss", "accuracy", "grad_norm", "lr", "tokens_per_second")
+SHOWN = ("loss", "accuracy", "macro_f1", "grad_norm", "lr", "tokens_per_second")
 LONGEST_LINE = 1 << 16  # bytes; the follower waits for the end of a longer one
 SECONDS_BETWEEN_LOOKS = 2
 

@@ -44,6 +44,8 @@ bool is_bare(const CLI::Option& option, const std::string& value) {
 std::string value_of(const CLI::Option& option) {
   if (option.count() == 0) return option.get_default_str();
   if (is_flag(option)) return option.as<bool>() ? "true" : "false";
+  if (option.get_delimiter() != '\0')
+    return fmt::format("{}", fmt::join(option.results(), std::string(1, option.get_delimiter())));
   return option.reduced_results().back();
 }
 

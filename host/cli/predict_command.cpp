@@ -10,6 +10,7 @@
 #include "host/files/json.h"
 #include "host/files/limits.h"
 #include "host/files/lines.h"
+#include "host/predict/prediction.h"
 #include "host/predict/predictor.h"
 #include "host/predict/stream.h"
 #include "host/text/ids.h"
@@ -24,6 +25,7 @@ struct PredictOptions {
   std::filesystem::path model;
   std::vector<std::string> texts;
   bool ids = false, stream = false;
+  std::int64_t top = 0;
   DeviceOptions device;
 };
 
@@ -36,7 +38,8 @@ void write(const std::string& lines) {
 /// Reads inputs, and prints a JSON line for each, batch by batch.
 class Printer {
  public:
-  Printer(Predictor& predictor, bool ids) : predictor_(predictor), ids_(ids) {}
+  Printer(Predictor& predictor, const PredictOptions& options)
+      : predictor_(predictor), ids_(options.ids), top_(options.top) {}
 
   void add(const std::string& input) {
     ++inputs_;
@@ -54,9 +57,10 @@ class Printer {
     bytes_ = 0;
     std::string lines;
     try {
-      for (const float logit : predictor_.run()) {
-        const Prediction p = prediction(predictor_.trained(), logit);
-        lines += to_json({{"logit", p.logit}, {"probability", p.probability}, {"label", p.label}}) + '\n';
+      const std::vector<float> logits = predictor_.run();
+      const auto C = static_cast<std::size_t>(predictor_.trained().saved.config.outputs);
+      for (std::size_t first = 0; first < logits.size(); first += C) {
+        lines += to_json(prediction(predictor_.trained(), std::span(logits).subspan(first, C), top_)) + '\n';
       }
     } catch (const Error&) {
       write(lines);
@@ -68,7 +72,7 @@ class Printer {
  private:
   Predictor& predictor_;
   bool ids_;
-  std::int64_t inputs_ = 0;
+  std::int64_t top_, inputs_ = 0;
   std::size_t bytes_ = 0;  // of the inputs since the last flush
 };
 
@@ -76,7 +80,8 @@ class Printer {
 /// Words are those that a LineReader's lines have.
 class StreamPrinter {
  public:
-  StreamPrinter(const TrainedModel& trained, Backend<float>& backend) : trained_(trained), stream_(trained, backend) {}
+  StreamPrinter(const TrainedModel& trained, Backend<float>& backend, std::int64_t top)
+      : trained_(trained), stream_(trained, backend), top_(top) {}
 
   void add(std::string_view bytes) {
     keep_lines([&] {
@@ -104,12 +109,11 @@ class StreamPrinter {
     if (ends_line && text.ends_with('\r')) text.remove_suffix(1);
     if (std::exchange(first_, false) && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     for_each_word(text, [&](std::string_view word) {
-      const std::optional<float> logit = stream_.next(word);
-      if (!logit) return;
-      const Prediction p = prediction(trained_, *logit);
-      lines_ += to_json(
-          {{"word", std::string(word)}, {"logit", p.logit}, {"probability", p.probability}, {"label", p.label}});
-      lines_ += '\n';
+      const std::optional<std::vector<float>> logits = stream_.next(word);
+      if (!logits) return;
+      JsonMembers line = {{"word", std::string(word)}};
+      for (auto& member : prediction(trained_, *logits, top_)) line.push_back(std::move(member));
+      lines_ += to_json(line) + '\n';
     });
     held_.clear();
   }
@@ -128,13 +132,14 @@ class StreamPrinter {
 
   const TrainedModel& trained_;
   Stream stream_;
+  std::int64_t top_;
   std::string held_;  // since the last space, tab or end of a line
   std::string lines_;
   bool first_ = true;  // nothing has ended: a byte order mark may begin what is held
 };
 
-int predict_stream(const TrainedModel& trained, Backend<float>& backend) {
-  StreamPrinter printer(trained, backend);
+int predict_stream(const TrainedModel& trained, Backend<float>& backend, std::int64_t top) {
+  StreamPrinter printer(trained, backend, top);
   while (true) {
     char block[4096];
     const ssize_t count = ::read(STDIN_FILENO, block, sizeof(block));
@@ -151,10 +156,13 @@ int predict(const PredictOptions& options) {
   TrainedModel trained = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   warn(options.device.unused_precision(trained.saved.config.cell));
-  if (options.stream) return predict_stream(trained, *backend);
+  if (options.top > 0 && trained.labels.task == Task::kRegression) {
+    fail("--top: {} gives a number, not labels", trained.file.string());
+  }
+  if (options.stream) return predict_stream(trained, *backend, options.top);
   const std::size_t most = options.texts.empty() ? Predictor::kMostInputs : options.texts.size();
   Predictor predictor(std::move(trained), *backend, most);
-  Printer printer(predictor, options.ids);
+  Printer printer(predictor, options);
   try {
     for (const std::string& text : options.texts) printer.add(text);
     if (options.texts.empty()) {
@@ -186,6 +194,8 @@ Command add_predict_command(CLI::App& app) {
                     "Standard input is one text: a line after each word, of the text so far; its state is kept. Up to "
                     "--maxlen steps, one for each word and one for the start id, the last line is that of the whole "
                     "text without --stream. For models of one direction that pool the last state of masked rows");
+  command->add_option("--top", options->top, "Print this many of the likeliest labels, instead of every number")
+      ->transform(within<std::int64_t>(1, 10'000));
   options->device.add_to(*command);
   return [options] {
     if (options->stream && (!options->texts.empty() || options->ids)) {

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <numeric>
-
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
 #include "host/cli/read_options.h"
@@ -20,41 +17,6 @@ void expect_elsewhere(const fs::path& data, const fs::path& out) {
   if (!fs::equivalent(folder, out, error)) return;
   fail("--out {}: the folder of {}, which would be read as prepared from then on; expected another", out.string(),
        data.string());
-}
-
-/// "a 12, b 7" of the classes in this order, the first few.
-std::string counts_text(std::span<const std::size_t> classes, const LabelSet& labels,
-                        const std::vector<std::int64_t>& counts) {
-  constexpr std::size_t kFew = 8, kLetters = 40;
-  std::string text;
-  for (const std::size_t c : classes.first(std::min(classes.size(), kFew))) {
-    text += fmt::format("{}{:.{}} {}", text.empty() ? "" : ", ", labels.names[c], kLetters, counts[c]);
-  }
-  if (classes.size() > kFew) text += fmt::format(" and {} more", classes.size() - kFew);
-  return text;
-}
-
-/// What the labels are, how many training reviews have each of the most frequent, and which have hardly any.
-std::string describe_labels(const Corpus& corpus) {
-  constexpr std::int64_t kRare = 10;
-  const LabelSet& labels = corpus.labels;
-  if (labels.task == Task::kRegression) {
-    const auto [least, most] = std::ranges::minmax(corpus.train.targets.values);
-    return fmt::format("{}, from {} to {}", name_of(labels.task), least, most);
-  }
-  const std::vector<std::int64_t> counts = count_labels(corpus.train, labels);
-  std::vector<std::size_t> order(counts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater(), [&](std::size_t c) { return counts[c]; });
-  std::string text =
-      fmt::format("{}, {} {}: {}", name_of(labels.task), labels.classes(),
-                  labels.task == Task::kClassify ? "classes" : "labels", counts_text(order, labels, counts));
-  const auto rare = std::ranges::find_if(order, [&](std::size_t c) { return counts[c] < kRare; });
-  if (rare != order.end()) {
-    text += fmt::format("; in fewer than {} training reviews: {}", kRare,
-                        counts_text(std::span(rare, order.end()), labels, counts));
-  }
-  return printable(text);
 }
 
 }  // namespace

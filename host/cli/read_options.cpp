@@ -19,8 +19,10 @@ void add_read_options(CLI::App& app, ReadOptions& options) {
   add_choice(app, "--task", options.task, tasks,
              "What labels are: classes, several labels a text, or numbers; auto: what they look like");
   app.add_option("--text-column", options.text_columns,
-                 "Column (or key of JSON) with the text, instead of review or text; given again, another to join")
-      ->type_name("NAME")
+                 "Columns (or keys of JSON) with the text, instead of review or text: joined where there are several")
+      ->type_name("NAME[,NAME]")
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->check(some_name());
   app.add_option("--label-column", options.label_column, "Column with the label, instead of sentiment or label")

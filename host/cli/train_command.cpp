@@ -16,11 +16,12 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kWide = 1024;  // units from which on making orthogonal weights takes seconds
 
 Corpus read_data(const TrainConfig& config, Progress& progress) {
-  if (!config.data.empty()) return read_corpus(config.data, config.test_data);
+  if (!config.data.empty()) return read_corpus(config.data, config.test_data, config.reading);
   if (!config.test_data.empty()) fail("--test-data {}: expected --data beside it", config.test_data.string());
   return default_corpus(
       {.announce = [&](const std::string& line) { progress.line(line); },
-       .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }});
+       .progress = [&](std::int64_t received, std::int64_t total) { progress.show_download(received, total); }},
+      SingleFile::kTrainsAndTests, config.reading);
 }
 
 std::string thousands(std::int64_t number) {
@@ -46,8 +47,8 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   progress.note(fmt::format("data: {}: {} training, {} validation, {} test reviews; {} ids", data.source,
                             thousands(data.train.size()), thousands(data.validation.size()),
                             thousands(data.test.size()), thousands(data.vocabulary.size())));
-  progress.note(fmt::format("model: Embedding({}, {}) -> {} -> {} -> Dense(1), {} parameters", model.vocabulary,
-                            model.embedding, layers_text(model), name_of(model.pool),
+  progress.note(fmt::format("model: Embedding({}, {}) -> {} -> {} -> Dense({}), {} parameters", model.vocabulary,
+                            model.embedding, layers_text(model), name_of(model.pool), model.outputs,
                             thousands(parameter_count(model))));
   const SequenceShape shape{.batch = config.batch_size, .steps = config.preprocessing.maxlen, .hidden = model.hidden};
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
@@ -80,15 +81,33 @@ int exit_code(Outcome outcome, const RunFolder& folder, std::int64_t max_steps) 
   return kSuccess;
 }
 
-/// Of a run that begins, perhaps anew and with other data: no model of other words may lie beside these.
-void write_vocabulary(const Vocabulary& vocabulary, const RunFolder& folder) {
-  if (is_there(folder.vocabulary())) {
-    if (read_file(folder.vocabulary()) == vocabulary.text()) return;
+/// Of a run that begins, perhaps anew and with other data: no model of other words or labels may lie beside these.
+void write_names(const fs::path& file, const std::string& text, const RunFolder& folder) {
+  if (is_there(file)) {
+    if (read_file(file) == text) return;
     std::error_code error;
     fs::remove(folder.model(), error);
     if (error) fail("{}: cannot be removed: {}", folder.model().string(), error.message());
   }
-  vocabulary.write(folder.vocabulary());
+  write_file(file, text);
+}
+
+/// What the flags ask of labels that the data does not have.
+void check_labels(const TrainConfig& config, const TrainingData& data) {
+  const LabelSet& labels = data.labels;
+  const bool numbers = labels.task == Task::kRegression;
+  if (numbers && config.calibrate) fail("--calibrate: the labels are numbers, not classes");
+  if (config.calibrate && labels.task == Task::kClassify && !data.validation.targets.empty()) {
+    fail("--calibrate: not with --soft-labels, whose likeliest class alone is validated");
+  }
+  if (numbers && config.find_threshold) fail("--threshold auto: the labels are numbers, not classes");
+  if (numbers && (config.best_by == BestBy::kAccuracy || config.best_by == BestBy::kMacroF1)) {
+    fail("--best-by: the labels are numbers, not classes: expected loss");
+  }
+  if (config.find_threshold && labels.task == Task::kClassify && !labels.is_binary()) {
+    fail("--threshold auto: {} classes, of which the likeliest is predicted; expected two, or several labels a review",
+         labels.classes());
+  }
 }
 
 int train(TrainOptions options, const std::string& config_text) {
@@ -113,12 +132,17 @@ int train(TrainOptions options, const std::string& config_text) {
     progress.line(
         fmt::format("warning: {}: {} invalid UTF-8 sequences read as U+FFFD", corpus.source, corpus.invalid_utf8));
   }
+  for (const std::string& warning : corpus.warnings) progress.line("warning: " + warning);
+  progress.note("labels: " + describe_labels(corpus));
   const TrainingData data = make_training_data(std::move(corpus), config);
   if (!resuming && !has_words(data)) {  // what began so goes on
     fail("{}: its rows hold no word with an id of its own: see --vocab-size, --skip-top, --index-from and --maxlen",
          data.source);
   }
+  check_labels(config, data);
   config.model.vocabulary = data.vocabulary.size();
+  config.model.task = data.labels.task;
+  config.model.outputs = data.labels.outputs();
   if (!folder) {
     folder = options.out.empty() ? RunFolder::create_default() : RunFolder::create(options.out);
     write_file(folder->config(), config_text);
@@ -143,11 +167,14 @@ int train(TrainOptions options, const std::string& config_text) {
     throw;
   }
   const bool begins = !folder->has_checkpoint();
-  if (begins) write_vocabulary(data.vocabulary, *folder);
+  const std::string words = data.vocabulary.text(), names = label_names_text(data.labels);
+  if (begins) write_names(folder->vocabulary(), words, *folder);
+  if (begins) write_names(folder->labels(), names, *folder);
   if (resuming) {
     if (begins) progress.note("no checkpoint yet: from the beginning");
     trainer->resume();
-    if (!is_there(folder->vocabulary())) data.vocabulary.write(folder->vocabulary());
+    if (!is_there(folder->vocabulary())) write_file(folder->vocabulary(), words);
+    if (!is_there(folder->labels())) write_file(folder->labels(), names);
   }
   const Outcome outcome = trainer->run();
   if (options.device.timings) put(stdout, to_text(backend->timings()));
@@ -186,6 +213,11 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
     const bool validation = config.validation_split > 0;
     if (config.early_stopping > 0 && !validation) {
       throw CLI::ValidationError("--early-stopping", "expected --validation-split with it");
+    }
+    for (const auto& [flag, given] : {std::pair("--best-by", config.best_by != BestBy::kAuto),
+                                      {"--calibrate", config.calibrate},
+                                      {"--threshold auto", config.find_threshold}}) {
+      if (given && !validation) throw CLI::ValidationError(flag, "expected --validation-split with it");
     }
     if (config.preprocessing.load.oov_char < 0 && config.word_dropout > 0) {
       throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");

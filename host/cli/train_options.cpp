@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "host/cli/config_file.h"
+#include "host/cli/read_options.h"
 #include "host/files/file.h"
 #include "host/files/limits.h"
 #include "kernels/check.h"
@@ -32,6 +33,11 @@ CLI::Validator not_negative() { return within<std::int64_t>(0, kLarge); }
 CLI::Validator not_negative_real() { return within(0.0, 1e30); }
 CLI::Validator share() { return within(0.0, 1.0); }
 
+CLI::Validator class_weights() {
+  const auto make = [](std::string& text) { return text == "balanced" ? "" : absolute_path()(text); };
+  return CLI::Validator(make, "");
+}
+
 /// "5m" or "0.5m": minutes; "100": steps; "0": never.
 CheckpointInterval parse_interval(const std::string& text) {
   std::string number = text;
@@ -52,14 +58,17 @@ CLI::Option* add(CLI::App& app, const char* name, T& target, const char* help) {
 
 void add_data_flags(CLI::App& app, TrainConfig& c) {
   Preprocessing& p = c.preprocessing;
-  add_path(app, "--data", c.data, "PATH",
-           "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, CSV, JSON lines or a prepared folder; default: $REEL_DATA, "
-           "the cache, a download, generated reviews")
+  add_path(
+      app, "--data", c.data, "PATH",
+      "aclImdb_v1.tar.gz, an aclImdb folder, imdb.npz, rows (CSV, TSV, JSON lines or fastText's, packed or not), a "
+      "folder of texts for each label, or a prepared folder; default: $REEL_DATA, the cache, a download, generated "
+      "reviews")
       ->transform(absolute_path());
   add_path(app, "--test-data", c.test_data, "PATH",
-           "Test reviews where --data is one file of CSV or JSON lines, or a folder of train.* alone; default: a fifth "
+           "Test reviews where --data is one file of rows, or a folder of train.* alone; default: a fifth "
            "of it, drawn at random")
       ->transform(absolute_path());
+  add_read_options(app, c.reading);
   add(app, "--vocab-size", p.load.num_words, "Ids below this are known (Keras' num_words); more are unknown")
       ->transform(positive());
   add(app, "--skip-top", p.load.skip_top, "Ids below this are unknown (Keras' skip_top)")->transform(not_negative());
@@ -77,8 +86,17 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
   add_choice<Truncating>(app, "--truncating", p.truncating, {{"pre", Truncating::kPre}, {"post", Truncating::kPost}},
                          "Which end of a long review is cut");
   add_choice(app, "--mask", p.mask, kOnOff, "on carries the state over padding; off reads padding as words");
-  add(app, "--validation-split", c.validation_split, "Share of the training reviews, the last ones, to validate with")
+  add(app, "--validation-split", c.validation_split, "Share of the training reviews to validate with")
       ->transform(within(0.0, 0.99));
+  add_choice<ValidationRows>(
+      app, "--validation", c.validation, {{"stratified", ValidationRows::kStratified}, {"last", ValidationRows::kLast}},
+      "Which ones: of each class the same share, or the last ones (Keras; rows of texts are shuffled once when read)");
+  app.add_option(
+         "--class-weights", c.class_weights,
+         "How much a class counts in training: balanced makes all count alike; or a file with lines of a label, "
+         "a blank and its weight")
+      ->type_name("balanced|FILE")
+      ->transform(class_weights());
 }
 
 void add_model_flags(CLI::App& app, TrainConfig& c) {
@@ -150,9 +168,20 @@ void add_loop_flags(CLI::App& app, TrainConfig& c) {
   add(app, "--max-steps", c.max_steps, "Stop after this many steps; the schedule does not change; 0 is no limit")
       ->transform(not_negative())
       ->configurable(false);
-  add(app, "--early-stopping", c.early_stopping,
-      "Stop after this many epochs without a better validation accuracy; 0 is off")
+  add(app, "--early-stopping", c.early_stopping, "Stop after this many epochs without a better --best-by; 0 is off")
       ->transform(not_negative());
+  add_choice<BestBy>(app, "--best-by", c.best_by,
+                     {{"auto", BestBy::kAuto},
+                      {"loss", BestBy::kLoss},
+                      {"accuracy", BestBy::kAccuracy},
+                      {"macro_f1", BestBy::kMacroF1}},
+                     "Which epoch's model is kept, on the validation reviews; auto: the accuracy; of several labels, "
+                     "or numbers, the loss");
+  app.add_flag("--calibrate", c.calibrate,
+               "Choose a temperature on the validation reviews, so that probabilities are as often right as they say");
+  add_choice<bool>(app, "--threshold", c.find_threshold, {{"0.5", false}, {"auto", true}},
+                   "From which probability on a class is predicted, of two classes or several labels; auto: the best "
+                   "for the accuracy (F1 with --best-by macro_f1, and of several labels) on the validation reviews");
   add_choice(app, "--shuffle", c.shuffle, kOnOff, "A new order in every epoch");
   add_choice<bool>(app, "--evaluate", c.test_each_epoch, {{"epoch", true}, {"end", false}},
                    "Measure on the test reviews after every epoch, or at the end");
@@ -239,6 +268,7 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
                                               resume.empty() ? Booleans::kStrict : Booleans::kAnyWord);
   if (!resume.empty() && all.empty())
     fail("{}: empty, expected the flags that the run was started with", file.string());
+  if (!resume.empty() && last_value(all, "--validation").empty()) all.emplace_back("--validation=last");  // of 0.1.0
   try {
     app.parse(std::vector<std::string>(all.rbegin(), all.rend()));
   } catch (const CLI::ParseError& error) {

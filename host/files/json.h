@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,11 @@ std::string to_json(const JsonMembers& members, JsonLayout layout = JsonLayout::
 template <class T>
 JsonValue json_array(const std::vector<T>& elements) {
   return JsonValue(JsonValue::Array(elements.begin(), elements.end()));
+}
+
+/// A number, or null.
+inline JsonValue json_optional(const std::optional<double>& number) {
+  return number ? JsonValue(*number) : JsonValue();
 }
 
 /// An object's member, which has to be a whole number that 64 bits with a sign hold, any number, an array of them, or

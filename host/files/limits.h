@@ -28,6 +28,8 @@ inline constexpr std::size_t kMaxArchiveEntry = std::size_t{1} << 28;
 /// Text packs to a fifth.
 inline constexpr std::size_t kMaxUnpacked = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxUnpackedRatio = 50;
+/// Bytes of a file of rows, unpacked.
+inline constexpr std::size_t kMaxUnpackedText = std::size_t{1} << 32;
 /// Bytes of a download; the archive of the reviews has 84 million.
 inline constexpr std::int64_t kMaxDownload = std::int64_t{1} << 30;
 /// Values of a pickle, all that it makes and remembers together; each of Keras' imdb.npz has six million.

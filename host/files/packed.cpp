@@ -64,7 +64,7 @@ PackedReader::PackedReader(std::string_view packed, const std::string& name) : p
   archive_entry* entry = nullptr;
   int status = archive_read_open_memory(source, packed.data(), packed.size());
   if (status == ARCHIVE_OK) status = archive_read_next_header(source, &entry);
-  if (status == ARCHIVE_OK || status == ARCHIVE_EOF) return;  // the end: of no bytes
+  if (status == ARCHIVE_OK || status == ARCHIVE_EOF) return;
   if (archive_errno(source) == ENOMEM) throw std::bad_alloc();
   fail("{}: damaged archive, or none: {}", name, reason(source));
 }
@@ -93,7 +93,7 @@ std::string read_unpacked(const std::filesystem::path& path) {
   std::string file = read_file(path);
   if (!is_packed(file)) return file;
   const std::string name = path.string();
-  const std::size_t most = kMaxUnpacked + kMaxUnpackedRatio * file.size();
+  const std::size_t most = std::min(kMaxUnpacked + kMaxUnpackedRatio * file.size(), kMaxUnpackedText);
   PackedReader packed(file, name);
   std::vector<char> block(kBlock);
   std::string text;
@@ -109,10 +109,12 @@ std::string read_unpacked(const std::filesystem::path& path) {
   return text;
 }
 
+constexpr std::size_t kPackedStart = std::size_t{1} << 20;  // bytes, more than a block of bzip2
+
 std::string read_unpacked_start(const std::filesystem::path& path, std::size_t most) {
   std::string start = read_file(path, most);
   if (!is_packed(start)) return start;
-  const std::string file = read_file(path);
+  const std::string file = read_file(path, kPackedStart);
   start.assign(most, '\0');
   std::size_t unpacked = 0;
   try {

@@ -101,6 +101,7 @@ void save_model(const fs::path& path, const ModelConfig& config, std::span<const
   all["pool"] = name_of(config.pool);
   if (config.layers > 1) all[kLayers] = std::to_string(config.layers);
   if (config.directions() > 1) all[kDirections] = std::to_string(config.directions());
+  if (config.task != Task::kClassify) all[kTaskOf] = name_of(config.task);
   write_safetensors(path, tensors, all);
 }
 
@@ -143,7 +144,14 @@ SavedModel load_model(const fs::path& path) {
                   .cell = choice(kCellOf, cell_names()),
                   .layers = number(kLayers, kMaxLayers),
                   .bidirectional = number(kDirections, 2) == 2,
-                  .pool = choice("pool", pool_names())};
+                  .pool = choice("pool", pool_names()),
+                  .task = file.metadata().contains(kTaskOf) ? choice(kTaskOf, task_names()) : Task::kClassify,
+                  .outputs = shape_of("fc.weight")[0]};
+  const std::int64_t most = saved.config.task == Task::kRegression ? 1 : static_cast<std::int64_t>(kMaxClasses);
+  if (saved.config.outputs < 1 || saved.config.outputs > most) {
+    fail("{}: {} numbers a text, expected 1{}", path.string(), saved.config.outputs,
+         most > 1 ? fmt::format(" to {}", most) : "");
+  }
   // Before a few bytes ask for much memory.
   for (const std::int64_t length : {saved.config.vocabulary, saved.config.embedding, saved.config.hidden}) {
     if (length < 1 || length > kMaxTensorLength) {

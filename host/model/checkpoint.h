@@ -14,12 +14,14 @@ namespace reel {
 
 /// Metadata's entry for the name of the cell.
 inline constexpr const char* kCellOf = "nonlinearity";
+/// And for that of the task, which files of a model that classifies may lack.
+inline constexpr const char* kTaskOf = "task";
 
 using Metadata = std::map<std::string, std::string>;
 
 /// Writes the tensors of the same model in PyTorch (a bias_hh is zero but for a recurrent bias), float32, with the
 /// model's configuration and `metadata` in __metadata__ ("reel_format": "1"; "layers" and "directions" where there are
-/// more than one).
+/// more than one; "task" where it is not to classify).
 void save_model(const std::filesystem::path& path, const ModelConfig& config, std::span<const float> parameters,
                 const Metadata& metadata);
 

@@ -6,12 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "host/text/labels.h"
 #include "kernels/contract/cells.h"
 #include "kernels/contract/head.h"
 
 namespace reel {
 
-/// Embedding(V, E) -> recurrent layers of H units, in one direction or in both -> pooling -> Dense(1).
+/// Embedding(V, E) -> recurrent layers of H units, in one direction or in both -> pooling -> Dense(C).
 struct ModelConfig {
   std::int64_t vocabulary = 10000;  // V
   std::int64_t embedding = 128;     // E
@@ -20,10 +21,16 @@ struct ModelConfig {
   std::int64_t layers = 1;
   bool bidirectional = false;
   Pool pool = Pool::kLast;
+  Task task = Task::kClassify;
+  std::int64_t outputs = 1;  // C, see LabelSet::outputs()
 
   std::int64_t directions() const { return bidirectional ? 2 : 1; }                  // D
   std::int64_t output_width() const { return directions() * hidden; }                // of a layer: D*H
   std::int64_t pooled_width() const { return pooled_parts(pool) * output_width(); }  // P
+  Loss loss() const {
+    if (task == Task::kRegression) return Loss::kSquared;
+    return task == Task::kClassify && outputs > 1 ? Loss::kSoftmax : Loss::kSigmoid;
+  }
   /// Whether what flows back into a layer's states is known step by step alone: OutputGradient::has_steps().
   bool has_steps() const { return layers > 1 || has_maximum(pool); }
 };
@@ -55,5 +62,7 @@ inline Names<Pool> pool_names() {
   for (const Pool pool : {Pool::kLast, Pool::kMean, Pool::kMax, Pool::kConcat}) names.emplace_back(name_of(pool), pool);
   return names;
 }
+
+inline Names<Task> task_names() { return {std::begin(kTasks), std::end(kTasks)}; }
 
 }  // namespace reel

@@ -1,6 +1,8 @@
 // Pooling, dropout, the output layer and the loss.
 #pragma once
 
+#include <utility>
+
 #include "host/model/batch.h"
 #include "host/model/parameter_store.h"
 #include "host/model/recurrent_layer.h"
@@ -16,7 +18,7 @@ class Head {
         batch_(batch),
         width_(store.config().pooled_width()),
         pooled_(store.backend().template allocate<Real>(batch.largest().batch * width_)),
-        logits_(store.backend().template allocate<Real>(batch.largest().batch)),
+        logits_(store.backend().template allocate<Real>(batch.largest().batch * store.config().outputs)),
         d_state_(store.backend().template allocate<Real>(batch.largest().batch * width_)) {
     if (!has_maximum(store.config().pool)) return;
     argmax_ = store.backend().template allocate<std::int32_t>(batch.largest().batch * store.config().output_width());
@@ -36,16 +38,28 @@ class Head {
                                            .fc_bias = store_.value(store_.layout().fc_bias),
                                            .pooled = pooled_.first(B * width_),
                                            .argmax = argmax(),
-                                           .logits = logits_.first(B)});
+                                           .logits = logits_.first(B * store_.config().outputs)});
   }
-  std::span<const Real> logits() const { return logits_.first(batch_.shape().batch); }  // [B]
+  std::span<const Real> logits() const {  // [B, C]
+    return logits_.first(batch_.shape().batch * store_.config().outputs);
+  }
+
+  /// [C] in host memory, see HeadBackward.
+  void set_positive_weights(std::span<const float> weights) {
+    positive_weights_ = store_.backend().template allocate<float>(static_cast<std::int64_t>(weights.size()));
+    store_.backend().upload(weights, positive_weights_.span());
+  }
 
   /// Loss and accuracy of the batch, after forward(), and the gradients of the head's parameters.
   void backward(std::span<BatchStats> stats) {
     const std::int64_t size = batch_.shape().batch * width_;
     store_.backend().run(HeadBackward<Real>{.shape = batch_.sequences(store_.config().hidden),
                                             .directions = store_.config().directions(),
+                                            .loss = store_.config().loss(),
                                             .labels = batch_.labels(),
+                                            .targets = batch_.targets(),
+                                            .weights = batch_.weights(),
+                                            .positive_weights = std::as_const(positive_weights_).span(),
                                             .logits = logits(),
                                             .stats = stats,
                                             .lengths = batch_.lengths(),
@@ -76,7 +90,8 @@ class Head {
   ParameterStore<Real>& store_;
   const Batch& batch_;
   std::int64_t width_;                      // P
-  Buffer<Real> pooled_, logits_, d_state_;  // [B, P], [B], [parts, D, B, H]
+  Buffer<Real> pooled_, logits_, d_state_;  // [B, P], [B, C], [parts, D, B, H]
+  Buffer<float> positive_weights_;          // [C] or empty
   Buffer<std::int32_t> argmax_;             // [D, B, H] or empty
 };
 

@@ -26,7 +26,7 @@ class Model {
   /// Its parameters are those given, or zero.
   Model(Backend<Real>& backend, const ModelConfig& config, std::int64_t max_batch, std::int64_t max_steps,
         std::span<const Real> parameters = {})
-      : batch_(backend, max_batch, max_steps),
+      : batch_(backend, max_batch, max_steps, config.outputs),
         store_(backend, config, batch_.largest()),
         embedding_(store_, batch_),
         stack_(store_, batch_),
@@ -48,6 +48,9 @@ class Model {
   std::int64_t tokens() const { return batch_.positions(); }  // of the current batch, padding included
   std::span<Real> parameters() { return store_.values(); }    // [V*E + D], see ParameterLayout
   std::span<const Real> parameters() const { return store_.values(); }
+
+  /// How much rows that have a label count for it, [C] in host memory, of several labels a row.
+  void set_positive_weights(std::span<const float> weights) { head_.set_positive_weights(weights); }
 
   /// Makes `rows` [B] of the data set (both in backend memory) the current batch. Steps must not exceed max_steps.
   void select(const DeviceDataset& data, std::span<const std::int32_t> rows, const BatchOptions& options) {
@@ -73,7 +76,7 @@ class Model {
     layers_.front().forward_projected(vocabulary, row_of, last_only);
     forward_from_second();
   }
-  std::span<const Real> logits() const { return head_.logits(); }  // [B]
+  std::span<const Real> logits() const { return head_.logits(); }  // [B, C]
 
   /// From now on a batch, of one row and one step, begins with the states that carry_state() has left, zero at first.
   void keep_state() {

@@ -70,8 +70,8 @@ ParameterLayout::ParameterLayout(const ModelConfig& config) {
     }
   }
   const std::int64_t P = config.pooled_width();
-  fc_weight = add("fc.weight", {1, P}, Initializer::kMatrix, P);
-  fc_bias = add("fc.bias", {1}, Initializer::kBias, P);
+  fc_weight = add("fc.weight", {config.outputs, P}, Initializer::kMatrix, P);
+  fc_bias = add("fc.bias", {config.outputs}, Initializer::kBias, P);
 }
 
 ParameterId ParameterLayout::add(std::string name, std::vector<std::int64_t> shape, Initializer initializer,

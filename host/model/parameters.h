@@ -47,7 +47,7 @@ struct ParameterLayout {
   std::vector<Parameter> parameters;
   ParameterId embedding;                       // [V, E]
   std::vector<std::vector<Direction>> layers;  // each one's directions
-  ParameterId fc_weight, fc_bias;              // [1, P], [1]
+  ParameterId fc_weight, fc_bias;              // [C, P], [C]
   std::int64_t size = 0;                       // of all
 
  private:

@@ -19,9 +19,9 @@ struct Preprocessing {
   Padding batch_padding() const { return mask ? Padding::kNone : padding; }
 };
 
-/// Entries of a trained model's metadata that older ones lack: the checksums of its data (Corpus::source_checksum) and
-/// of vocab.txt.
-inline constexpr const char *kTrainedOn = "trained_on", *kWordsOf = "vocabulary";
+/// Entries of a trained model's metadata that older ones lack: the checksums of its data (Corpus::source_checksum), of
+/// vocab.txt and of labels.txt.
+inline constexpr const char *kTrainedOn = "trained_on", *kWordsOf = "vocabulary", *kLabelsOf = "labels";
 
 Metadata to_metadata(const Preprocessing& preprocessing);
 /// Throws Error, which begins with `where`, when an entry is missing or wrong.

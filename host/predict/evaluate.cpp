@@ -12,16 +12,20 @@
 
 namespace reel {
 
-double Evaluation::accuracy() const {
-  return reviews() == 0 ? 0 : static_cast<double>(true_positive + true_negative) / static_cast<double>(reviews());
+Scores Evaluation::scores() const {
+  Scores scores{.seconds = seconds, .tokens = tokens};
+  if (const auto* const regression = std::get_if<RegressionMeasures>(&measures)) {
+    scores.reviews = regression->rows;
+    scores.loss = regression->mean_squared_error;
+    return scores;
+  }
+  const Measures& of_classes = std::get<Measures>(measures);
+  scores.reviews = of_classes.rows;
+  scores.loss = of_classes.log_loss;
+  scores.accuracy = of_classes.accuracy;
+  scores.macro_f1 = of_classes.macro_f1;
+  return scores;
 }
-
-double Evaluation::f1() const {
-  const auto called = static_cast<double>(2 * true_positive + false_positive + false_negative);
-  return called == 0 ? 0 : 2 * static_cast<double>(true_positive) / called;
-}
-
-Interval Evaluation::accuracy_interval() const { return wilson_interval(true_positive + true_negative, reviews()); }
 
 std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, Padding padding,
                                   std::int64_t batch_size) {
@@ -31,7 +35,8 @@ std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, P
   Backend<float>& backend = model.backend();
   const ProfileRange range(backend, "evaluate");
   const DeviceDataset device = to_device(backend, dataset);
-  std::vector<float> logits(order.size()), batch(static_cast<std::size_t>(batch_size));
+  const auto C = static_cast<std::size_t>(model.config().outputs);
+  std::vector<float> logits(order.size() * C), batch(static_cast<std::size_t>(batch_size) * C);
   const auto size = static_cast<std::size_t>(batch_size);
   Inference<float> inference(model);
   Buffer<std::int32_t> rows = backend.allocate<std::int32_t>(dataset.size());
@@ -41,31 +46,70 @@ std::vector<float> predict_logits(Model<float>& model, const Dataset& dataset, P
     const auto chosen = std::span<const std::int32_t>(order).subspan(first, std::min(size, order.size() - first));
     model.select(device, rows.span(first, chosen.size()), {.padding = padding});
     inference.run();
-    const auto values = std::span(batch).first(chosen.size());
+    const auto values = std::span(batch).first(chosen.size() * C);
     backend.download(model.logits(), values);
-    for (std::size_t i = 0; i < chosen.size(); ++i) logits[static_cast<std::size_t>(chosen[i])] = values[i];
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(i * C), C,
+                  logits.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(chosen[i]) * C));
+    }
   }
   return logits;
 }
 
-Evaluation score(std::span<const float> logits, std::span<const std::int32_t> labels) {
-  REEL_CHECK(logits.size() == labels.size(), "{} logits for {} labels", logits.size(), labels.size());
-  Evaluation result;
-  double sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const double x = logits[i], y = labels[i];
-    sum += std::max(x, 0.0) - x * y + std::log1p(std::exp(-std::abs(x)));
-    const bool called = x > 0, positive = labels[i] == 1;
-    ++(called ? (positive ? result.true_positive : result.false_positive)
-              : (positive ? result.false_negative : result.true_negative));
-  }
-  if (!logits.empty()) result.loss = sum / static_cast<double>(logits.size());
-  return result;
+namespace {
+
+std::variant<ClassMeter, MultiLabelMeter, RegressionMeter> make_meter(const ModelConfig& config,
+                                                                      const Readout& readout) {
+  if (config.task == Task::kRegression) return RegressionMeter();
+  if (config.task == Task::kMultiLabel) return MultiLabelMeter(config.outputs, readout.thresholds);
+  return ClassMeter(config.outputs, readout.threshold(0));
 }
 
-Evaluation evaluate(Model<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size) {
+}  // namespace
+
+Meter::Meter(const ModelConfig& config, const Readout& readout)
+    : task_(config.task),
+      outputs_(static_cast<std::size_t>(config.outputs)),
+      readout_(readout),
+      meter_(make_meter(config, readout)) {}
+
+void Meter::add(std::span<const float> logits, const Dataset& dataset) {
+  constexpr std::size_t kAtOnce = std::size_t{1} << 20;  // numbers that are held once more
+  const auto N = static_cast<std::size_t>(dataset.size()), most = std::max<std::size_t>(kAtOnce / outputs_, 1);
+  REEL_CHECK(logits.size() == N * outputs_, "{} logits of {} reviews, {} each", logits.size(), N, outputs_);
+  for (std::size_t first = 0; first < N; first += most) {
+    const std::size_t count = std::min(most, N - first);
+    const std::vector<float> numbers =
+        apply_readout(readout_, task_, logits.subspan(first * outputs_, count * outputs_));
+    if (auto* const classes = std::get_if<ClassMeter>(&meter_)) {
+      classes->add(numbers, std::span(dataset.labels).subspan(first, count));
+      continue;
+    }
+    const std::vector<float> truth = dataset.targets.dense(first, count, outputs_);
+    if (auto* const labels = std::get_if<MultiLabelMeter>(&meter_)) labels->add(numbers, truth);
+    if (auto* const regression = std::get_if<RegressionMeter>(&meter_)) regression->add(numbers, truth);
+  }
+}
+
+Evaluation Meter::finish() const {
+  return {.measures =
+              std::visit([](const auto& meter) { return decltype(Evaluation::measures)(meter.finish()); }, meter_)};
+}
+
+Evaluation evaluate(Model<float>& model, const Dataset& dataset, Padding padding, std::int64_t batch_size,
+                    const Readout& readout) {
   const auto start = std::chrono::steady_clock::now();
-  Evaluation result = score(predict_logits(model, dataset, padding, batch_size), dataset.labels);
+  Meter meter(model.config(), readout);
+  const std::int64_t most = std::max<std::int64_t>(kMaxBatchValues / model.config().outputs, 1);
+  if (dataset.size() <= most) {
+    meter.add(predict_logits(model, dataset, padding, batch_size), dataset);
+  } else {
+    for (std::int64_t first = 0; first < dataset.size(); first += most) {
+      const Dataset some = slice(dataset, first, std::min(first + most, dataset.size()));
+      meter.add(predict_logits(model, some, padding, batch_size), some);
+    }
+  }
+  Evaluation result = meter.finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.tokens = padding == Padding::kNone
                       ? std::accumulate(dataset.lengths.begin(), dataset.lengths.end(), std::int64_t{0})
@@ -74,35 +118,37 @@ Evaluation evaluate(Model<float>& model, const Dataset& dataset, Padding padding
 }
 
 Evaluation evaluate_reviews(Model<float>& model, const Reviews& reviews, const LoadOptions& load,
-                            const Preprocessing& how, const EvaluationSize& size) {
-  std::vector<std::int32_t> order(static_cast<std::size_t>(reviews.size())), labels;
+                            const Preprocessing& how, const EvaluationSize& size, const Readout& readout) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(reviews.size()));
   std::iota(order.begin(), order.end(), 0);
-  std::vector<float> logits;
-  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(size.most_steps / size.steps, 1));
+  Meter meter(model.config(), readout);
+  const std::int64_t rows = std::min(size.most_steps / size.steps, kMaxBatchValues / model.config().outputs);
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(rows, 1));
   for (std::size_t first = 0; first < order.size(); first += most) {
     const auto some = std::span<const std::int32_t>(order).subspan(first, std::min(most, order.size() - first));
     const Dataset dataset = make_dataset(permute(reviews, some), load, size.steps, how.truncating);
     if (dataset.size() == 0) continue;
-    const std::vector<float> added = predict_logits(model, dataset, how.batch_padding(), size.rows);
-    logits.insert(logits.end(), added.begin(), added.end());
-    labels.insert(labels.end(), dataset.labels.begin(), dataset.labels.end());
+    meter.add(predict_logits(model, dataset, how.batch_padding(), size.rows), dataset);
   }
-  return score(logits, labels);
+  return meter.finish();
 }
 
-std::string one_label_warning(const std::string& source, std::int64_t reviews, std::int64_t positive,
+std::string one_label_warning(const std::string& source, const LabelSet& labels, std::span<const std::int64_t> counts,
                               std::string_view kind) {
-  if (reviews == 0 || (positive > 0 && positive < reviews)) return "";
-  return fmt::format("{}: all {} {}reviews have the label {}: accuracy on them says nothing", source, reviews, kind,
-                     positive > 0 ? 1 : 0);
+  if (labels.task != Task::kClassify) return "";
+  const auto has_rows = [](std::int64_t count) { return count > 0; };
+  const auto only = std::ranges::find_if(counts, has_rows);
+  if (std::ranges::count_if(counts, has_rows) != 1) return "";
+  return fmt::format("{}: all {} {}reviews have the label {}: accuracy on them says nothing", source, *only, kind,
+                     labels.names[static_cast<std::size_t>(only - counts.begin())]);
 }
 
 namespace {
 
-std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& corpus, Split split, const Evaluation& e,
-                                     double known) {
+std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& corpus, Split split,
+                                     const Evaluation& evaluation, double known) {
   std::vector<std::string> warnings;
-  const std::int64_t reviews = (split == Split::kTest ? corpus.test : corpus.train).size();
+  const Reviews& reviews = split == Split::kTest ? corpus.test : corpus.train;
   if (split == Split::kTest && tests_training_rows(corpus.source_checksum, model.trained_on())) {
     warnings.push_back(fmt::format("{}: the model was trained on these reviews: accuracy on them says little of others",
                                    corpus.source));
@@ -113,11 +159,16 @@ std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& co
                     "tokenized alike?",
                     corpus.source, 100 * known, 100 * kFewWords));
   }
-  const std::string one_label = one_label_warning(corpus.source, e.reviews(), e.true_positive + e.false_negative);
-  if (!one_label.empty()) warnings.push_back(one_label);
-  if (e.reviews() < reviews) {
+  if (const auto* const measures = std::get_if<Measures>(&evaluation.measures)) {
+    std::vector<std::int64_t> counts;
+    for (const ClassMeasures& of_class : measures->classes) counts.push_back(of_class.actual);
+    const std::string one_label = one_label_warning(corpus.source, model.labels, counts);
+    if (!one_label.empty()) warnings.push_back(one_label);
+  }
+  const std::int64_t evaluated = evaluation.scores().reviews;
+  if (evaluated < reviews.size()) {
     warnings.push_back(fmt::format("{}: {} reviews left out: as long as the model's --drop-longer, or longer",
-                                   corpus.source, reviews - e.reviews()));
+                                   corpus.source, reviews.size() - evaluated));
   }
   return warnings;
 }
@@ -127,6 +178,10 @@ std::vector<std::string> warnings_of(const TrainedModel& model, const Corpus& co
 CorpusEvaluation evaluate_corpus(const TrainedModel& model, Backend<float>& backend, Corpus corpus, Split split,
                                  std::int64_t batch_size) {
   const Preprocessing& how = model.preprocessing;
+  if (corpus.labels.task != model.labels.task || corpus.labels.classes() != model.labels.classes()) {
+    fail("{}: {} with {} labels, but the model is to {} with {}", corpus.source, name_of(corpus.labels.task),
+         corpus.labels.classes(), name_of(model.labels.task), model.labels.classes());
+  }
   adopt_vocabulary(corpus, model.vocabulary, model.trained_on());
   const Reviews& reviews = split == Split::kTest ? corpus.test : corpus.train;
   const LoadOptions load = model.vocabulary.options();
@@ -138,12 +193,13 @@ CorpusEvaluation evaluate_corpus(const TrainedModel& model, Backend<float>& back
   if (result.known == 0) fail("{}: the model knows none of its words", corpus.source);
   const std::int64_t rows = rows_at_once(model, batch_size, steps);
   Model<float> on_device(backend, model.saved.config, rows, steps, model.saved.parameters);
-  result.scores = evaluate_reviews(on_device, reviews, load, how, {.steps = steps, .rows = rows});
-  if (result.scores.reviews() == 0) fail("{}: no reviews to evaluate", corpus.source);
-  if (!std::isfinite(result.scores.loss)) {
-    fail("{}: the model gives a loss of {}, which is no number", model.file.string(), result.scores.loss);
+  result.evaluation = evaluate_reviews(on_device, reviews, load, how, {.steps = steps, .rows = rows}, model.readout);
+  const Scores scores = result.evaluation.scores();
+  if (scores.reviews == 0) fail("{}: no reviews to evaluate", corpus.source);
+  if (!std::isfinite(scores.loss)) {
+    fail("{}: the model gives a loss of {}, which is no number", model.file.string(), scores.loss);
   }
-  result.warnings = warnings_of(model, corpus, split, result.scores, result.known);
+  result.warnings = warnings_of(model, corpus, split, result.evaluation, result.known);
   return result;
 }
 

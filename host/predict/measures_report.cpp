@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::size_t kMatrixClasses = 12, kAllClasses = 40, kClassesOfAKind = 20, kConfusions = 10;
 
-JsonValue json_of(const std::optional<double>& value) { return value ? JsonValue(*value) : JsonValue(); }
-
 const std::string& name_of(std::span<const std::string> names, std::int32_t index) {
   return names[static_cast<std::size_t>(index)];
 }
@@ -202,11 +200,11 @@ JsonMembers json_members(const Measures& measures, std::span<const std::string> 
           {"macro_f1", measures.macro_f1},
           {"micro_f1", measures.micro_f1},
           {"log_loss", measures.log_loss},
-          {"roc_auc", json_of(measures.roc_auc)},
-          {"roc_auc_low", json_of(low)},
-          {"roc_auc_high", json_of(high)},
-          {"average_precision", json_of(measures.average_precision)},
-          {"expected_calibration_error", json_of(measures.expected_calibration_error)},
+          {"roc_auc", json_optional(measures.roc_auc)},
+          {"roc_auc_low", json_optional(low)},
+          {"roc_auc_high", json_optional(high)},
+          {"average_precision", json_optional(measures.average_precision)},
+          {"expected_calibration_error", json_optional(measures.expected_calibration_error)},
           {"classes", std::move(classes)},
           {"confusion", measures.multi_label ? JsonValue() : JsonValue(std::move(confusion))}};
 }
@@ -215,7 +213,7 @@ JsonMembers json_members(const RegressionMeasures& measures) {
   return {{"rows", measures.rows},
           {"mean_squared_error", measures.mean_squared_error},
           {"mean_absolute_error", measures.mean_absolute_error},
-          {"r2", json_of(measures.r2)}};
+          {"r2", json_optional(measures.r2)}};
 }
 
 std::string to_text(const Measures& measures, std::span<const std::string> names, std::size_t columns) {

@@ -1,7 +1,6 @@
 #include "host/predict/predictor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <future>
 #include <thread>
 #include <utility>
@@ -37,16 +36,10 @@ std::vector<float> Predictor::run() {
   }
   model_.load(ids, lengths, {});
   inference_.run();
-  std::vector<float> logits(batch_.size());
+  std::vector<float> logits(batch_.size() * static_cast<std::size_t>(model_.config().outputs));
   backend_.download(model_.logits(), std::span(logits));
   batch_.clear();
   return logits;
-}
-
-Prediction prediction(const TrainedModel& trained, float logit) {
-  if (!std::isfinite(logit)) fail("{}: the model gives {}, which is no number", trained.file.string(), logit);
-  const double x = logit;
-  return {.logit = x, .probability = 1 / (1 + std::exp(-x)), .label = x > 0 ? 1 : 0};
 }
 
 /// Each core its share: reading words takes a third as long as classifying them.

@@ -11,14 +11,6 @@
 
 namespace reel {
 
-struct Prediction {
-  double logit = 0, probability = 0;  // of label 1
-  int label = 0;
-};
-
-/// What a model's logit says. Throws Error where it is no number.
-Prediction prediction(const TrainedModel& trained, float logit);
-
 /// Collects inputs, and classifies as many at once as it has room for.
 class Predictor {
  public:
@@ -35,7 +27,7 @@ class Predictor {
   /// No more may be added before run().
   bool is_full() const { return texts_.size() + batch_.size() == room_; }
 
-  /// The logits of everything that was added since the last run(), in that order; ids before texts.
+  /// The logits [N, C] of everything that was added since the last run(), in that order; ids before texts.
   std::vector<float> run();
 
  private:

@@ -25,16 +25,15 @@ void Stream::step(std::int32_t id) {
   const std::array ids = {id}, lengths = {std::int32_t{1}};
   model_.load(ids, lengths, {});
   model_.forward();
-  std::array<float, 1> logit{};
-  model_.backend().download(model_.logits(), std::span<float>(logit));
-  logit_ = logit[0];
+  logits_.emplace(model_.logits().size());
+  model_.backend().download(model_.logits(), std::span(*logits_));
   model_.carry_state();
 }
 
-std::optional<float> Stream::next(std::string_view word) {
+std::optional<std::vector<float>> Stream::next(std::string_view word) {
   const std::vector<std::int32_t> ids = trained_.vocabulary.encode(word);
   for (std::size_t i = start_ids_; i < ids.size(); ++i) step(ids[i]);
-  return logit_;
+  return logits_;
 }
 
 }  // namespace reel

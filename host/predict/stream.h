@@ -17,10 +17,10 @@ class Stream {
   /// that is not masked. Keeps a reference to the model.
   Stream(const TrainedModel& trained, Backend<float>& backend);
 
-  /// The logit after one more word (tokenizer.h), or nothing where it leaves no id and there was none before. As long
-  /// as a row of the model's has room for the start id and all words, it is that of the whole text so far; the state
-  /// goes on after that.
-  std::optional<float> next(std::string_view word);
+  /// The logits [C] after one more word (tokenizer.h), or nothing where it leaves no id and there was none before. As
+  /// long as a row of the model's has room for the start id and all words, they are those of the whole text so far; the
+  /// state goes on after that.
+  std::optional<std::vector<float>> next(std::string_view word);
 
  private:
   void step(std::int32_t id);
@@ -28,7 +28,7 @@ class Stream {
   const TrainedModel& trained_;
   Model<float> model_;
   std::size_t start_ids_;  // that stand before a text's own
-  std::optional<float> logit_;
+  std::optional<std::vector<float>> logits_;
 };
 
 }  // namespace reel

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/files/checksum.h"
+#include "host/files/file.h"
 #include "host/files/limits.h"
 #include "kernels/check.h"
 
@@ -18,6 +19,29 @@ std::string TrainedModel::trained_on() const {
   return found == saved.metadata.end() ? "" : found->second;
 }
 
+namespace {
+
+LabelSet labels_of(const SavedModel& model, const std::filesystem::path& file) {
+  LabelSet labels{.task = model.config.task, .names = {}};
+  const auto checksum = model.metadata.find(kLabelsOf);
+  if (checksum == model.metadata.end()) {
+    if (labels.task == Task::kClassify && model.config.outputs == 1) labels.names = {"0", "1"};  // as 0.1.0 wrote it
+  } else {
+    const std::filesystem::path names = file.parent_path() / "labels.txt";
+    const std::string text = read_file(names);
+    if (checksum->second != text_crc32(text)) {
+      fail("{}: not the labels that {} was trained with", names.string(), file.string());
+    }
+    labels.names = parse_label_names(text, names.string());
+  }
+  if (labels.outputs() != model.config.outputs) {
+    fail("{}: {} numbers for {} labels", file.string(), model.config.outputs, labels.names.size());
+  }
+  return labels;
+}
+
+}  // namespace
+
 TrainedModel load_trained_model(const std::filesystem::path& path) {
   const std::filesystem::path file = model_file(path);
   TrainedModel model{.file = file, .saved = load_model(file)};
@@ -32,6 +56,8 @@ TrainedModel load_trained_model(const std::filesystem::path& path) {
   if (checksum != model.saved.metadata.end() && checksum->second != text_crc32(model.vocabulary.text())) {
     fail("{}: not the words that {} was trained with", words.string(), file.string());
   }
+  model.labels = labels_of(model.saved, file);
+  model.readout = readout_of(model.saved.metadata, model.saved.config, file.string());
   const LoadOptions& load = model.preprocessing.load;
   const std::int64_t ids = model.saved.config.vocabulary;
   if (load.start_char >= ids || load.oov_char >= ids || load.index_from >= ids) {
@@ -51,7 +77,8 @@ std::int64_t rows_at_once(const TrainedModel& model, std::int64_t most, std::int
   const std::int64_t states = config.layers * D * (1 + cell.saved);
   const std::int64_t gates = D * cell.gates * ((cell.recurrent_bias ? 2 : 1) + (above > 0 ? 1 : 0));
   const std::int64_t between = D * (above + std::min<std::int64_t>(above, 2));
-  return std::clamp<std::int64_t>(kMaxBatchValues / (steps * config.hidden * (states + gates + between)), 1, most);
+  const std::int64_t values = std::max(steps * config.hidden * (states + gates + between), config.outputs);
+  return std::clamp<std::int64_t>(kMaxBatchValues / values, 1, most);
 }
 
 }  // namespace reel

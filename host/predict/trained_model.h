@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "host/model/preprocessing.h"
+#include "host/predict/readout.h"
 #include "host/text/vocabulary.h"
 
 namespace reel {
@@ -13,6 +14,8 @@ struct TrainedModel {
   SavedModel saved;
   Preprocessing preprocessing;
   Vocabulary vocabulary;
+  LabelSet labels;
+  Readout readout;
 
   /// The checksum of its data; empty where the weights do not say.
   std::string trained_on() const;
@@ -21,7 +24,8 @@ struct TrainedModel {
 /// The weights of a run folder, or `path` itself.
 std::filesystem::path model_file(const std::filesystem::path& path);
 
-/// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights. Throws Error.
+/// `path` is a run folder or its model.safetensors; vocab.txt is expected beside the weights, and labels.txt if the
+/// weights name it: else the labels of two classes are 0 and 1. Throws Error.
 TrainedModel load_trained_model(const std::filesystem::path& path);
 
 /// How many rows of so many steps to take at once: `most`, or fewer where the model's states of them take much memory

@@ -35,7 +35,9 @@ Kind kind_of(const fs::path& path) {
   if (is_zip(start)) return Kind::kNpz;
   if (may_be_tar(start)) return Kind::kArchive;
   if (row_format(start)) return Kind::kRows;
-  return is_packed(read_file(path, kSignatureBytes)) ? Kind::kArchive : Kind::kOther;  // a damaged one?
+  if (!is_packed(read_file(path, kSignatureBytes))) return Kind::kOther;
+  if (start.empty()) read_unpacked(path);  // says what is wrong
+  return Kind::kArchive;
 }
 
 /// Nothing of an empty path.
@@ -144,15 +146,6 @@ Corpus read_corpus(const fs::path& path, const fs::path& test_path, const ReadOp
   if (!fs::exists(status)) fail("{}: no such file or folder", path.string());
   const Request request{.path = path, .test_path = test_path, .options = options};
   return fs::is_directory(status) ? request.folder() : request.single_file();
-}
-
-std::vector<std::int64_t> count_labels(const Reviews& reviews, const LabelSet& labels) {
-  std::vector<std::int64_t> counts(labels.names.size());
-  if (labels.task == Task::kRegression) return counts;
-  for (const std::int32_t number : labels.task == Task::kClassify ? reviews.labels : reviews.targets.columns) {
-    ++counts[static_cast<std::size_t>(number)];
-  }
-  return counts;
 }
 
 bool tests_training_rows(const std::string& tested, const std::string& trained) {

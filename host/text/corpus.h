@@ -69,7 +69,12 @@ Corpus read_corpus(const std::filesystem::path& path, const std::filesystem::pat
                    const ReadOptions& options = {});
 
 /// Reviews of each class, by their likeliest one, or with each label; of a regression nothing.
-std::vector<std::int64_t> count_labels(const Reviews& reviews, const LabelSet& labels);
+std::vector<std::int64_t> count_labels(std::span<const std::int32_t> classes, const Targets& targets,
+                                       const LabelSet& labels);
+
+/// What the labels are, how many training reviews, those that will validate among them, have each (of many the most
+/// frequent), and which have hardly any.
+std::string describe_labels(const Corpus& corpus);
 
 /// Whether test reviews of the source with checksum `tested` are training reviews of the source with checksum
 /// `trained`, as far as checksums tell: the same rows in another file are others.
@@ -79,8 +84,9 @@ bool tests_training_rows(const std::string& tested, const std::string& trained);
 /// negations. Deterministic.
 Corpus generate_corpus(std::int64_t train = 12000, std::int64_t test = 3000);
 
-/// Of what write_prepared writes; another one has to be prepared again.
-inline constexpr int kPreparedFormat = 6;
+/// Of what write_prepared writes: reviews of two classes as before, and all others. Another one has to be prepared
+/// again.
+inline constexpr int kPreparedFormat = 5, kPreparedLabelsFormat = 6;
 
 /// Writes the prepared folder, which read_corpus reads in a fraction of a second. Throws Error when it cannot be
 /// written, or when another process is writing it.

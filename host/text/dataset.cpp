@@ -96,19 +96,26 @@ double known_share(const Reviews& reviews, const LoadOptions& options, std::int6
   return all == 0 ? 1 : static_cast<double>(known) / static_cast<double>(all);
 }
 
-Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {
-  const auto cut = [&]<class T>(const std::vector<T>& from, std::int64_t width) {
-    return std::vector<T>(from.begin() + first * width, from.begin() + last * width);
-  };
-  Dataset part{.steps = dataset.steps,
-               .ids = cut(dataset.ids, dataset.steps),
-               .lengths = cut(dataset.lengths, 1),
-               .labels = cut(dataset.labels, 1)};
-  if (!dataset.weights.empty()) part.weights = cut(dataset.weights, 1);
-  for (auto i = static_cast<std::size_t>(first); !dataset.targets.empty() && i < static_cast<std::size_t>(last); ++i) {
-    part.targets.add_row_of(dataset.targets, i);
+Dataset select(const Dataset& dataset, std::span<const std::int32_t> rows) {
+  Dataset part{.steps = dataset.steps};
+  part.ids.reserve(rows.size() * static_cast<std::size_t>(dataset.steps));
+  for (const std::int32_t row : rows) {
+    const auto i = static_cast<std::size_t>(row);
+    const auto ids = std::span(dataset.ids)
+                         .subspan(i * static_cast<std::size_t>(dataset.steps), static_cast<std::size_t>(dataset.steps));
+    part.ids.insert(part.ids.end(), ids.begin(), ids.end());
+    part.lengths.push_back(dataset.lengths[i]);
+    part.labels.push_back(dataset.labels[i]);
+    if (!dataset.targets.empty()) part.targets.add_row_of(dataset.targets, i);
+    if (!dataset.weights.empty()) part.weights.push_back(dataset.weights[i]);
   }
   return part;
+}
+
+Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last) {
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(last - first));
+  std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(first));
+  return select(dataset, rows);
 }
 
 void keras_shuffle(Corpus& corpus, std::uint32_t seed) {

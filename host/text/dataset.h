@@ -46,6 +46,8 @@ inline constexpr double kFewWords = 0.8;  // a smaller share is worth a warning
 
 /// The rows [first, last) of a data set.
 Dataset slice(const Dataset& dataset, std::int64_t first, std::int64_t last);
+/// Those rows of a data set, in that order.
+Dataset select(const Dataset& dataset, std::span<const std::int32_t> rows);
 
 /// Applies the shuffle of load_data(seed=113) to both splits, train first: numpy.random.RandomState(seed).shuffle.
 void keras_shuffle(Corpus& corpus, std::uint32_t seed = 113);

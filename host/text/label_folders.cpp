@@ -45,7 +45,14 @@ LabelledRows read_label_folders(const fs::path& folder, const ReadOptions& optio
   }
   if (options.soft_labels) fail("{}: a folder of texts has no shares: expected no --soft-labels", rows.path);
   Checksum checksum;
-  for (const std::string& label : label_folders(folder)) {
+  const std::vector<std::string> labels = label_folders(folder);
+  for (const std::string& other : visible_in(folder)) {
+    std::error_code error;
+    if (!fs::is_directory(folder / other, error) || std::ranges::find(labels, other) != labels.end()) continue;
+    if (visible_in(folder / other).empty()) continue;
+    fail("{}: no texts in it, expected NAME.txt as in the folders beside", (folder / other).string());
+  }
+  for (const std::string& label : labels) {
     for (const std::string& name : visible_in(folder / label)) {
       if (!is_text(name)) fail("{}: among the texts, expected NAME.txt alone", (folder / label / name).string());
       LabelledRow row;

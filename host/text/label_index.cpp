@@ -28,6 +28,14 @@ std::optional<double> parse_number(std::string_view text) {
   return value;
 }
 
+bool is_quantity(std::string_view text) {
+  constexpr double kExact = 1e15;
+  const auto number = parse_number(text);
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  const bool is_code = text.size() > 1 && text[0] == '0' && text[1] != '.';
+  return number && std::abs(*number) < kExact && !is_code;
+}
+
 std::optional<std::int32_t> two_class(std::string_view name) {
   for (const auto& pair : kTwoClass) {
     for (const std::int32_t c : {0, 1}) {
@@ -51,11 +59,14 @@ bool are_two_class(const LabelSet& labels) {
 }
 
 LabelIndex::LabelIndex(const LabelSet& labels) : two_class_(are_two_class(labels)) {
+  std::size_t numbers = 0;
   for (std::size_t i = 0; i < labels.names.size(); ++i) {
     by_name_.emplace(labels.names[i], static_cast<std::int32_t>(i));
-    if (const auto number = parse_number(labels.names[i])) by_number_.emplace(*number, static_cast<std::int32_t>(i));
+    const auto number = parse_number(labels.names[i]);
+    numbers += number.has_value();
+    if (is_quantity(labels.names[i])) by_number_.emplace(*number, static_cast<std::int32_t>(i));
   }
-  if (by_number_.size() != labels.names.size()) by_number_.clear();
+  if (numbers != labels.names.size()) by_number_.clear();
 }
 
 std::optional<std::int32_t> LabelIndex::find(std::string_view name) const {
@@ -63,9 +74,8 @@ std::optional<std::int32_t> LabelIndex::find(std::string_view name) const {
   if (two_class_) {
     if (const auto known = two_class(name)) return known;
   }
-  if (by_number_.empty()) return {};
-  const auto number = parse_number(name);
-  const auto found = number ? by_number_.find(*number) : by_number_.end();
+  if (by_number_.empty() || !is_quantity(name)) return {};
+  const auto found = by_number_.find(*parse_number(name));
   if (found == by_number_.end()) return {};
   return found->second;
 }

@@ -14,6 +14,10 @@ namespace reel {
 /// A decimal number, all of the text; nothing for any other text, infinities and what is none.
 std::optional<double> parse_number(std::string_view text);
 
+/// Whether a number is written as one that counts, so that 1 and 1.0 are the same; codes such as 01, and numbers of
+/// sixteen digits and more, are what is written.
+bool is_quantity(std::string_view text);
+
 /// 0 of 0, neg, negative and false, 1 of 1, pos, positive and true, in any case; nothing of another name.
 std::optional<std::int32_t> two_class(std::string_view name);
 /// The name of the other class: pos of neg, and so on. `name` is one that two_class() knows.

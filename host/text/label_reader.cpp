@@ -109,7 +109,9 @@ std::vector<std::string> sorted(std::vector<std::string> names) {
   }
   const auto value = [](const std::string& name) { return *parse_number(name); };
   std::ranges::stable_sort(names, {}, value);
-  const auto same = [&](const std::string& a, const std::string& b) { return value(a) == value(b); };
+  const auto same = [&](const std::string& a, const std::string& b) {
+    return is_quantity(a) && is_quantity(b) && value(a) == value(b);
+  };
   names.erase(std::unique(names.begin(), names.end(), same), names.end());
   return names;
 }
@@ -132,16 +134,18 @@ LabelSet labels_of(Files files, const ReadOptions& options) {
   std::vector<std::string> met = names_met(files);
   if (met.empty()) fail("{}: no label in its rows", path);
   const bool two = std::ranges::all_of(met, [](const std::string& name) { return two_class(name).has_value(); });
+  const std::string first = met.front();
+  const bool one_class =
+      two && std::ranges::all_of(met, [&](const std::string& name) { return two_class(name) == two_class(first); });
   labels.names = two && labels.task == Task::kClassify ? two_classes(met) : sorted(std::move(met));
   if (labels.names.size() > kMaxClasses) {
     fail("{}: {} different labels, expected {} or fewer{}", path, labels.names.size(), kMaxClasses,
          parse_number(labels.names.front()) ? "; --task regression takes numbers as they are" : "");
   }
-  if (labels.task == Task::kClassify && labels.names.size() == 1) {
+  if (labels.task == Task::kClassify && (labels.names.size() == 1 || one_class)) {
     std::size_t rows = 0;
     for (const LabelledRows* const file : files) rows += file->rows.size();
-    fail("{}: all {} rows have the label '{:.{}}', expected two or more", path, rows, labels.names.front(),
-         kMaxExcerpt);
+    fail("{}: all {} rows have the label '{:.{}}', expected two or more", path, rows, first, kMaxExcerpt);
   }
   return labels;
 }

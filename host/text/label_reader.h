@@ -2,9 +2,9 @@
 //
 // Without a task: lists of labels are several labels; numbers, of which one is not whole, are a regression; all else is
 // classes. Where nearly all labels are numbers, another is taken for a mistake. Classes are sorted, numerically where
-// all are numbers (1 and 1.0 are one class, called what comes first), else by bytes. But the two classes 0, neg,
-// negative or false and 1, pos, positive or true, in any case and mixed, are 0 and 1 in this order, called what comes
-// first, and one that is not there the opposite of the other.
+// all are numbers (1 and 1.0 are one class, called what comes first; 1 and 01 are two), else by bytes. But the two
+// classes 0, neg, negative or false and 1, pos, positive or true, in any case and mixed, are 0 and 1 in this order,
+// called what comes first, and one that is not there the opposite of the other.
 #pragma once
 
 #include <span>

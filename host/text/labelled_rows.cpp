@@ -37,8 +37,8 @@ void draw(LabelledRows& rows) {
 /// That test reviews have labels which no training review has: they count as errors.
 std::vector<std::string> warnings_of(const Corpus& corpus, const std::string& tests) {
   if (corpus.labels.task == Task::kClassify && !corpus.train.targets.empty()) return {};  // shares
-  const std::vector<std::int64_t> train = count_labels(corpus.train, corpus.labels);
-  const std::vector<std::int64_t> test = count_labels(corpus.test, corpus.labels);
+  const std::vector<std::int64_t> train = count_labels(corpus.train.labels, corpus.train.targets, corpus.labels);
+  const std::vector<std::int64_t> test = count_labels(corpus.test.labels, corpus.test.targets, corpus.labels);
   constexpr std::size_t kNamed = 3, kLetters = 40;
   std::size_t untrained = 0;
   std::string names;

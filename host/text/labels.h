@@ -60,6 +60,8 @@ struct Targets {
     }
     end_row();
   }
+  /// Rows [first, first + count) with the zeros between them: [count, outputs].
+  std::vector<float> dense(std::size_t first, std::size_t count, std::size_t outputs) const;
   bool operator==(const Targets&) const = default;
 };
 

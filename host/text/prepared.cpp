@@ -44,23 +44,39 @@ std::vector<std::int32_t> lengths_of(const Reviews& reviews) {
   return lengths;
 }
 
-/// Of what labels alone do not say; row i is that of review i.
-Targets read_targets(const SafetensorsFile& file, const std::string& split, std::int64_t reviews, std::int64_t outputs,
-                     const std::string& path) {
+/// Whether rows are what their task has: one number each, labels that are there once, or shares.
+bool are_of_task(const Targets& targets, const LabelSet& labels) {
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const auto first = static_cast<std::size_t>(targets.begin[i]), end = static_cast<std::size_t>(targets.begin[i + 1]);
+    if (labels.task == Task::kRegression && end != first + 1) return false;
+    for (std::size_t k = first; k < end; ++k) {
+      if (targets.columns[k] < 0 || targets.columns[k] >= labels.outputs() || !std::isfinite(targets.values[k]) ||
+          (k > first && targets.columns[k] <= targets.columns[k - 1])) {
+        return false;
+      }
+      const float value = targets.values[k];
+      if (labels.task == Task::kMultiLabel && value != 1) return false;
+      if (labels.task == Task::kClassify && !(value >= 0 && value <= 1)) return false;
+    }
+  }
+  return true;
+}
+
+/// What labels alone do not say; row i is that of review i.
+Targets read_targets(const SafetensorsFile& file, const std::string& split, std::int64_t reviews,
+                     const LabelSet& labels, const std::string& path) {
   Targets targets;
   if (!file.contains(split + kTargetBegin)) return targets;
   const auto begin = file.get<std::int32_t>(split + kTargetBegin, {reviews + 1});
   const auto columns = file.get<std::int32_t>(split + kTargetColumns, {-1});
   const auto values = file.get<float>(split + kTargetValues, {static_cast<std::int64_t>(columns.size())});
-  const bool of_outputs = std::ranges::all_of(columns, [&](std::int32_t c) { return c >= 0 && c < outputs; });
-  const bool finite = std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
-  if (begin.front() != 0 || begin.back() != std::ssize(columns) || !std::ranges::is_sorted(begin) || !of_outputs ||
-      !finite) {
-    fail("{}: targets of {} are none of its reviews and labels", path, split);
-  }
   targets.begin.assign(begin.begin(), begin.end());
   targets.columns.assign(columns.begin(), columns.end());
   targets.values.assign(values.begin(), values.end());
+  if (begin.front() != 0 || begin.back() != std::ssize(columns) || !std::ranges::is_sorted(begin) ||
+      !are_of_task(targets, labels)) {
+    fail("{}: targets of {} are none of its reviews and labels", path, split);
+  }
   return targets;
 }
 
@@ -76,7 +92,7 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
   const std::int64_t last = std::max<std::int64_t>(names.classes() - 1, 0);
   if (!within(labels, last)) fail("{}: a label of {} is none of 0 to {}", path, split, last);
   Reviews reviews{.ranks = {ranks.begin(), ranks.end()}, .labels = {labels.begin(), labels.end()}};
-  reviews.targets = read_targets(file, split, reviews.size(), names.outputs(), path);
+  reviews.targets = read_targets(file, split, reviews.size(), names, path);
   if (reviews.targets.empty() && names.task != Task::kClassify) fail("{}: no targets of {}", path, split);
   if (file.contains(split + kWeights)) {
     const auto weights = file.get<float>(split + kWeights, {reviews.size()});
@@ -92,6 +108,12 @@ Reviews read_split(const SafetensorsFile& file, const std::string& split, std::i
     fail("{}: lengths of {} add up to {}, but it has {} tokens", path, split, reviews.begin.back(), ranks.size());
   }
   return reviews;
+}
+
+/// What programs that knew nothing else can read too.
+bool of_two_classes(const Corpus& corpus) {
+  const auto plain = [](const Reviews& reviews) { return reviews.targets.empty() && reviews.weights.empty(); };
+  return corpus.labels.is_binary() && plain(corpus.train) && plain(corpus.test);
 }
 
 LabelSet read_labels(const JsonValue& description, const std::string& path) {
@@ -176,7 +198,7 @@ void write_prepared(const Corpus& corpus, const fs::path& folder) {
     tensors[std::string(split) + kTargetValues] = view(reviews->targets.values);
   }
   const JsonMembers description = {
-      {kMark, kPreparedFormat},
+      {kMark, of_two_classes(corpus) ? kPreparedFormat : kPreparedLabelsFormat},
       {"source", corpus.source},
       {kSourceChecksum, corpus.source_checksum},
       {kWordsChecksum, text_sha256(text)},
@@ -207,8 +229,9 @@ Corpus read_prepared(const fs::path& folder) {
   const JsonValue* const format = description.find(kMark);
   if (format == nullptr) fail("{}: not a prepared folder", path);
   const auto* const number = format->get_if<std::int64_t>();
-  if (number == nullptr || *number != kPreparedFormat) {
-    fail("{}: format {}, expected {}: prepare the data again", path, excerpt(*format), kPreparedFormat);
+  if (number == nullptr || (*number != kPreparedFormat && *number != kPreparedLabelsFormat)) {
+    fail("{}: format {}, expected {} or {}: prepare the data again", path, excerpt(*format), kPreparedFormat,
+         kPreparedLabelsFormat);
   }
   Corpus corpus;  // one by one: where an initializer of an aggregate throws, GCC 12 destroys its members twice
   corpus.source = printable(string_at(description, "source", path));
@@ -216,7 +239,7 @@ Corpus read_prepared(const fs::path& folder) {
   corpus.invalid_utf8 = integer_at(description, "invalid_utf8", path);
   const std::int64_t ranked = integer_at(description, "words", path);
   if (ranked < 0) fail("{}: {} words, expected 0 or more", path, ranked);
-  corpus.labels = read_labels(description, path);
+  if (description.find(kTask) != nullptr) corpus.labels = read_labels(description, path);  // older ones have none
   const SafetensorsFile tokens(folder / kTokens);
   const std::string text = read_file(folder / kWords);
   read_words(folder / kWords, text, static_cast<std::size_t>(ranked), corpus);

@@ -14,7 +14,7 @@ namespace reel {
 
 struct LabelledRow {
   std::string text;
-  std::vector<std::string> labels;  // names or numbers, as clean_label() leaves them; none where the file has none
+  std::vector<std::string> labels;  // names or numbers, as add_label() leaves them; none where the file has none
   std::vector<double> shares;       // of soft labels, like `labels`: from 0, with a finite sum that is not 0
   float weight = 1;
   std::int64_t line = 0;  // where it begins, from 1; 0 of a text that is a file itself

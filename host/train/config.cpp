@@ -47,6 +47,7 @@ TrainConfig preset_config(Preset preset, Cell cell) {
     config.word_dropout = 0;
     config.epochs = 5;
     config.batch_size = 32;
+    config.validation = ValidationRows::kLast;
   }
   return config;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "host/model/optimizer.h"
@@ -14,6 +15,15 @@
 namespace reel {
 
 enum class Preset { kRecipe, kTutorial, kLong };
+
+/// Which training reviews validate.
+enum class ValidationRows {
+  kStratified,  // of each class the same share, its last rows
+  kLast,        // the last rows, as in Keras
+};
+
+/// What makes an epoch's weights better than those before.
+enum class BestBy { kAuto, kLoss, kAccuracy, kMacroF1 };  // kAuto: selection.h
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::kAdam;
@@ -43,9 +53,12 @@ struct TrainConfig {
   Preset preset = Preset::kRecipe;
 
   std::filesystem::path data, test_data;  // empty: see default_corpus
-  bool keras_exact = false;               // an npz shuffled as load_data(seed=113) does
+  ReadOptions reading;
+  bool keras_exact = false;  // an npz shuffled as load_data(seed=113) does
   Preprocessing preprocessing;
-  double validation_split = 0;  // the last share of the training reviews
+  double validation_split = 0;  // share of the training reviews
+  ValidationRows validation = ValidationRows::kStratified;
+  std::string class_weights;  // "balanced", the path of a file (class_weights.h), or empty: all classes count 1
 
   ModelConfig model;  // its vocabulary is set from the data
   Init init = Init::kKeras;
@@ -66,7 +79,10 @@ struct TrainConfig {
   std::int64_t epochs = 4;
   std::int64_t batch_size = 64;
   std::int64_t max_steps = 0;       // 0: no limit; the schedule does not see it
-  std::int64_t early_stopping = 0;  // epochs without a better validation accuracy; 0: off
+  std::int64_t early_stopping = 0;  // epochs without a better validation score; 0: off
+  BestBy best_by = BestBy::kAuto;
+  bool calibrate = false;       // choose the temperature on the validation reviews
+  bool find_threshold = false;  // and the probability from which on a class is taken
   bool shuffle = true;
   bool test_each_epoch = true;
   std::uint64_t seed = 1;

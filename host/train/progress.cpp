@@ -52,9 +52,10 @@ void warn(const std::string& what) {
 std::string progress_text(const StepReport& r, bool bar) {
   const double share = r.steps_in_all > 0 ? static_cast<double>(r.step) / static_cast<double>(r.steps_in_all) : 0;
   const std::string front = bar ? bar_of(share) + ' ' : "";
-  return fmt::format("{}epoch {}/{}  step {}/{}  loss {:.4f}  accuracy {:.1f} %  {:.0f} thousand tokens/s  {} left",
-                     front, r.epoch, r.epochs, r.step, r.steps_in_all, r.loss, 100 * r.accuracy,
-                     r.tokens_per_second / 1000, clock(r.seconds_left));
+  const std::string accuracy = r.accuracy ? fmt::format("  accuracy {:.1f} %", 100 * *r.accuracy) : "";
+  return fmt::format("{}epoch {}/{}  step {}/{}  loss {:.4f}{}  {:.0f} thousand tokens/s  {} left", front, r.epoch,
+                     r.epochs, r.step, r.steps_in_all, r.loss, accuracy, r.tokens_per_second / 1000,
+                     clock(r.seconds_left));
 }
 
 Progress::Style Progress::style_for_stdout(bool quiet) {

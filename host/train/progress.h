@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 namespace reel {
@@ -10,7 +11,9 @@ namespace reel {
 /// The state of a run after some steps; loss, accuracy and speed are those of the steps since the last report.
 struct StepReport {
   std::int64_t step = 0, steps_in_all = 0, epoch = 0, epochs = 0;
-  double loss = 0, accuracy = 0, tokens_per_second = 0, seconds_left = 0;
+  double loss = 0;
+  std::optional<double> accuracy;  // none of a regression
+  double tokens_per_second = 0, seconds_left = 0;
 };
 
 /// Writes to standard output or error. Once an InterruptGuard's flag is set, only what is taken without waiting:

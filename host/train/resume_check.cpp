@@ -38,17 +38,17 @@ void check_counts(const Cursor& cursor, std::int64_t measured_steps, const std::
     return std::ranges::all_of(numbers, [most](std::int64_t n) { return n >= 0 && n <= most; });
   };
   const std::int64_t reviews = data.train.size(), tokens = reviews * data.train.steps;
-  const std::optional<Evaluation>& e = cursor.best_test;
+  const std::optional<Scores>& e = cursor.best_test;
   if (!counts({cursor.epochs_done}, config.epochs) ||
       !counts({cursor.best_epoch, cursor.epochs_without_gain}, cursor.epochs_done) ||
       (cursor.best_epoch == 0 && cursor.epochs_done > 0) || !counts({cursor.measured_reviews}, reviews) ||
-      !counts({cursor.measured_tokens}, tokens) ||
-      (e && !(counts({e->true_positive, e->false_positive, e->true_negative, e->false_negative}, data.test.size()) &&
-              e->reviews() == data.test.size()))) {
+      !counts({cursor.measured_tokens}, tokens) || (e && e->reviews != data.test.size())) {
     fail("{}: counts that {} epochs of these reviews cannot have", state, config.epochs);
   }
-  const bool had_best = cursor.best_accuracy >= 0 && cursor.best_accuracy <= 1;
-  if (!had_best && cursor.best_accuracy != -1) fail("{}: a best accuracy of {}", state, cursor.best_accuracy);
+  if (cursor.best_score && !(*cursor.best_score <= 1)) fail("{}: a best score of {}", state, *cursor.best_score);
+  for (const std::optional<double>& share : {e ? e->accuracy : std::nullopt, e ? e->macro_f1 : std::nullopt}) {
+    if (share && !(*share >= 0 && *share <= 1)) fail("{}: a test accuracy or F1 of {}", state, *share);
+  }
   if (e && e->loss < 0) fail("{}: a test loss of {}", state, e->loss);
   std::vector<double> seconds = cursor.epoch_seconds;
   seconds.push_back(cursor.measured_seconds);
@@ -79,7 +79,13 @@ void check_resumable(const TrainingState& state, const Cursor& cursor, const Run
     fail("{}: trained on data with checksum {}, but {} has {}", folder.path().string(), cursor.data_checksum,
          data.source, data.checksum);
   }
+  if (cursor.weights_checksum != data.weights_checksum) {
+    fail("{}: the file of --class-weights is not what it was when the run began", folder.path().string());
+  }
   check_counts(cursor, std::ssize(state.measured), folder.state().string(), config, data, steps_per_epoch);
+  if (is_there(folder.labels()) && read_file(folder.labels()) != label_names_text(data.labels)) {
+    fail("{}: not the labels that the run was started with; remove it to have it made anew", folder.labels().string());
+  }
   if (is_there(folder.vocabulary()) && read_file(folder.vocabulary()) != data.vocabulary.text()) {
     fail("{}: not the words that the run was started with; remove it to have it made anew",
          folder.vocabulary().string());

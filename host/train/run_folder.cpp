@@ -99,7 +99,7 @@ void RunFolder::remove_abandoned() const {
 }
 
 std::vector<fs::path> RunFolder::files() const {
-  return {config(), vocabulary(), model(), state(), summary(), metrics()};
+  return {config(), vocabulary(), labels(), model(), state(), summary(), metrics()};
 }
 
 void RunFolder::discard() noexcept try {
@@ -120,11 +120,16 @@ std::string RunFolder::config_text() const {
 bool RunFolder::has_checkpoint() const { return is_there(state()); }
 
 void RunFolder::append(const MetricsLine& line) const {
-  const auto optional = [](const std::optional<double>& value) { return value ? JsonValue(*value) : JsonValue(); };
-  const JsonMembers json = {
-      {"step", line.step},       {"epoch", line.epoch},       {"split", line.split},
-      {"loss", line.loss},       {"accuracy", line.accuracy}, {"grad_norm", optional(line.grad_norm)},
-      {"lr", optional(line.lr)}, {"seconds", line.seconds},   {"tokens_per_second", line.tokens_per_second}};
+  const JsonMembers json = {{"step", line.step},
+                            {"epoch", line.epoch},
+                            {"split", line.split},
+                            {"loss", line.loss},
+                            {"accuracy", json_optional(line.accuracy)},
+                            {"macro_f1", json_optional(line.macro_f1)},
+                            {"grad_norm", json_optional(line.grad_norm)},
+                            {"lr", json_optional(line.lr)},
+                            {"seconds", line.seconds},
+                            {"tokens_per_second", line.tokens_per_second}};
   append_to_file(metrics(), to_json(json) + '\n');
 }
 

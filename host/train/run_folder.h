@@ -1,4 +1,5 @@
-// A run is a folder: config.toml, vocab.txt, model.safetensors (best), last/ (to resume), metrics.jsonl, summary.json.
+// A run is a folder: config.toml, vocab.txt, labels.txt, model.safetensors (best), last/ (to resume), metrics.jsonl,
+// summary.json.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,10 @@ namespace reel {
 struct MetricsLine {
   std::int64_t step = 0, epoch = 0;  // steps done; the epoch they belong to, from 1
   std::string split;                 // train, validation, test
-  double loss = 0, accuracy = 0;
-  std::optional<double> grad_norm, lr;  // of training alone
-  double seconds = 0;                   // what these steps, or this evaluation, took
+  double loss = 0;
+  std::optional<double> accuracy, macro_f1;  // none of a regression; the latter of evaluations
+  std::optional<double> grad_norm, lr;       // of training alone
+  double seconds = 0;                        // what these steps, or this evaluation, took
   double tokens_per_second = 0;
 };
 
@@ -47,6 +49,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path vocabulary() const { return path_ / "vocab.txt"; }
+  std::filesystem::path labels() const { return path_ / "labels.txt"; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
   std::filesystem::path state() const { return path_ / "last" / "state.safetensors"; }
   std::filesystem::path summary() const { return path_ / "summary.json"; }

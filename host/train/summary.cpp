@@ -29,7 +29,8 @@ std::int64_t peak_rss_bytes() {
 }
 
 void write_summary(const Summary& s, const std::filesystem::path& path) {
-  const JsonMembers json = {{"test_accuracy", s.test.accuracy()},
+  const JsonMembers json = {{"test_accuracy", json_optional(s.test.accuracy)},
+                            {"test_macro_f1", json_optional(s.test.macro_f1)},
                             {"test_loss", s.test.loss},
                             {"train_seconds", train_seconds(s)},
                             {"epoch_seconds", json_array(s.epoch_seconds)},
@@ -44,9 +45,9 @@ void write_summary(const Summary& s, const std::filesystem::path& path) {
 }
 
 std::string to_text(const Summary& s) {
-  return fmt::format("test accuracy {:.2f} %  loss {:.4f}  (epoch {})  trained {:.1f} s  peak memory {:.0f} MB",
-                     100 * s.test.accuracy(), s.test.loss, s.best_epoch, train_seconds(s),
-                     static_cast<double>(peak_rss_bytes()) / 1e6);
+  const std::string accuracy = s.test.accuracy ? fmt::format("accuracy {:.2f} %  ", 100 * *s.test.accuracy) : "";
+  return fmt::format("test {}loss {:.4f}  (epoch {})  trained {:.1f} s  peak memory {:.0f} MB", accuracy, s.test.loss,
+                     s.best_epoch, train_seconds(s), static_cast<double>(peak_rss_bytes()) / 1e6);
 }
 
 }  // namespace reel

@@ -12,7 +12,7 @@
 namespace reel {
 
 struct Summary {
-  Evaluation test;
+  Scores test;
   std::int64_t best_epoch = 0, steps = 0;
   std::vector<double> epoch_seconds;  // of training alone; their sum is train_seconds
   std::int64_t parameters = 0;

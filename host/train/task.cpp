@@ -58,8 +58,15 @@ ClassificationTask::BatchSize ClassificationTask::select(Model<float>& model, st
   return batch;
 }
 
-Evaluation ClassificationTask::evaluate(Model<float>& model, const Dataset& split) const {
-  return reel::evaluate(model, split, config_.preprocessing.batch_padding(), config_.batch_size);
+Evaluation ClassificationTask::evaluate(Model<float>& model, const Dataset& split, const Readout& readout) const {
+  return reel::evaluate(model, split, config_.preprocessing.batch_padding(), config_.batch_size, readout);
+}
+
+std::vector<float> ClassificationTask::logits(Model<float>& model, const Dataset& split) const {
+  const std::int64_t most = std::max<std::int64_t>(kMaxBatchValues / model.config().outputs, 1);
+  const Padding padding = config_.preprocessing.batch_padding();
+  if (split.size() <= most) return predict_logits(model, split, padding, config_.batch_size);
+  return predict_logits(model, slice(split, 0, most), padding, config_.batch_size);
 }
 
 }  // namespace reel

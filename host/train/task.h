@@ -11,7 +11,7 @@
 
 namespace reel {
 
-/// The classification of reviews.
+/// Labels of reviews, of any kind.
 class ClassificationTask {
  public:
   /// Keeps references to all three.
@@ -28,7 +28,9 @@ class ClassificationTask {
   /// Makes the batch of a step (counted from 0, over all epochs) the model's current one.
   BatchSize select(Model<float>& model, std::int64_t step) const;
 
-  Evaluation evaluate(Model<float>& model, const Dataset& split) const;
+  Evaluation evaluate(Model<float>& model, const Dataset& split, const Readout& readout) const;
+  /// Logits of a split [N, C], of its first rows where they are very many.
+  std::vector<float> logits(Model<float>& model, const Dataset& split) const;
 
  private:
   Backend<float>& backend_;

@@ -9,6 +9,7 @@
 #include "host/files/checksum.h"
 #include "host/files/interrupt.h"
 #include "host/train/resume_check.h"
+#include "host/train/selection.h"
 #include "host/train/summary.h"
 #include "kernels/check.h"
 #include "kernels/error.h"
@@ -50,7 +51,9 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       measured_(backend, config.log_every),
       writer_(folder_.state()),
       saved_at_(now()),
-      at_{.config = folder.config_text(), .data_checksum = data.checksum} {
+      readout_(data.readout),
+      at_{.config = folder.config_text(), .data_checksum = data.checksum, .weights_checksum = data.weights_checksum} {
+  if (!data.positive_weights.empty()) model_.set_positive_weights(data.positive_weights);
   if (folder.has_checkpoint()) return;
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config.model, {.init = config.init, .orthogonal = config.orthogonal, .seed = config.seed}, weights);
@@ -96,6 +99,7 @@ Outcome Trainer::run() {
   if (within_epoch && (data_.validation.size() == 0 || at_.best_epoch == 0)) {  // the last weights are the best guess
     at_.best_epoch = at_.epochs_done + 1;
     at_.best_test.reset();
+    if (const std::string chosen = select(); !chosen.empty()) events_.line("chosen:" + chosen);
     save_best();
   } else if (within_epoch && stop == Stop::kMaxSteps) {
     events_.line(fmt::format("stopped within epoch {}, before its validation: the model is that of epoch {}",
@@ -197,11 +201,16 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
   }
   const auto reviews = static_cast<double>(window->reviews), steps = static_cast<double>(stats.size());
   const double rate = static_cast<double>(window->tokens) / seconds;
+  const Task task = data_.labels.task;
+  const bool numbers = task == Task::kRegression;
+  const double loss = sum.loss_sum / reviews * (numbers ? data_.readout.scale * data_.readout.scale : 1);
+  // Of several labels, `correct` is a share of them, not of reviews that have all right.
+  const std::optional<double> accuracy = task == Task::kClassify ? std::optional(sum.correct / reviews) : std::nullopt;
   folder_.append({.step = window->last_step,
                   .epoch = at_.epochs_done + 1,
                   .split = "train",
-                  .loss = sum.loss_sum / reviews,
-                  .accuracy = sum.correct / reviews,
+                  .loss = loss,
+                  .accuracy = accuracy,
                   .grad_norm = sum.grad_norm / steps,
                   .lr = schedule_.at(window->last_step - 1),
                   .seconds = seconds,
@@ -210,8 +219,8 @@ bool Trainer::report(const std::optional<StepWindow>& window) {
                 .steps_in_all = schedule_.total,
                 .epoch = at_.epochs_done + 1,
                 .epochs = config_.epochs,
-                .loss = sum.loss_sum / reviews,
-                .accuracy = sum.correct / reviews,
+                .loss = loss,
+                .accuracy = accuracy,
                 .tokens_per_second = rate,
                 .seconds_left = seconds / steps * static_cast<double>(schedule_.total - window->last_step)});
   return true;
@@ -226,8 +235,8 @@ bool Trainer::flush_and_check_weights() {
   return false;
 }
 
-Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch) {
-  const Evaluation result = task_.evaluate(model_, dataset);
+Scores Trainer::evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch, const Readout& readout) {
+  const Scores result = task_.evaluate(model_, dataset, readout).scores();
   if (!std::isfinite(result.loss)) {  // of finite weights too: no logit that is no number is right or wrong
     events_.line(fmt::format("step {}: {} loss {}: training stopped", at_.step, split, std::abs(result.loss)));
     throw Diverged();
@@ -236,28 +245,38 @@ Evaluation Trainer::evaluate_split(const Dataset& dataset, const char* split, st
                   .epoch = epoch,
                   .split = split,
                   .loss = result.loss,
-                  .accuracy = result.accuracy(),
+                  .accuracy = result.accuracy,
+                  .macro_f1 = result.macro_f1,
                   .seconds = result.seconds,
                   .tokens_per_second = static_cast<double>(result.tokens) / result.seconds});
   return result;
 }
 
+std::string Trainer::select() {
+  if (data_.validation.size() == 0 || !(config_.calibrate || config_.find_threshold)) return "";
+  Selection selection = select_readout(config_, task_.logits(model_, data_.validation), data_.validation);
+  readout_ = std::move(selection.readout);
+  return std::move(selection.text);
+}
+
 void Trainer::finish_epoch() {
   const std::int64_t epoch = at_.epochs_done + 1;
   std::string line = fmt::format("epoch {}/{}  {:.1f} s", epoch, config_.epochs, at_.epoch_seconds.back());
-  std::optional<Evaluation> validation, test;
+  std::optional<Scores> validation, test;
   if (data_.validation.size() > 0) {
-    validation = evaluate_split(data_.validation, "validation", epoch);
-    line += fmt::format("  validation loss {:.4f} accuracy {:.2f} %", validation->loss, 100 * validation->accuracy());
+    validation = evaluate_split(data_.validation, "validation", epoch, data_.readout);
+    line += scores_text("validation", *validation, data_.labels);
+    line += select();
   }
   if (config_.test_each_epoch) {
-    test = evaluate_split(data_.test, "test", epoch);
-    line += fmt::format("  test loss {:.4f} accuracy {:.2f} %", test->loss, 100 * test->accuracy());
+    test = evaluate_split(data_.test, "test", epoch, readout_);
+    line += scores_text("test", *test, data_.labels);
   }
   at_.epochs_done = epoch;
   // Without validation the last epoch is the best guess.
-  const bool best = !validation || validation->accuracy() > at_.best_accuracy;
-  if (validation) at_.best_accuracy = std::max(at_.best_accuracy, validation->accuracy());
+  const double score = validation ? selection_score(config_.best_by, data_.labels.task, *validation) : 0;
+  const bool best = !validation || !at_.best_score || score > *at_.best_score;
+  if (validation && best) at_.best_score = score;
   at_.epochs_without_gain = best ? 0 : at_.epochs_without_gain + 1;
   if (best) {
     at_.best_epoch = epoch;
@@ -305,6 +324,8 @@ void Trainer::save_best() const {
   Metadata metadata = to_metadata(config_.preprocessing);
   metadata[kTrainedOn] = data_.checksum;
   metadata[kWordsOf] = text_crc32(data_.vocabulary.text());
+  metadata[kLabelsOf] = text_crc32(label_names_text(data_.labels));
+  metadata.merge(to_metadata(readout_));
   save_model(folder_.model(), config_.model, on_host(backend_, model_.parameters()), metadata);
 }
 
@@ -357,7 +378,8 @@ void Trainer::write_summary() {
   if (!at_.best_test) {
     const SavedModel best = load_model(folder_.model());
     backend_.upload(std::span<const float>(best.parameters), model_.parameters());
-    at_.best_test = evaluate_split(data_.test, "test", at_.best_epoch);
+    at_.best_test = evaluate_split(data_.test, "test", at_.best_epoch,
+                                   readout_of(best.metadata, best.config, folder_.model().string()));
   }
   const Summary summary{.test = *at_.best_test,
                         .best_epoch = at_.best_epoch,

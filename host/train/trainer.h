@@ -70,7 +70,9 @@ class Trainer {
   /// Evaluates, keeps the best weights, saves. Throws Interrupted or Diverged, with nothing changed.
   void finish_epoch();
   /// Of the weights at the end of that epoch, or within it. Throws Diverged where the loss is no number.
-  Evaluation evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch);
+  Scores evaluate_split(const Dataset& dataset, const char* split, std::int64_t epoch, const Readout& readout);
+  /// Chooses how the model is to be read, where the flags ask for it; what was chosen, for people.
+  std::string select();
   void save_best() const;
   bool checkpoint_is_due() const;
   /// Begins to save where the run stands; false when it has diverged, and nothing is saved.
@@ -97,6 +99,7 @@ class Trainer {
   std::int64_t saved_step_ = 0;  // of the last checkpoint
   double saved_at_ = 0;          // when
 
+  Readout readout_;              // of the weights at the end of the last epoch
   Cursor at_;                    // its measured_seconds are those before the process began
   std::int64_t steps_here_ = 0;  // since the process began
 };

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "host/predict/readout.h"
 #include "host/text/dataset.h"
 #include "host/text/vocabulary.h"
 #include "host/train/config.h"
@@ -13,8 +14,12 @@ namespace reel {
 struct TrainingData {
   std::string source, checksum;
   Vocabulary vocabulary;
-  Dataset train, validation, test;  // validation may be empty
-  double known_tests = 1;           // the known_share of the test reviews
+  LabelSet labels;
+  Dataset train, validation, test;      // validation may be empty
+  std::vector<float> positive_weights;  // of each of several labels, or empty: 1
+  std::string weights_checksum;         // of a file of class weights, or empty
+  Readout readout;                      // of a regression, whose training targets are standardised
+  double known_tests = 1;               // the known_share of the test reviews
 };
 
 /// Encodes a corpus. Throws Error when a split ends up empty.

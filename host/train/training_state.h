@@ -15,9 +15,10 @@ namespace reel {
 struct Cursor {
   std::string config;  // config.toml at that time
   std::string data_checksum;
+  std::string weights_checksum;  // see TrainingData
   std::int64_t step = 0, epochs_done = 0, best_epoch = 0, epochs_without_gain = 0;
-  double best_accuracy = -1;  // on the validation split
-  std::optional<Evaluation> best_test;
+  std::optional<double> best_score;  // on the validation split: the more the better, so that of a loss is negative
+  std::optional<Scores> best_test;
   std::vector<double> epoch_seconds;
   // Of the steps that no line of metrics.jsonl has yet.
   std::int64_t measured_reviews = 0, measured_tokens = 0;

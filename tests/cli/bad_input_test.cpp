@@ -254,7 +254,9 @@ TEST_F(BadInput, WeightsThatAreNoNumbersAreRefused) {
   auto tensors = file.tensors();
   std::vector<float> bias = {std::numeric_limits<float>::quiet_NaN()};
   tensors["fc.bias"] = tensor_view(std::span<const float>(bias), {1});
-  folder_.write("run2/vocab.txt", contents(folder_ / "run" / "vocab.txt"));
+  for (const char* name : {"vocab.txt", "labels.txt"}) {
+    folder_.write(std::string("run2/") + name, contents(folder_ / "run" / name));
+  }
   write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
   expect_failure("predict run2 film", 1, "model.safetensors: 'fc.bias' holds what is no number");
   // Finite weights whose logits are not: what was printed before stays, once.
@@ -290,7 +292,9 @@ TEST_F(BadInput, AStreamKeepsTheLinesBeforeAnError) {
     if (tensors.contains(bias)) tensors[bias] = tensor_view(std::span<const float>(zeros).first(5), {5});
   }
   tensors["fc.weight"] = tensor_view(std::span<const float>(huge), {1, 5});
-  folder_.write("run2/vocab.txt", contents(folder_ / "run" / "vocab.txt"));
+  for (const char* name : {"vocab.txt", "labels.txt"}) {
+    folder_.write(std::string("run2/") + name, contents(folder_ / "run" / name));
+  }
   write_safetensors(folder_ / "run2" / "model.safetensors", tensors, file.metadata());
   const Result result = reel("predict --stream run2", "a warm film and more");
   expect_one_line(result, 1, "model.safetensors: the model gives");

@@ -85,7 +85,7 @@ TEST_F(Program, HelpReadsLikeAManual) {
                            "--dump-config"}) {
     EXPECT_THAT(train.out, HasSubstr("  " + std::string(flag) + " "));
   }
-  EXPECT_THAT(reel("eval --help").out, HasSubstr("one CSV or JSON lines file is all test"));
+  EXPECT_THAT(reel("eval --help").out, HasSubstr("one file of rows is all test"));
   EXPECT_THAT(reel("--version").out, HasSubstr("0.1.0"));
   EXPECT_THAT(reel("info").out, HasSubstr("cpu"));
 }
@@ -110,8 +110,8 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
   EXPECT_THAT(contents(folder_ / "out"), HasSubstr("parameters"));
   EXPECT_THAT(contents(folder_ / "out"), HasSubstr("epoch 3/3"));
   EXPECT_THAT(contents(folder_ / "out"), HasSubstr("test accuracy"));
-  for (const char* file :
-       {"config.toml", "vocab.txt", "model.safetensors", "metrics.jsonl", "summary.json", "last/state.safetensors"}) {
+  for (const char* file : {"config.toml", "vocab.txt", "labels.txt", "model.safetensors", "metrics.jsonl",
+                           "summary.json", "last/state.safetensors"}) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / "run" / file)) << file;
   }
   EXPECT_THAT(contents(folder_ / "run" / "vocab.txt"),
@@ -119,7 +119,8 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
 
   const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
   EXPECT_EQ(evaluation.code, 0) << evaluation.err;
-  for (const char* part : {"reviews    2", "loss", "accuracy", "95 % interval", "F1", "called positive"}) {
+  for (const char* part :
+       {"rows               2", "log loss", "accuracy", "95 % interval", "macro F1", "actual below"}) {
     EXPECT_THAT(evaluation.out, HasSubstr(part));
   }
   const json summary = json::parse(contents(folder_ / "run" / "summary.json"));

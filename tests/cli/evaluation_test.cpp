@@ -71,7 +71,7 @@ class Evaluation : public Program {
 TEST_F(Evaluation, KnowsNoWordThatWasNotTrained) {
   write_npz("npz", true);
   train("npz/imdb.npz", "run");
-  EXPECT_THAT(report("run", "npz/imdb.npz"), HasSubstr("words      90.91 % known to the model")) << "10 of 11";
+  EXPECT_THAT(report("run", "npz/imdb.npz"), HasSubstr("words known        90.91 %")) << "10 of 11";
 }
 
 /// The ids between the last word and a reserved one have rows, which nobody trained: no word of the test split is
@@ -87,7 +87,8 @@ TEST_F(Evaluation, IsWhatTrainingSawWhereverReservedIdsAre) {
       const std::string summary = contents(folder_ / "run" / "summary.json");
       const std::size_t at = summary.find("test_loss");
       const double loss = std::stod(summary.substr(summary.find(':', at) + 1));
-      EXPECT_THAT(reel("eval run --data " + data).out, HasSubstr(fmt::format("loss       {:.4f}", loss))) << flags;
+      EXPECT_THAT(reel("eval run --data " + data).out, HasSubstr(fmt::format("log loss           {:.4f}", loss)))
+          << flags;
     }
   }
 }
@@ -107,7 +108,7 @@ TEST_F(Evaluation, IsTheSameFromEveryKindOfSource) {
   ASSERT_EQ(reel("prepare --data csv --out prepared").code, 0);
   train("csv", "run");
   const std::string expected = report("run", "csv");
-  EXPECT_THAT(expected, HasSubstr("words      90.91 % known to the model")) << "10 of 11";
+  EXPECT_THAT(expected, HasSubstr("words known        90.91 %")) << "10 of 11";
   for (const std::string data : {"csv/test.csv", "jsonl", "jsonl/test.jsonl", "folder", "folder/aclImdb", "archive-z",
                                  "archive-J", "archive-j", "prepared"}) {
     EXPECT_EQ(report("run", data), expected) << data;
@@ -156,7 +157,7 @@ TEST_F(Evaluation, OfUnknownWordsWarns) {
   folder_.write("french.csv", csv({{"bon film", 1}, {"mauvais film triste", 0}}));
   const Result result = reel("eval run --data french.csv");
   EXPECT_EQ(result.code, 0);
-  EXPECT_THAT(result.out, HasSubstr("words      40.00 % known to the model"));
+  EXPECT_THAT(result.out, HasSubstr("words known        40.00 %"));
   EXPECT_THAT(result.err, HasSubstr("reel: warning: french.csv: the model knows 40.0 % of these words"));
   folder_.write("none.csv", csv({{"tres bon", 1}, {"mauvais", 0}}));
   expect_failure("eval run --data none.csv", 1, "none.csv: the model knows none of its words");
@@ -200,13 +201,13 @@ TEST_F(Evaluation, CountsTheWordsThatAreEvaluated) {
     known += "good ";
   }
   folder_.write("last.csv", csv({{unknown + known, 1}, {unknown + known, 0}}));
-  EXPECT_THAT(report("run", "last.csv"), HasSubstr("words      100.00 % known to the model"));
+  EXPECT_THAT(report("run", "last.csv"), HasSubstr("words known        100.00 %"));
   folder_.write("first.csv", csv({{known + unknown, 1}, {known + known + unknown + " good", 0}}));
   const Result result = reel("eval run --data first.csv");
-  EXPECT_THAT(result.out, HasSubstr("words      4.17 % known to the model")) << "1 of 24";
+  EXPECT_THAT(result.out, HasSubstr("words known        4.17 %")) << "1 of 24";
   EXPECT_THAT(result.err, HasSubstr("the model knows 4.2 % of these words"));
   folder_.write("short.csv", csv({{"good inconnu", 1}, {"film", 0}}));  // and the id of the start before them
-  EXPECT_THAT(reel("eval run --data short.csv").out, HasSubstr("words      66.67 % known to the model"));
+  EXPECT_THAT(reel("eval run --data short.csv").out, HasSubstr("words known        66.67 %"));
 }
 
 /// Ids of an npz beyond the model's vocabulary are unknown words, not errors of the program.

@@ -211,6 +211,7 @@ device = "auto"
 precision = "float32"
 recurrence = "reel"
 threads = 0
+task = "auto"
 vocab-size = 10000
 skip-top = 0
 drop-longer = -1
@@ -222,6 +223,7 @@ padding = "post"
 truncating = "pre"
 mask = "on"
 validation-split = 0
+validation = "stratified"
 embedding-dim = 128
 hidden-size = 128
 cell = "tanh"
@@ -243,6 +245,8 @@ epochs = 4
 batch-size = 64
 bptt = 0
 early-stopping = 0
+best-by = "auto"
+threshold = "0.5"
 shuffle = "on"
 evaluate = "epoch"
 seed = 1
@@ -253,6 +257,7 @@ log-every = 50
   EXPECT_EQ(dumped(Preset::kRecipe), expected);
   for (const auto& [recipe, tutorial] : {std::pair{"recipe", "tutorial"},
                                          {"mask = \"on", "mask = \"off"},
+                                         {"validation = \"stratified", "validation = \"last"},
                                          {"\ndropout = 0.5", "\ndropout = 0"},
                                          {"word-dropout = 0.2", "word-dropout = 0"},
                                          {"\"linear", "\"constant"},

@@ -14,18 +14,19 @@ TEST_F(Prepare, PrintsTheLabels) {
   folder_.write("d/train.csv", rows);
   folder_.write("d/test.csv", "text,label\nw,news\nw,other\n");
   const Result named = reel("prepare --data d --out p");
-  EXPECT_THAT(named.out, EndsWith("\nlabels: classify, 4 classes: news 20, sport 19, rare 1, other 0; in fewer than 10 "
-                                  "training reviews: rare 1, other 0\n"));
+  EXPECT_THAT(named.out, EndsWith("\nlabels: classify, 4 classes: news 20, other 0, rare 1, sport 19; in fewer than 10 "
+                                  "reviews to learn from: rare 1, other 0\n"));
   EXPECT_THAT(named.err, HasSubstr("d/test.csv: label 'other' (1 row) is in no training row\n"));
   rows.clear();
-  for (int i = 0; i < 110; ++i) rows += fmt::format("__label__{} w\n", i % 11);
+  for (int i = 0; i < 140; ++i) rows += fmt::format("__label__{} w\n", i % 14);
   folder_.write("d.txt", rows);
   EXPECT_THAT(reel("prepare --data d.txt --test-data d.txt --out p").out,
-              HasSubstr("labels: classify, 11 classes: 0 10, 1 10, 2 10, 3 10, 4 10, 5 10, 6 10, 7 10 and 3 more\n"));
+              HasSubstr("labels: classify, 14 classes: 0 10, 1 10, 2 10, 3 10, 4 10, 5 10, 6 10, 7 10, 8 10, 9 10, 10 "
+                        "10, 11 10 and 2 more\n"));
   EXPECT_THAT(reel("prepare --data d.txt --test-data d.txt --out p --task regression").out,
-              HasSubstr("labels: regression, from 0 to 10\n"));
+              HasSubstr("labels: regression, from 0 to 13\n"));
   EXPECT_THAT(reel("prepare --data d.txt --test-data d.txt --out p --task multi-label").out,
-              HasSubstr("labels: multi-label, 11 labels: 0 10"));
+              HasSubstr("labels: multi-label, 14 labels: 0 10"));
 }
 
 TEST_F(Prepare, ReadsWhatItsFlagsSay) {
@@ -35,8 +36,8 @@ TEST_F(Prepare, ReadsWhatItsFlagsSay) {
       data + "--text-column title --text-column body --label-column stars --weight-column w --soft-labels --task auto");
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("2 training and 2 test reviews, 3 words"));
-  EXPECT_THAT(result.out, HasSubstr("labels: classify, 3 classes: b 1, c 1, a 0; in fewer than 10"));
-  EXPECT_THAT(reel("prepare --data p --out again").out, HasSubstr("labels: classify, 3 classes: b 1, c 1, a 0"));
+  EXPECT_THAT(result.out, HasSubstr("labels: classify, 3 classes: a 0, b 1, c 1; in fewer than 10"));
+  EXPECT_THAT(reel("prepare --data p --out again").out, HasSubstr("labels: classify, 3 classes: a 0, b 1, c 1"));
   expect_failure(data + "--label-column stars", 1, "a.csv: no column 'review' or 'text' in the header (title, body, ");
   expect_failure(data + "--task many", 2, "--task: 'many', expected auto|classify|multi-label|regression");
   expect_failure(data + "--text-column ''", 2, "--text-column: '', expected a column's name");

@@ -120,7 +120,7 @@ TEST_F(RunFolders, OfImpossibleCountsAreRefused) {
     expect_failure("train --resume run", 1, part);
   };
   expect_refused("epoch_seconds", nlohmann::json::array(), "step 4 after 0 epochs");
-  expect_refused("best_accuracy", 1.5, "a best accuracy of 1.5");
+  expect_refused("best_score", 1.5, "a best score of 1.5");
   expect_refused("epochs_done", -1, "counts that 3 epochs of these reviews cannot have");
   expect_refused("measured_reviews", -1, "counts that");
   expect_refused("measured_tokens", std::int64_t{1} << 60, "counts that");
@@ -229,7 +229,7 @@ TEST_F(RunFolders, BeginAnewWithTheWordsOfOtherData) {
   ASSERT_EQ(reel("train --resume run --data b.csv").code, 0);
   EXPECT_THAT(contents(folder_ / "run" / "vocab.txt"),
               testing::AllOf(HasSubstr("book\t"), testing::Not(HasSubstr("film"))));
-  EXPECT_THAT(reel("eval run --data b.csv").out, HasSubstr("words      100.00 % known"));
+  EXPECT_THAT(reel("eval run --data b.csv").out, HasSubstr("words known        100.00 %"));
 }
 
 TEST_F(RunFolders, StartFromNoWeightsOfOtherLayers) {
@@ -282,23 +282,26 @@ TEST_F(RunFolders, SummariseTheModelThatTheyHold) {
             load_training_state(folder_ / "run" / "last" / "state.safetensors").parameters)
       << "the model after these steps";
   const Result evaluation = reel("eval run --data " + fixture("aclImdb.tar.gz").string());
-  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("loss       {:.4f}\n", summary("run")["test_loss"].get<double>())));
   EXPECT_THAT(evaluation.out,
-              HasSubstr(fmt::format("accuracy   {:.2f} %", 100 * summary("run")["test_accuracy"].get<double>())));
+              HasSubstr(fmt::format("log loss           {:.4f}\n", summary("run")["test_loss"].get<double>())));
+  EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("accuracy           {:.2f} %",
+                                                    100 * summary("run")["test_accuracy"].get<double>())));
   ASSERT_EQ(reel("train --resume run").code, 0);
   EXPECT_EQ(summary("run")["test_loss"], summary("whole")["test_loss"]);
   EXPECT_EQ(tests("run"), tests("whole")) << "what was tested within an epoch is not";
   train_small("--out within --max-steps 5");
   EXPECT_EQ(metrics("within").back()["split"], "test");
   EXPECT_EQ(metrics("within").back()["epoch"], 2) << "3 steps an epoch";
-  train_small("--out validated --validation-split 0.5 --batch-size 1 --max-steps 5");  // 3 steps an epoch
+  train_small(
+      "--out validated --validation-split 0.5 --validation last --batch-size 1 --max-steps 5");  // 3 steps an epoch
   EXPECT_EQ(summary("validated")["best_epoch"], 1);
-  train_small("--out ends --validation-split 0.5 --batch-size 1 --max-steps 5 --evaluate end");
+  train_small("--out ends --validation-split 0.5 --validation last --batch-size 1 --max-steps 5 --evaluate end");
   EXPECT_EQ(metrics("ends").back()["split"], "test");
   EXPECT_EQ(metrics("ends").back()["step"], 3) << "what was validated";
   EXPECT_EQ(metrics("ends").back()["epoch"], 1);
-  EXPECT_THAT(reel("train --max-steps 2 --out first --validation-split 0.5 --batch-size 1" + data()).out,
-              HasSubstr("(epoch 1)"))
+  EXPECT_THAT(
+      reel("train --max-steps 2 --out first --validation-split 0.5 --validation last --batch-size 1" + data()).out,
+      HasSubstr("(epoch 1)"))
       << "nothing was validated yet";
   train_small("--evaluate end --out end");
   const std::size_t lines = metrics("end").size();
@@ -330,17 +333,19 @@ TEST_F(RunFolders, OutputThatIsLostIsAFailure) {
 }
 
 TEST_F(RunFolders, OfOneLabelWarn) {
-  std::string rows = "text,label\n";
+  std::string rows = "text,label\n", both = rows;
   for (int i = 0; i < 20; ++i) rows += "word,1\n";
   folder_.write("one.csv", rows);
-  const Result result = reel("train --data one.csv --out run" + std::string(kSmall));
-  EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("all 4 test reviews have the label 1: accuracy on them says nothing"));
+  expect_failure("train --data one.csv --out run" + std::string(kSmall), 1,
+                 "one.csv: all 20 rows have the label '1', expected two or more");
+  for (int i = 0; i < 20; ++i) both += i % 2 == 0 ? "word,1\n" : "words,0\n";
+  folder_.write("both.csv", both);
+  EXPECT_THAT(reel("train --data both.csv --test-data one.csv --out run" + std::string(kSmall)).out,
+              HasSubstr("all 20 test reviews have the label 1: accuracy on them says nothing"));
   EXPECT_THAT(reel("train --data " + fixture("aclImdb.tar.gz").string() + " --out two" + kSmall).out,
               testing::Not(HasSubstr("have the label")));
-  folder_.write("test.csv", "text,label\nword,1\n");
-  EXPECT_THAT(reel("train --data one.csv --test-data test.csv --out other" + std::string(kSmall)).out,
-              HasSubstr("all 1 test reviews have the label 1"));
+  EXPECT_THAT(reel("train --data one.csv --test-data both.csv --out other" + std::string(kSmall)).out,
+              HasSubstr("all 20 training reviews have the label 1"));
 }
 
 /// The same bits on a processor like that which wrote them; others add in another order.

@@ -103,12 +103,13 @@ def keras_states(cell, layers, bidirectional, rnn, embedded):
     return states
 
 
-def case(cell, layers, bidirectional, pool):
+def model(cell, layers, bidirectional, pool, outputs=1):
+    """Logits [B, C], and what gives all gradients in Reel's order, once they have been computed."""
     flat, taken = Flat(), []
     embedding = torch.nn.Parameter(flat.take(V, E))
     rnn = layer_of(cell, layers, bidirectional, flat, taken)
     width = H * (1 + bidirectional) * (3 if pool == "concat" else 1)
-    weight, bias = torch.nn.Parameter(flat.take(1, width)), torch.nn.Parameter(flat.take(1))
+    weight, bias = torch.nn.Parameter(flat.take(outputs, width)), torch.nn.Parameter(flat.take(outputs))
 
     embedded = embedding[torch.tensor(IDS)]
     packed = torch.nn.utils.rnn.pack_padded_sequence(embedded, torch.tensor(LENGTHS), batch_first=True)
@@ -120,12 +121,19 @@ def case(cell, layers, bidirectional, pool):
     theirs = keras_states(cell, layers, bidirectional, rnn, embedded)
     assert torch.allclose(torch.where(inside, theirs, 0.0), torch.where(inside, states, 0.0), atol=1e-6)
 
-    logits = (pooled(states, final, pool) @ weight.T + bias)[:, 0]
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(LABELS).double())
+    def gradient():
+        gradients = [embedding.grad, *[p.grad[first:] for p, first in taken], weight.grad, bias.grad]
+        return [x for g in gradients for x in g.flatten().tolist()]
+
+    return pooled(states, final, pool) @ weight.T + bias, gradient
+
+
+def case(cell, layers, bidirectional, pool):
+    logits, gradient = model(cell, layers, bidirectional, pool)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 0], torch.tensor(LABELS).double())
     loss.backward()
-    gradients = [embedding.grad, *[p.grad[first:] for p, first in taken], weight.grad, bias.grad]
-    return dict(cell=cell, layers=layers, bidirectional=bidirectional, pool=pool, logits=logits.tolist(),
-                loss=loss.item(), gradient=[x for g in gradients for x in g.flatten().tolist()])
+    return dict(cell=cell, layers=layers, bidirectional=bidirectional, pool=pool, logits=logits[:, 0].tolist(),
+                loss=loss.item(), gradient=gradient())
 
 
 def main():

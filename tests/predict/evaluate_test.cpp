@@ -9,44 +9,53 @@
 namespace reel {
 namespace {
 
-TEST(Score, CountsAndMeasures) {
+Evaluation measured(const ModelConfig& config, const std::vector<float>& logits, const Dataset& rows,
+                    const Readout& readout = {}) {
+  Meter meter(config, readout);
+  meter.add(logits, rows);
+  return meter.finish();
+}
+
+TEST(Meter, TakesThePositiveOfTwoClasses) {
   const std::vector<float> logits = {2, 1, -1, -2, 0, 3};
-  const std::vector<std::int32_t> labels = {1, 0, 1, 0, 0, 1};
-  const Evaluation e = score(logits, labels);
-  EXPECT_EQ(e.true_positive, 2);
-  EXPECT_EQ(e.false_positive, 1);
-  EXPECT_EQ(e.false_negative, 1);
-  EXPECT_EQ(e.true_negative, 2) << "a logit of 0 is not positive: Keras' p > 0.5";
-  EXPECT_DOUBLE_EQ(e.accuracy(), 4.0 / 6);
-  EXPECT_DOUBLE_EQ(e.f1(), 2.0 / 3);
+  const Dataset rows{.labels = {1, 0, 1, 0, 0, 1}};
+  const Scores scores = measured({}, logits, rows).scores();
+  EXPECT_EQ(scores.reviews, 6);
+  EXPECT_DOUBLE_EQ(*scores.accuracy, 4.0 / 6) << "a logit of 0 is not positive: Keras' p > 0.5";
   const auto bce = [](double x, double y) {
     return -(y * std::log(1 / (1 + std::exp(-x))) + (1 - y) * std::log(1 / (1 + std::exp(x))));
   };
   double expected = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) expected += bce(logits[i], labels[i]) / 6;
-  EXPECT_NEAR(e.loss, expected, 1e-12);
+  for (std::size_t i = 0; i < logits.size(); ++i) expected += bce(logits[i], rows.labels[i]) / 6;
+  EXPECT_NEAR(scores.loss, expected, 1e-12);
+  const Evaluation of_none = measured({}, {}, {});
+  EXPECT_EQ(*of_none.scores().accuracy, 0);
 }
 
-// Brown, Cai and DasGupta, Statistical Science 16 (2001), the Wilson interval; values from an independent calculator.
-TEST(Score, WilsonInterval) {
-  const Evaluation half{.true_positive = 5, .false_positive = 5};
-  EXPECT_NEAR(half.accuracy_interval().low, 0.2366, 1e-4);
-  EXPECT_NEAR(half.accuracy_interval().high, 0.7634, 1e-4);
-  const Evaluation all{.true_positive = 10};
-  EXPECT_NEAR(all.accuracy_interval().low, 0.7225, 1e-4);
-  EXPECT_NEAR(all.accuracy_interval().high, 1.0, 1e-12);
+/// A temperature divides logits, a threshold moves the decision.
+TEST(Meter, ReadsLogitsAsTheModelIsToBeRead) {
+  const std::vector<float> logits = {2, 1, -1};
+  const Dataset rows{.labels = {1, 0, 0}};
+  EXPECT_DOUBLE_EQ(*measured({}, logits, rows).scores().accuracy, 2.0 / 3);
+  EXPECT_EQ(*measured({}, logits, rows, {.thresholds = {0.8}}).scores().accuracy, 1);
+  EXPECT_EQ(measured({}, logits, rows, {.temperature = 2}).scores().loss,
+            measured({}, {1, 0.5f, -0.5f}, rows).scores().loss);
 }
 
-TEST(Score, NothingIsNoDivisionByZero) {
-  const Evaluation none = score({}, {});
-  EXPECT_EQ(none.accuracy(), 0);
-  EXPECT_EQ(none.f1(), 0);
-  EXPECT_EQ(none.loss, 0);
-}
-
-TEST(Score, ExtremeLogitsStayFinite) {
-  EXPECT_DOUBLE_EQ(score(std::vector<float>{1e30f}, std::vector<std::int32_t>{1}).loss, 0);
-  EXPECT_FLOAT_EQ(static_cast<float>(score(std::vector<float>{-1e30f}, std::vector<std::int32_t>{1}).loss), 1e30f);
+TEST(Meter, KnowsEveryTask) {
+  const ModelConfig classes{.outputs = 3};
+  const std::vector<float> logits = {5, 0, 0, 0, 5, 0};
+  EXPECT_DOUBLE_EQ(*measured(classes, logits, {.labels = {0, 2}}).scores().accuracy, 0.5);
+  const ModelConfig labels{.task = Task::kMultiLabel, .outputs = 3};
+  const Targets several{.begin = {0, 1, 3}, .columns = {0, 0, 1}, .values = {1, 1, 1}};
+  const Dataset rows{.labels = {0, 0}, .targets = several};
+  EXPECT_DOUBLE_EQ(*measured(labels, {5, -5, -5, -5, 5, -5}, rows).scores().accuracy, 0.5) << "all labels of a row";
+  const ModelConfig numbers{.task = Task::kRegression};
+  const Targets found{.begin = {0, 1, 2}, .columns = {0, 0}, .values = {3, 5}};
+  const Scores scores =
+      measured(numbers, {0, 1}, {.labels = {0, 0}, .targets = found}, {.mean = 3, .scale = 4}).scores();
+  EXPECT_DOUBLE_EQ(scores.loss, 2) << "3 and 7 for 3 and 5";
+  EXPECT_FALSE(scores.accuracy);
 }
 
 /// However few are padded at a time: with a maxlen of 100000 all of them would take gigabytes.
@@ -66,13 +75,12 @@ TEST(EvaluateReviews, SomeAtATimeIsTheSame) {
   const LoadOptions load{.num_words = 9, .maxlen = 8};  // with the start the last review is too long
   const Preprocessing how{.load = load, .maxlen = 8, .mask = false};
   const Evaluation whole = evaluate(model, make_dataset(reviews, load, 8, how.truncating), how.batch_padding(), 2);
-  ASSERT_EQ(whole.reviews(), 6);
+  ASSERT_EQ(whole.scores().reviews, 6);
   for (const std::int64_t most : {1, 8, 23, 1000}) {
     const Evaluation some = evaluate_reviews(model, reviews, load, how, {.steps = 8, .rows = 2, .most_steps = most});
-    EXPECT_EQ(some.loss, whole.loss) << most;
-    EXPECT_EQ(some.true_positive, whole.true_positive);
-    EXPECT_EQ(some.true_negative, whole.true_negative);
-    EXPECT_EQ(some.reviews(), 6);
+    EXPECT_EQ(some.scores().loss, whole.scores().loss) << most;
+    EXPECT_EQ(some.scores().accuracy, whole.scores().accuracy);
+    EXPECT_EQ(some.scores().reviews, 6);
   }
 }
 

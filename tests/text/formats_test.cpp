@@ -111,6 +111,9 @@ TEST(Formats, FoldersOfLabelsToo) {
   EXPECT_EQ(all.train.size(), 2);
   EXPECT_EQ(all.test.size(), 1);
   EXPECT_EQ(read_corpus(folder / "d" / "train", folder / "d" / "train").test.size(), 3) << "to evaluate";
+  folder.write("d/train/empty/1.doc", "film");
+  expect_error([&] { read_corpus(folder / "d"); }, {"train/empty: no texts in it, expected NAME.txt"});
+  std::filesystem::remove_all(folder / "d/train/empty");
   folder.write("d/train/drama/more.doc", "film");
   expect_error([&] { read_corpus(folder / "d"); }, {"train/drama/more.doc: among the texts, expected NAME.txt alone"});
 }

@@ -56,6 +56,7 @@ TEST(Preprocessing, WrongMetadataIsNamed) {
 TEST(TrainingData, ValidationIsTheLastSamples) {
   TrainConfig config;
   config.validation_split = 0.25;
+  config.validation = ValidationRows::kLast;
   const Corpus corpus = generate_corpus(40, 10);
   const std::vector<std::int32_t> labels = corpus.train.labels;
   EXPECT_EQ(labels.size(), 40u);
@@ -64,6 +65,33 @@ TEST(TrainingData, ValidationIsTheLastSamples) {
   EXPECT_EQ(data.train.labels, std::vector(labels.begin(), labels.begin() + 30));
   EXPECT_EQ(data.validation.labels, std::vector(labels.begin() + 30, labels.end()));
   EXPECT_EQ(data.test.size(), 10);
+}
+
+/// Three classes of 8, 5 and 1 rows: of each the last ones, and one that is alone trains; what is left over of a
+/// quarter goes to the class that has most of it.
+TEST(TrainingData, ValidationHasTheSameShareOfEachClass) {
+  TrainConfig config;
+  config.validation_split = 0.25;
+  Corpus corpus = generate_corpus(14, 10);
+  corpus.labels.names = {"a", "b", "c"};
+  corpus.train.labels = {0, 1, 0, 0, 1, 2, 0, 0, 1, 0, 1, 0, 1, 0};
+  const TrainingData data = make_training_data(corpus, config);
+  EXPECT_EQ(data.train.labels, (std::vector<std::int32_t>{0, 1, 0, 0, 1, 2, 0, 0, 1, 0}));
+  EXPECT_EQ(data.validation.labels, (std::vector<std::int32_t>{1, 0, 1, 0})) << "a quarter of 14, 2 and 1 and one more";
+  EXPECT_EQ(data.validation.ids.size(), 4u * 200);
+}
+
+/// What a regression is trained towards has the mean 0 and the mean square 1; what it is tested on stays.
+TEST(TrainingData, NumbersToFindAreStandardised) {
+  Corpus corpus = generate_corpus(4, 2);
+  corpus.labels = {.task = Task::kRegression, .names = {}};
+  corpus.train.targets = {.begin = {0, 1, 2, 3, 4}, .columns = {0, 0, 0, 0}, .values = {1, 3, 5, 7}};
+  corpus.test.targets = {.begin = {0, 1, 2}, .columns = {0, 0}, .values = {2, 9}};
+  const TrainingData data = make_training_data(corpus, {});
+  EXPECT_EQ(data.readout.mean, 4);
+  EXPECT_DOUBLE_EQ(data.readout.scale, std::sqrt(5.0));
+  EXPECT_FLOAT_EQ(data.train.targets.values[0], -3 / std::sqrt(5.0f));
+  EXPECT_EQ(data.test.targets.values, (std::vector<float>{2, 9}));
 }
 
 TEST(TrainingData, AnEmptySplitIsAnError) {
