@@ -44,7 +44,8 @@ def run(command, stdin=None, env=None):
     begin = time.perf_counter()
     process = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True, env=env)
-    output = process.stdout.read()
+    with process.stdout as pipe:
+        output = pipe.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -95,6 +95,28 @@ def parts_table(result):
     return table(["part", *(f"{precision}, ms (share)" for precision in parts)], rows) + "\n\n" + source(result)
 
 
+def stars_table(result):
+    """Of Reel's seeds the mean; a temperature changes neither accuracy nor F1."""
+    sides = [("Reel", result["reel"]), ("word counts", {name: [result["word_counts"][name]] for name in result["reel"]})]
+    rows = []
+    for weights in result["reel"]:
+        for side, runs in ((side, by_weights[weights]) for side, by_weights in sides):
+            of = lambda when, name: mean(run[when][name] for run in runs)
+            change = lambda name: f"{of('before', name):.3f} to {of('after', name):.3f}"
+            accuracies = [100 * run["after"]["accuracy"] for run in runs]
+            spread = f" ({min(accuracies):.1f} to {max(accuracies):.1f})" if len(runs) > 1 else ""
+            features = f": {runs[0]['features']}, C = {runs[0]['C']:g}" if side == "word counts" else ""
+            rows.append([side + features, weights, f"{mean(accuracies):.1f} %{spread}", f"{of('after', 'macro_f1'):.3f}",
+                         change("log_loss"), change("expected_calibration_error"),
+                         f"{mean(run['temperature'] for run in runs):.2f}", f"{median(run['seconds'] for run in runs):.0f}"])
+    head = ["", "class weights", "accuracy", "macro F1", "log loss", "calibration error", "temperature", "seconds to train"]
+    reviews, seeds = result["reviews"], len(next(iter(result["reel"].values())))
+    said = (f"Reel: `{result['model']}`, the mean of seeds 1 to {seeds}. Word counts: {result['word_counts']['version']}. "
+            f"{len(result['classes'])} classes; {reviews['train']:,} reviews to train, {reviews['validation']:,} to choose, "
+            f"{reviews['test']:,} to test. {source(result)}")
+    return table(head, rows) + "\n\n" + said
+
+
 def peers_table(result):
     rows = []
 
@@ -231,6 +253,8 @@ def main():
         parts["parts"] = parts_table(programs)
     if peers and programs:
         parts["peers"] = peers_table(peers)
+    if stars := load("stars"):
+        parts["stars"] = stars_table(stars)
     if operations and programs and peers:
         parts["goals"] = goals_table(operations, programs, peers)
     gpu = load("gpu_check")
