@@ -44,6 +44,13 @@ void print(const CorpusEvaluation& result, const LabelSet& labels, bool json) {
 int evaluate_model(EvalOptions options) {
   const TrainedModel model = load_trained_model(options.model);
   options.reading.labels = model.labels;
+  const Metadata& metadata = model.saved.metadata;
+  if (const auto texts = metadata.find(kTextColumns); texts != metadata.end()) {
+    options.reading.model_text_columns = CLI::detail::split(texts->second, ',');
+  }
+  if (const auto label = metadata.find(kLabelColumn); label != metadata.end()) {
+    options.reading.model_label_column = label->second;
+  }
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   warn(options.device.unused_precision(model.saved.config.cell));
   const DefaultCorpusEvents events{
@@ -66,7 +73,9 @@ Command add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "Measure a trained model: loss, accuracy, F1 by class, confusions");
   command->add_option("model", options->model, "A run folder or its model.safetensors")->check(some_path())->required();
-  add_path(*command, "--data", options->data, "PATH", "What reel train --data takes; one file of rows is all test");
+  add_path(
+      *command, "--data", options->data, "PATH",
+      "What reel train --data takes; one file of rows is all test, with the columns that the model was trained on");
   add_read_options(*command, options->reading);
   add_choice<Split>(*command, "--split", options->split, {{"test", Split::kTest}, {"train", Split::kTrain}},
                     "Which reviews");

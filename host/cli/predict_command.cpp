@@ -185,7 +185,9 @@ int predict(const PredictOptions& options) {
 Command add_predict_command(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
   CLI::App* command =
-      app.add_subcommand("predict", "Classify texts given as arguments or, one a line, on standard input");
+      app.add_subcommand("predict",
+                         "Classify texts given as arguments or, one a line, on standard input; prints a line of JSON "
+                         "each: the name of the label, of several labels their names, of a regression the value");
   command->add_option("model", options->model, "A run folder or its model.safetensors")->check(some_path())->required();
   command->add_option("text", options->texts, "Texts; none: lines of standard input");
   add_choice<bool>(*command, "--input", options->ids, {{"text", false}, {"ids", true}},

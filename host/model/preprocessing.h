@@ -22,6 +22,8 @@ struct Preprocessing {
 /// Entries of a trained model's metadata that older ones lack: the checksums of its data (Corpus::source_checksum), of
 /// vocab.txt and of labels.txt.
 inline constexpr const char *kTrainedOn = "trained_on", *kWordsOf = "vocabulary", *kLabelsOf = "labels";
+/// And those of the columns that it was trained on, where flags named them; of several texts with commas between them.
+inline constexpr const char *kTextColumns = "text_columns", *kLabelColumn = "label_column";
 
 Metadata to_metadata(const Preprocessing& preprocessing);
 /// Throws Error, which begins with `where`, when an entry is missing or wrong.

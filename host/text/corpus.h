@@ -51,9 +51,12 @@ struct ReadOptions {
   std::optional<Task> task;               // nothing: what the labels are
   std::vector<std::string> text_columns;  // joined by a space; empty: review or text
   std::string label_column;               // empty: sentiment or label
-  std::string weight_column;              // of training rows, numbers from 0; empty: every row counts 1
-  bool soft_labels = false;               // labels are shares of classes
-  std::optional<LabelSet> labels;         // those of a model: a label that is none of them is an error
+  /// What stands in for those two where they are empty and the source has columns: those that a model was trained with.
+  std::vector<std::string> model_text_columns{};
+  std::string model_label_column{};
+  std::string weight_column;       // of training rows, numbers from 0; empty: every row counts 1
+  bool soft_labels = false;        // labels are shares of classes
+  std::optional<LabelSet> labels;  // those of a model: a label that is none of them is an error
 };
 
 /// Reads any supported source, a file recognised by what is in it, a folder by the names there: aclImdb_v1.tar.gz, an

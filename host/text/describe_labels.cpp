@@ -40,6 +40,7 @@ std::string describe_labels(const Corpus& corpus) {
   constexpr std::int64_t kRare = 10;
   const LabelSet& labels = corpus.labels;
   if (labels.task == Task::kRegression) {
+    if (corpus.train.targets.values.empty()) return name_of(labels.task);
     const auto [least, most] = std::ranges::minmax(corpus.train.targets.values);
     return fmt::format("{}, from {} to {}", name_of(labels.task), least, most);
   }

@@ -33,6 +33,16 @@ std::optional<RowFormat> row_format(std::string_view start) {
   return columns ? std::optional(RowFormat::kTable) : std::nullopt;
 }
 
+namespace {
+
+ReadOptions with_model_columns(ReadOptions options) {
+  if (options.text_columns.empty()) options.text_columns = options.model_text_columns;
+  if (options.label_column.empty()) options.label_column = options.model_label_column;
+  return options;
+}
+
+}  // namespace
+
 LabelledRows read_row_file(const fs::path& path, const ReadOptions& options, bool weighted) {
   LabelledRows rows;
   rows.path = path.string();
@@ -42,10 +52,10 @@ LabelledRows read_row_file(const fs::path& path, const ReadOptions& options, boo
   const std::string text = read_unpacked(path);
   switch (row_format(std::string_view(text).substr(0, kSignatureBytes)).value_or(RowFormat::kTable)) {
     case RowFormat::kTable:
-      read_table(text, options, weighted, rows);
+      read_table(text, with_model_columns(options), weighted, rows);
       break;
     case RowFormat::kJsonLines:
-      read_json_lines(text, options, weighted, rows);
+      read_json_lines(text, with_model_columns(options), weighted, rows);
       break;
     case RowFormat::kFastText:
       read_fasttext(text, options, rows);

@@ -12,8 +12,7 @@ namespace reel {
 
 /// For each class, so that all count alike together: N / (C n) where n of N rows have it, shares of soft labels
 /// included (scikit-learn's "balanced"); of each of several labels (N - n) / n, which rows that have it are multiplied
-/// by (PyTorch's pos_weight). 1 of a class that no row has, and of a label
-/// that all rows have.
+/// by (PyTorch's pos_weight). 1 of a class that no row has, and of a label that all rows have.
 std::vector<float> balanced_weights(const LabelSet& labels, const Dataset& rows);
 
 /// Lines of a class's name, blanks and its weight, a number from 0; each class once, in any order. Throws Error with

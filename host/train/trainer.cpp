@@ -99,7 +99,8 @@ Outcome Trainer::run() {
   if (within_epoch && (data_.validation.size() == 0 || at_.best_epoch == 0)) {  // the last weights are the best guess
     at_.best_epoch = at_.epochs_done + 1;
     at_.best_test.reset();
-    if (const std::string chosen = select(); !chosen.empty()) events_.line("chosen:" + chosen);
+    const std::string chosen = stop == Stop::kInterrupted ? "" : select();  // what goes on chooses at its end
+    if (!chosen.empty()) events_.line("chosen:" + chosen);
     save_best();
   } else if (within_epoch && stop == Stop::kMaxSteps) {
     events_.line(fmt::format("stopped within epoch {}, before its validation: the model is that of epoch {}",
@@ -326,6 +327,9 @@ void Trainer::save_best() const {
   metadata[kWordsOf] = text_crc32(data_.vocabulary.text());
   metadata[kLabelsOf] = text_crc32(label_names_text(data_.labels));
   metadata.merge(to_metadata(readout_));
+  const ReadOptions& reading = config_.reading;
+  if (!reading.text_columns.empty()) metadata[kTextColumns] = fmt::format("{}", fmt::join(reading.text_columns, ","));
+  if (!reading.label_column.empty()) metadata[kLabelColumn] = reading.label_column;
   save_model(folder_.model(), config_.model, on_host(backend_, model_.parameters()), metadata);
 }
 

@@ -70,6 +70,10 @@ TEST_F(Labels, OfManyClassesAreLearntByName) {
   EXPECT_EQ(contents(folder_ / "run" / "labels.txt"), "arts\nsport\nstars\n");
   const nlohmann::json measured = evaluation("run", data, flags);
   EXPECT_GT(measured["accuracy"].get<double>(), 0.9);
+  EXPECT_EQ(evaluation("run", data, ""), measured) << "the columns are known";
+  expect_failure("eval run --label-column none --data " + data, 1, "topics.csv: no column 'none'");
+  folder_.write("news.txt", "__label__sport the goal match score\n");
+  EXPECT_EQ(evaluation("run", "news.txt", "")["rows"], 1) << "what has no columns needs none";
   EXPECT_EQ(measured["classes"][1]["name"], "sport");
   EXPECT_THAT(reel("eval run --data " + data + flags).out, HasSubstr("actual below, predicted across"));
   EXPECT_EQ(prediction("run", "'goal the goal match score'")["name"], "sport");
@@ -154,7 +158,8 @@ TEST_F(Labels, OfAnotherModelAreRefused) {
   const auto [data, flags] = kinds()[0];
   train(data, "run", flags + " --epochs 1");
   folder_.write("other.csv", "text,label\ngoal,sport\nrain,weather\n");
-  expect_failure("eval run --data other.csv", 1, "label 'weather' is none of the model's 3");
+  expect_failure("eval run --data other.csv --text-column text --label-column label", 1,
+                 "label 'weather' is none of the model's 3");
   expect_failure("eval run --data numbers.csv --label-column price", 1, "numbers.csv");
   folder_.write("run/labels.txt", "arts\nsport\n");
   expect_failure("eval run --data " + data + flags, 1, "run/labels.txt: not the labels that");

@@ -80,6 +80,21 @@ TEST_F(Signals, EndEveryCommandAtAnyMoment) {
   }
 }
 
+/// Before there is an epoch's end to choose a temperature at; the run goes on and chooses there.
+TEST_F(Signals, EndARunThatIsToBeCalibrated) {
+  std::string rows = "text,label\n";
+  for (int i = 0; i < 30'000; ++i) rows += "good film,1\nbad film,0\n";
+  folder_.write("many.csv", rows);
+  const std::string train =
+      std::string("train --data many.csv --out run --validation-split 0.1 --calibrate --log-every 1") + kSmall +
+      " --evaluate end --epochs 1";
+  EXPECT_EQ(ended_by("TERM", false, train, "[ -s run/metrics.jsonl ]"), 143);
+  EXPECT_THAT(contents(folder_ / "err"), HasSubstr("interrupted and saved; go on with: reel train --resume run"));
+  const Result resumed = reel("train --resume run");
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("temperature"));
+}
+
 /// A pipe that is full: what else there is to say waits, not the end.
 TEST_F(Signals, EndARunWhoseOutputNobodyReads) {
   folder_.write("full.sh",
