@@ -29,12 +29,18 @@ def instructions():
     return f"family {family[1]} model {model[1]}, {best[0]}" if family and model and best else platform.machine()
 
 
+def git(*arguments):
+    """What git prints of this checkout; nothing where there is no git, or no checkout."""
+    try:
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
 def origin(command):
     """Stands in every result: commit, device, versions, command."""
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    changed = subprocess.run(["git", "-C", str(ROOT), "status", "--porcelain", "--", "kernels", "host"],
-                             capture_output=True, text=True)
-    return {"commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""), "processor": processor(),
+    changed = "+" if git("status", "--porcelain", "--", "kernels", "host") else ""
+    return {"commit": git("rev-parse", "--short", "HEAD") + changed, "processor": processor(),
             "instructions": instructions(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform(),
             "command": command}
 
