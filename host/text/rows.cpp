@@ -20,8 +20,8 @@ std::string LabelledRows::where(const LabelledRow& row) const {
 }
 
 std::optional<RowFormat> row_format(std::string_view start) {
-  constexpr std::string_view kMark = "\xEF\xBB\xBF";
-  if (start.starts_with(kMark)) start.remove_prefix(kMark.size());
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (start.starts_with(kByteOrderMark)) start.remove_prefix(kByteOrderMark.size());
   const auto from = [&](std::string_view skipped) {
     return start.substr(std::min(start.find_first_not_of(skipped), start.size()));
   };
