@@ -55,7 +55,7 @@ int evaluate_model(EvalOptions options) {
   warn(options.device.unused_precision(model.saved.config.cell));
   const DefaultCorpusEvents events{
       .announce = [&](const std::string& line) { fmt::print(options.json ? stderr : stdout, "{}\n", line); }};
-  // A single CSV or JSON lines file is all test: every row is scored, and every word known.
+  // A single file of rows is all test: every row is scored, and every word known.
   Corpus corpus = options.data.empty() ? default_corpus(events, SingleFile::kTests, options.reading)
                                        : read_corpus(options.data, options.data, options.reading);
   const std::vector<std::string> warnings = corpus.warnings;

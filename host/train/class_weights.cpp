@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "host/files/lines.h"
+#include "host/text/label_index.h"
 #include "kernels/check.h"
 
 namespace reel {
@@ -50,6 +51,7 @@ std::vector<float> balanced_weights(const LabelSet& labels, const Dataset& rows)
 }
 
 std::vector<float> parse_class_weights(std::string_view text, const std::string& where, const LabelSet& labels) {
+  const LabelIndex index(labels);
   std::vector<std::optional<float>> found(labels.names.size());
   std::size_t number = 0;
   for_each_line(text, [&](std::string_view whole) {
@@ -65,9 +67,9 @@ std::vector<float> parse_class_weights(std::string_view text, const std::string&
       fail("{}: expected the name of a label, a blank and its weight, a number from 0", at);
     }
     const std::string_view name = without_blanks(line.substr(0, blank));
-    const auto known = std::ranges::find(labels.names, name);
-    if (known == labels.names.end()) fail("{}: '{}' is none of the {} labels", at, name, labels.names.size());
-    std::optional<float>& of = found[static_cast<std::size_t>(known - labels.names.begin())];
+    const auto known = index.find(name);
+    if (!known) fail("{}: '{}' is none of the {} labels", at, name, labels.names.size());
+    std::optional<float>& of = found[static_cast<std::size_t>(*known)];
     if (of) fail("{}: '{}' twice", at, name);
     of = value;
   });

@@ -15,8 +15,8 @@ namespace reel {
 /// by (PyTorch's pos_weight). 1 of a class that no row has, and of a label that all rows have.
 std::vector<float> balanced_weights(const LabelSet& labels, const Dataset& rows);
 
-/// Lines of a class's name, blanks and its weight, a number from 0; each class once, in any order. Throws Error with
-/// path and line where they are something else.
+/// Lines of a class's name, as LabelIndex finds it, blanks and its weight, a number from 0; each class once, in any
+/// order. Throws Error with path and line where they are something else.
 std::vector<float> parse_class_weights(std::string_view text, const std::string& where, const LabelSet& labels);
 
 /// Makes rows count as their classes do, on top of the weights that they have. Soft labels keep their proportions,

@@ -169,6 +169,12 @@ TEST_F(ParseClassWeights, NamesAreThoseOfTheLabels) {
   expect("1 2", "weights.txt:1: '1' is none of the 3 labels");
 }
 
+/// As the data's labels are found: a file may spell them otherwise.
+TEST(ClassWeights, OfTheSameLabelSpelledOtherwise) {
+  EXPECT_THAT(parse_class_weights("positive 2\n0 1\n", "w", {.names = {"Neg", "Pos"}}), ElementsAre(1, 2));
+  EXPECT_THAT(parse_class_weights("2.0 3\n1 1\n", "w", {.names = {"1", "2"}}), ElementsAre(1, 3));
+}
+
 TEST_F(ParseClassWeights, EachOnce) {
   expect("neg 1\n7 2\n\nneg 1\n", "weights.txt:4: 'neg' twice");
   expect("", "weights.txt: 0 weights of 3 labels: none of 'neg'");
