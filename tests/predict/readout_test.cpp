@@ -38,19 +38,23 @@ TEST(Readout, OfEqualNumbersHasTheirMean) {
 TEST(Readout, OfNumbersTooLargeIsRefused) {
   Targets large{.begin = {0, 1, 2}, .columns = {0, 0}, .values = {1e31f, 3e31f}};
   expect_error([&] { standardise(large, "d.csv"); }, {"d.csv: numbers of mean 2e+31"});
-  Targets equal{.begin = {0, 1, 2, 3}, .columns = {0, 0, 0}, .values = {0.1f, 0.1f, 0.1f}};
+  Targets equal;
+  for (int i = 0; i < 49; ++i) {
+    equal.add(0, 0.1f);
+    equal.end_row();
+  }
   EXPECT_EQ(standardise(equal, "d").scale, 1);
 }
 
-/// Logits four times too large; their order already decides well below 0.
+/// Logits that are too sure of themselves, and decide best between 4 and 8.
 TEST(Readout, IsChosenOnRows) {
-  const std::vector<float> logits = {-12, -8, -4, -4, 4, 8, 12, 12};
-  const Dataset rows{.labels = {0, 0, 1, 0, 1, 0, 1, 1}};
+  const std::vector<float> logits = {-12, -8, -4, 2, 4, 8, 10, 12};
+  const Dataset rows{.labels = {0, 0, 0, 0, 0, 1, 1, 0}};
   const Readout chosen = choose_readout({.temperature = true, .thresholds = true}, {}, logits, rows);
-  EXPECT_GT(chosen.temperature, 1);
+  EXPECT_GT(chosen.temperature, 2);
   ASSERT_EQ(chosen.thresholds.size(), 1u);
   const double at = decision_logit(chosen.thresholds[0]) * chosen.temperature;
-  EXPECT_TRUE(at > -4 && at < 4) << at << ": of probabilities after the temperature, 0.5 being as good";
+  EXPECT_TRUE(at > 4 && at < 8) << at << ": of probabilities after the temperature";
   EXPECT_EQ(choose_readout({.temperature = true}, {}, logits, rows).thresholds.size(), 0u);
   EXPECT_EQ(choose_readout({.thresholds = true}, {}, logits, rows).temperature, 1);
   const ModelConfig labels{.task = Task::kMultiLabel, .outputs = 2};
