@@ -109,11 +109,11 @@ void add_recurrence(const std::string& variant, const BackendOptions& options, c
 
 int all_threads() { return static_cast<int>(std::thread::hardware_concurrency()); }
 
-void add_cpu(Precision precision) {
+/// `options` but for the threads.
+void add_cpu(const std::string& precision, BackendOptions options) {
   for (const int threads : std::set{1, all_threads()}) {
-    const std::string variant =
-        std::string(precision == Precision::kMixed ? "mixed/" : "float32/") + "threads:" + std::to_string(threads);
-    const BackendOptions options{.precision = precision, .threads = threads};
+    const std::string variant = precision + "/threads:" + std::to_string(threads);
+    options.threads = threads;
     for (const bool ragged : {true, false}) add_recurrence(variant, options, kRecipe, ragged);
     for (const Cell cell : {Cell::kGru, Cell::kLstm}) {
       Shape shape = kRecipe;
@@ -123,11 +123,21 @@ void add_cpu(Precision precision) {
                    shape);
     }
     add_training_parts(variant, options, kRecipe);
-    if (precision == Precision::kMixed) continue;  // the rest is float32 all the same
+    if (options.precision == Precision::kMixed) continue;  // the rest is float32 all the same
     const std::int64_t product = 2 * kRecipe.embedding * kRecipe.hidden;
     add_operation("project/" + variant, options, kRecipe, true, &Operations::project, product, true);
     add_operation("embedding_gradient/" + variant, options, kRecipe, true, &Operations::embedding_gradient, 2 * product,
                   true);
+  }
+}
+
+/// float32, and of kMixed what can be had here: what it takes is "mixed".
+void add_precisions() {
+  add_cpu("float32", {});
+  for (const MixedProducts products : {MixedProducts::kBf16, MixedProducts::kAmx}) {
+    if (!cpu_has(products)) continue;
+    add_cpu(products == fastest_mixed_products() ? "mixed" : name_of(products),
+            {.precision = Precision::kMixed, .mixed_products = products});
   }
 }
 
@@ -178,8 +188,7 @@ int main(int argc, char** argv) {
     } else if (const auto data = take_flag(argc, argv, "--data=")) {
       add_loading(*data);
     } else {
-      add_cpu(reel::Precision::kFloat32);
-      if (reel::cpu_has_bf16()) add_cpu(reel::Precision::kMixed);
+      add_precisions();
     }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

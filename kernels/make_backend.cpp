@@ -16,7 +16,7 @@ std::string describe_cuda() {
 std::unique_ptr<Backend<float>> make_backend(const BackendOptions& options) {
   if (options.device == DeviceKind::kCuda) return make_cuda_backend(options);
   if (options.recurrence != Recurrence::kReel) fail("--recurrence cudnn: needs --device cuda, found cpu");
-  return make_cpu_backend<float>(options.threads, options.precision, options.timings, options.interrupted);
+  return make_cpu_backend<float>(options);
 }
 
 }  // namespace reel

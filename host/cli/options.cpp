@@ -49,8 +49,16 @@ void DeviceOptions::add_to(CLI::App& app) {
   add_choice(
       app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
       "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256, many rows of GRU and "
-      "LSTM up to 128), or AVX512-BF16 on a CPU (all but ReLU); what it does not know runs in float32, as the line "
-      "'recurrence' says");
+      "LSTM up to 128), or bfloat16 on a CPU (all but ReLU); what it does not know, or would do more slowly, runs in "
+      "float32, as the line 'recurrence' says");
+  add_choice(
+      app, "--mixed-products", mixed_products,
+      {{"auto", MixedProducts::kAuto},
+       {"float32", MixedProducts::kFloat32},
+       {"bf16", MixedProducts::kBf16},
+       {"amx", MixedProducts::kAmx}},
+      "What --precision mixed multiplies on a CPU: bfloat16 by AVX512-BF16 or by AMX, or float32; auto takes what "
+      "is fastest on this processor");
   add_choice(
       app, "--recurrence", recurrence,
       {{"reel", Recurrence::kReel},
@@ -74,8 +82,13 @@ DeviceKind DeviceOptions::kind() const {
 
 std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   if (no_graph && kind() == DeviceKind::kCpu) fail("--no-graph: needs --device cuda, found cpu");
+  if (mixed_products != MixedProducts::kAuto && !mixes_on_cpu()) {
+    fail("--mixed-products {}: needs --precision mixed on a CPU, found {}", name_of(mixed_products),
+         precision == Precision::kMixed ? "a GPU" : "float32");
+  }
   return make_backend({.device = kind(),
                        .precision = precision,
+                       .mixed_products = mixed_products,
                        .recurrence = recurrence,
                        .threads = threads,
                        .graphs = !no_graph && !timings,
@@ -89,8 +102,14 @@ std::string DeviceOptions::fallback() const {
 }
 
 std::string DeviceOptions::unused_precision(Cell cell) const {
-  if (precision != Precision::kMixed || traits(cell).bounded) return "";
-  return fmt::format("--precision mixed: the states of --cell {} have no bound: they stay float32", traits(cell).name);
+  if (precision != Precision::kMixed) return "";
+  if (!traits(cell).bounded) {
+    return fmt::format("--precision mixed: the states of --cell {} have no bound: they stay float32",
+                       traits(cell).name);
+  }
+  const bool chosen = mixed_products == MixedProducts::kAuto || mixed_products == MixedProducts::kFloat32;
+  if (!mixes_on_cpu() || !chosen || fastest_mixed_products() != MixedProducts::kFloat32) return "";
+  return "--precision mixed: this processor multiplies bfloat16 more slowly than float32: products stay float32";
 }
 
 std::string to_text(const std::vector<RangeTiming>& timings) {

@@ -72,12 +72,14 @@ std::vector<std::string> with_empty_values(const std::vector<std::string>& argum
 std::string with_mark(std::string argument);
 std::string take_mark(std::string argument);
 
-/// Where and how to compute; what --device, --precision, --recurrence, --threads and --no-graph say; and --timings of
-/// `reel train`.
+/// Where and how to compute; what --device, --precision, --mixed-products, --recurrence, --threads and --no-graph say;
+/// and
+/// --timings of `reel train`.
 struct DeviceOptions {
   enum class Device { kAuto, kCpu, kCuda };
   Device device = Device::kAuto;
   Precision precision = Precision::kFloat32;
+  MixedProducts mixed_products = MixedProducts::kAuto;
   Recurrence recurrence = Recurrence::kReel;
   int threads = 0;
   bool no_graph = false;
@@ -85,6 +87,8 @@ struct DeviceOptions {
 
   void add_to(CLI::App& app);
   DeviceKind kind() const;
+  /// Whether mixed_products says anything.
+  bool mixes_on_cpu() const { return precision == Precision::kMixed && kind() == DeviceKind::kCpu; }
   std::unique_ptr<Backend<float>> make() const;
   /// Why --device auto came to the CPU, or nothing.
   std::string fallback() const;

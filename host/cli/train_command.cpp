@@ -119,6 +119,7 @@ int train(TrainOptions options, const std::string& config_text) {
   std::optional<RunFolder> folder;
   if (resuming) folder = RunFolder::open(options.resume);
   if (resuming && options.device.kind() == DeviceKind::kCpu) options.device.no_graph = false;  // begun on a GPU
+  if (resuming && !options.device.mixes_on_cpu()) options.device.mixed_products = MixedProducts::kAuto;  // begun so
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   if (config.profile_steps > 0 && backend->info().kind != DeviceKind::kCuda) {
     fail("--profile: needs --device cuda, found cpu; --timings works anywhere");
@@ -223,12 +224,12 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
       throw CLI::ValidationError("--word-dropout", "expected an --oov-char with it");
     }
     if (options->resume.empty()) refuse_unused(*options);
-    const std::string text = dump_config(*command);
     if (options->dump) {
-      fmt::print("{}", text);
+      fmt::print("{}", dump_config(*command));
       return kSuccess;
     }
-    return train(*options, text);
+    if (options->resume.empty()) options->settle_mixed_products(*command);
+    return train(*options, dump_config(*command));
   };
 }
 

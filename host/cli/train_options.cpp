@@ -247,6 +247,14 @@ void TrainOptions::add_to(CLI::App& app) {
   add_loop_flags(app, config);
 }
 
+void TrainOptions::settle_mixed_products(CLI::App& command) {
+  if (!device.mixes_on_cpu() || device.mixed_products != MixedProducts::kAuto || !cpu_has(MixedProducts::kAuto)) return;
+  device.mixed_products = fastest_mixed_products();
+  CLI::Option* const option = command.get_option("--mixed-products");
+  option->clear();
+  option->default_str(name_of(device.mixed_products));
+}
+
 std::vector<std::string> expand_arguments(const std::vector<std::string>& arguments) {
   const std::string resume = last_value(arguments, "--resume"), config = last_value(arguments, "--config");
   if (resume.empty() && config.empty()) return arguments;
@@ -268,7 +276,10 @@ std::vector<std::string> expand_arguments(const std::vector<std::string>& argume
                                               resume.empty() ? Booleans::kStrict : Booleans::kAnyWord);
   if (!resume.empty() && all.empty())
     fail("{}: empty, expected the flags that the run was started with", file.string());
-  if (!resume.empty() && last_value(all, "--validation").empty()) all.emplace_back("--validation=last");  // of 0.1.0
+  if (!resume.empty()) {  // what versions did that did not write it yet
+    if (last_value(all, "--validation").empty()) all.emplace_back("--validation=last");  // 0.1.0
+    if (last_value(all, "--mixed-products").empty()) all.emplace_back("--mixed-products=bf16");
+  }
   try {
     app.parse(std::vector<std::string>(all.rbegin(), all.rend()));
   } catch (const CLI::ParseError& error) {

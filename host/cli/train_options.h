@@ -19,6 +19,9 @@ struct TrainOptions {
 
   /// Adds every flag; defaults are what the members hold.
   void add_to(CLI::App& app);
+  /// Turns --mixed-products auto into what it means on this processor, for the run's config.toml: other products round
+  /// and add up in another way, and a resumed run keeps its bits.
+  void settle_mixed_products(CLI::App& command);
 };
 
 /// Arguments after `reel train` with config files written out: flags of --config FILE (or of a resumed run's

@@ -11,6 +11,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/denormals.h"
+#include "kernels/cpu/mixed_products.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/range_timings.h"
 
@@ -43,15 +44,23 @@ class CpuBackend final : public Backend<Real> {
  public:
   using typename Backend<Real>::Branch;
 
-  CpuBackend(int threads, Precision precision, bool timings, const std::atomic<int>* interrupted)
-      : context_(threads, precision, interrupted), timed_(timings) {}
+  CpuBackend(int threads, MixedProducts products, bool timings, const std::atomic<int>* interrupted)
+      : context_(threads, products, interrupted), timed_(timings) {}
 
   DeviceInfo info() const override {
-    const std::string bf16 = cpu::has_bf16() ? " with BF16" : "";
-    return {DeviceKind::kCpu, processor_name(), cpu::instruction_set() + bf16, context_.pool.size()};
+    const cpu::Bf16Instructions bf16 = cpu::bf16_instructions();
+    const char* const with = bf16.amx ? " with BF16 and AMX" : bf16.avx512 ? " with BF16" : "";
+    return {DeviceKind::kCpu, processor_name(), std::string(cpu::instruction_set()) + with, context_.pool.size()};
   }
   std::string describe_recurrence(Cell cell, const SequenceShape&, std::int64_t, bool) const override {
-    if (cpu::takes_bf16(context_, cell)) return "bfloat16 products, blocked over batch rows";
+    switch (cpu::products_of(context_, cell)) {
+      case MixedProducts::kAmx:
+        return "bfloat16 products (AMX), blocked over batch rows";
+      case MixedProducts::kBf16:
+        return "bfloat16 products (AVX512-BF16), blocked over batch rows";
+      default:
+        break;
+    }
     return std::is_same_v<Real, float> ? "float32, blocked over batch rows" : "float64, blocked over batch rows";
   }
   std::unique_ptr<Readback> make_readback(std::size_t) override { return std::make_unique<CpuReadback>(); }
@@ -64,7 +73,7 @@ class CpuBackend final : public Backend<Real> {
     const auto share = static_cast<int>(threads / count);
     if (branches_.size() != count) branches_.clear();
     while (branches_.size() < count) {
-      branches_.push_back(std::make_unique<CpuBackend>(share, context_.precision, false, context_.interrupted));
+      branches_.push_back(std::make_unique<CpuBackend>(share, context_.products, false, context_.interrupted));
     }
     context_.pool.run(count, [&](std::size_t i) { branch(*branches_[i], i); });
   }
@@ -134,19 +143,24 @@ class CpuBackend final : public Backend<Real> {
 
 }  // namespace
 
-bool cpu_has_bf16() { return cpu::has_bf16(); }
-
 template <class Real>
-std::unique_ptr<Backend<Real>> make_cpu_backend(int threads, Precision precision, bool timings,
-                                                const std::atomic<int>* interrupted) {
-  if (precision == Precision::kMixed && !cpu_has_bf16()) {
-    fail("--precision mixed: needs a CUDA device or a processor with AVX512-BF16, found {} ({})", processor_name(),
-         cpu::instruction_set());
+std::unique_ptr<Backend<Real>> make_cpu_backend(const BackendOptions& options) {
+  MixedProducts products = MixedProducts::kFloat32;
+  if (options.precision == Precision::kMixed) {
+    products = options.mixed_products;
+    if (!cpu_has(products)) {
+      const bool any = products == MixedProducts::kAuto;
+      fail("{}: needs {}a processor with {}, found {} ({})",
+           any ? "--precision mixed" : fmt::format("--mixed-products {}", name_of(products)),
+           any ? "a CUDA device or " : "", products == MixedProducts::kAmx ? "AMX-BF16" : "AVX512-BF16",
+           processor_name(), cpu::instruction_set());
+    }
+    if (products == MixedProducts::kAuto) products = fastest_mixed_products();
   }
-  return std::make_unique<CpuBackend<Real>>(threads, precision, timings, interrupted);
+  return std::make_unique<CpuBackend<Real>>(options.threads, products, options.timings, options.interrupted);
 }
 
-template std::unique_ptr<Backend<float>> make_cpu_backend(int, Precision, bool, const std::atomic<int>*);
-template std::unique_ptr<Backend<double>> make_cpu_backend(int, Precision, bool, const std::atomic<int>*);
+template std::unique_ptr<Backend<float>> make_cpu_backend(const BackendOptions&);
+template std::unique_ptr<Backend<double>> make_cpu_backend(const BackendOptions&);
 
 }  // namespace reel

@@ -65,15 +65,15 @@ class Arena {
 };
 
 struct CpuContext {
-  CpuContext(int threads, Precision wanted, const std::atomic<int>* interruption)
-      : precision(wanted), interrupted(interruption), pool(threads) {}
+  CpuContext(int threads, MixedProducts mixed, const std::atomic<int>* interruption)
+      : products(mixed), interrupted(interruption), pool(threads) {}
 
   /// Called again and again by operations that may take seconds, none of which writes parameters.
   void check_interrupted() const {
     if (interrupted != nullptr && interrupted->load(std::memory_order_relaxed) != 0) throw Interrupted();
   }
 
-  Precision precision;                  // kMixed only where has_bf16()
+  MixedProducts products;               // of bounded recurrences; not kAuto
   const std::atomic<int>* interrupted;  // see BackendOptions; null: never
   ThreadPool pool;
   Arena arena;
@@ -81,9 +81,9 @@ struct CpuContext {
 
 namespace cpu {
 
-/// Whether a recurrence of such cells multiplies bfloat16.
-inline bool takes_bf16(const CpuContext& context, Cell cell) {
-  return context.precision == Precision::kMixed && traits(cell).bounded;
+/// What a recurrence of such cells multiplies.
+inline MixedProducts products_of(const CpuContext& context, Cell cell) {
+  return traits(cell).bounded ? context.products : MixedProducts::kFloat32;
 }
 
 /// Calls f(b) for each of the batch's rows, a few of them a task.

@@ -124,9 +124,10 @@ HWY_INLINE void stream_part(Vector<Real> v, Real* to, Part part, bool streams) {
 /// Factors as they are.
 template <class RealT>
 struct Exact {
-  using Real = RealT;                         // of the sums
-  using Word = RealT;                         // what factors are kept in
-  static constexpr std::size_t kPerWord = 1;  // factors, of consecutive k
+  using Real = RealT;                             // of the sums
+  using Word = RealT;                             // what factors are kept in
+  static constexpr std::size_t kPerWord = 1;      // factors, of consecutive k
+  static constexpr std::size_t kWordsAtOnce = 1;  // what products take no part of
 
   static Word word(Real first, Real) { return first; }
   static HWY_INLINE Vector<Word> words(Vector<Real> first, Vector<Real>) { return first; }
@@ -143,6 +144,7 @@ struct Bf16 {
   using Real = float;
   using Word = std::uint32_t;
   static constexpr std::size_t kPerWord = 2;
+  static constexpr std::size_t kWordsAtOnce = 1;
   using Rounded = hn::Vec<hn::Rebind<std::uint16_t, Tag<float>>>;
 
   static Word round(float value) {
@@ -174,10 +176,11 @@ struct Bf16 {
 };
 #endif
 
-/// How many words hold `count` factors.
+/// How many words hold `count` factors, and zeros after them where products take several words at once.
 template <class Operand>
 constexpr std::size_t words_for(std::size_t count) {
-  return (count + Operand::kPerWord - 1) / Operand::kPerWord;
+  constexpr std::size_t kFactors = Operand::kPerWord * Operand::kWordsAtOnce;
+  return (count + kFactors - 1) / kFactors * Operand::kWordsAtOnce;
 }
 
 // The sums of a tile stay in registers only where every loop over them is unrolled, which GCC does not always find

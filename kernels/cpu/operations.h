@@ -36,7 +36,7 @@ void execute(CpuContext& context, const ClipGradient<Real>& op);
 
 /// The instruction set that run-time dispatch chose, as Highway names it.
 const char* instruction_set();
-/// Whether it multiplies bfloat16 (AVX512-BF16), which mixed precision needs.
+/// Whether it multiplies bfloat16 (AVX512-BF16).
 bool has_bf16();
 
 }  // namespace reel::cpu

@@ -19,31 +19,45 @@ HWY_BEFORE_NAMESPACE();
 namespace reel {
 namespace HWY_NAMESPACE {
 
-/// Rows of C in tiles of at most kGroupRows, as even as can be.
+/// Rows of a tile of C, at most.
+template <class Operand>
+constexpr std::size_t kOuterRows = kGroupRows;
+#if REEL_BF16
+template <>
+inline constexpr std::size_t kOuterRows<Amx> = 2 * kTileRows;
+#endif
+
+/// Rows of C in tiles of at most kOuterRows, as even as can be.
+template <class Operand>
 struct RowTiles {
   std::size_t count, least, taller;  // the first `taller` tiles have one row more than the least
 
   explicit RowTiles(std::size_t rows)
-      : count((rows + kGroupRows - 1) / kGroupRows), least(rows / count), taller(rows % count) {}
+      : count((rows + kOuterRows<Operand> - 1) / kOuterRows<Operand>), least(rows / count), taller(rows % count) {}
   std::size_t height(std::size_t tile) const { return least + (tile < taller ? 1 : 0); }
 };
 
 /// Words of one k in a packed tile: whole vectors.
 template <class Operand>
-constexpr std::size_t kTileWords =
-    (kGroupRows + kLanes<typename Operand::Word> - 1) / kLanes<typename Operand::Word>* kLanes<typename Operand::Word>;
+constexpr std::size_t kTileWords = (kOuterRows<Operand> + kLanes<typename Operand::Word> - 1) /
+                                   kLanes<typename Operand::Word>* kLanes<typename Operand::Word>;
 
-/// Pairs that sum_outer_part packs at a time: an even number, about 32 KB, so that packed pairs stay in the L2 cache.
-template <class Real>
+/// Pairs that sum_outer_part packs at a time, whole words: about 32 KB, so that packed pairs stay in the L2 cache, or
+/// four times that where products take so little time that reading and writing sums matters.
+template <class Operand>
 constexpr std::size_t outer_depth(std::size_t columns) {
-  return std::clamp<std::size_t>(32 * 1024 / sizeof(Real) / columns, 16, 64) / 2 * 2;
+  constexpr std::size_t kWhole = Operand::kPerWord * Operand::kWordsAtOnce, kTimes = Operand::kWordsAtOnce > 1 ? 4 : 1;
+  const std::size_t fits = 32 * 1024 / sizeof(typename Operand::Real) / columns;
+  return kTimes * std::clamp<std::size_t>(fits, 16, 64) / std::max<std::size_t>(kWhole, 2) *
+         std::max<std::size_t>(kWhole, 2);
 }
 
 /// Words of scratch that sum_outer_part needs for `rows` rows of C.
 template <class Operand>
 std::size_t outer_scratch(std::size_t rows, std::size_t columns) {
-  const std::size_t depth = outer_depth<typename Operand::Real>(columns);
-  return packed_size<Operand>(depth, columns) + RowTiles(rows).count * words_for<Operand>(depth) * kTileWords<Operand>;
+  const std::size_t depth = outer_depth<Operand>(columns);
+  return packed_size<Operand>(depth, columns) +
+         RowTiles<Operand>(rows).count * words_for<Operand>(depth) * kTileWords<Operand>;
 }
 
 /// kRows rows of C, one panel wide: `adds` to what stands there, or replaces it. a [words, kTileWords] and b [words,
@@ -80,6 +94,56 @@ HWY_NOINLINE void outer_tile(const typename Operand::Word* HWY_RESTRICT a, const
   }
 }
 
+/// The words that hold rows k and, where they hold two, k + 1: `left` columns of them.
+template <class Operand, class Real = typename Operand::Real>
+HWY_INLINE Vector<typename Operand::Word> words_of_rows(std::span<const Real* const> rows, std::size_t k,
+                                                        std::size_t column, std::size_t left) {
+  const bool two = Operand::kPerWord == 2 && k + 1 < rows.size();
+  const Vector<Real> first = load_part(rows[k] + column, left);
+  return Operand::words(first, two ? load_part(rows[k + 1] + column, left) : hn::Zero(Tag<Real>()));
+}
+
+/// Packs columns [column, column + width) of rows to [words_for(rows), stride], zeros from `width` on.
+template <class Operand>
+void pack_columns(std::span<const typename Operand::Real* const> rows, std::size_t column, std::size_t width,
+                  std::size_t stride, typename Operand::Word* to) {
+  using Word = typename Operand::Word;
+  Word* const end = to + words_for<Operand>(rows.size()) * stride;
+  for (std::size_t k = 0; k < rows.size(); k += Operand::kPerWord, to += stride) {
+    for (std::size_t j = 0; j < stride; j += kLanes<Word>) {
+      hn::StoreU(words_of_rows<Operand>(rows, k, column + j, width > j ? width - j : 0), Tag<Word>(), to + j);
+    }
+  }
+  std::fill(to, end, Word{0});
+}
+
+/// A tile's rows of C: what outer_tile() takes of `a`, columns [column, column + height) of its rows.
+template <class Operand>
+void pack_tile(std::span<const typename Operand::Real* const> rows, std::size_t column, std::size_t height,
+               typename Operand::Word* to) {
+  pack_columns<Operand>(rows, column, height, kTileWords<Operand>, to);
+}
+
+#if REEL_BF16
+/// Two halves of 16 rows each, [words / 16] tiles of [16 rows, 16 words].
+template <>
+inline void pack_tile<Amx>(std::span<const float* const> rows, std::size_t column, std::size_t height,
+                           std::uint32_t* to) {
+  for (std::size_t first = 0; first < kOuterRows<Amx>; first += kTileRows) {
+    const std::size_t left = height > first ? height - first : 0;
+    for (std::size_t k = 0; k < words_for<Amx>(rows.size()); k += Amx::kWordsAtOnce, to += kTileRows * kTileRows) {
+      Vector<std::uint32_t> words[kTileRows];
+      for (std::size_t i = 0; i < kTileRows; ++i) {
+        const std::size_t row = (k + i) * Amx::kPerWord;
+        words[i] =
+            row < rows.size() ? words_of_rows<Amx>(rows, row, column + first, left) : hn::Zero(Tag<std::uint32_t>());
+      }
+      transpose_tile(words, to);
+    }
+  }
+}
+#endif
+
 /// outer_tile for a number of rows known at run time; kMost if there are more.
 template <std::size_t kMost, class Operand>
 HWY_INLINE void outer_some(std::size_t rows, const typename Operand::Word* a, const typename Operand::Word* b,
@@ -91,21 +155,42 @@ HWY_INLINE void outer_some(std::size_t rows, const typename Operand::Word* a, co
   outer_tile<kMost, Operand>(a, b, words, adds, c, c_stride, columns);
 }
 
-/// Packs columns [column, column + width) of rows to [words_for(rows), stride], zeros from `width` on.
+/// What one thread computes tiles with: rows of C, at most kOuterRows, one panel wide, as outer_tile() does.
 template <class Operand>
-void pack_columns(std::span<const typename Operand::Real* const> rows, std::size_t column, std::size_t width,
-                  std::size_t stride, typename Operand::Word* to) {
-  using Real = typename Operand::Real;
-  for (std::size_t k = 0; k < rows.size(); k += Operand::kPerWord, to += stride) {
-    const bool two = Operand::kPerWord == 2 && k + 1 < rows.size();
-    for (std::size_t j = 0; j < stride; j += kLanes<Real>) {
-      const std::size_t left = width > j ? width - j : 0;
-      const Vector<Real> first = load_part(rows[k] + column + j, left);
-      const Vector<Real> second = two ? load_part(rows[k + 1] + column + j, left) : hn::Zero(Tag<Real>());
-      hn::StoreU(Operand::words(first, second), Tag<typename Operand::Word>(), to + j);
+class TileProducts {
+ public:
+  HWY_INLINE void add(std::size_t rows, const typename Operand::Word* a, const typename Operand::Word* b,
+                      std::size_t words, bool adds, typename Operand::Real* c, std::size_t c_stride,
+                      std::size_t columns) const {
+    outer_some<kOuterRows<Operand>, Operand>(rows, a, b, words, adds, c, c_stride, columns);
+  }
+};
+
+#if REEL_BF16
+template <>
+class TileProducts<Amx> {
+ public:
+  TileProducts() { tiles_.set_rows(kTileRows, kTileRows); }
+  HWY_NOINLINE void add(std::size_t rows, const std::uint32_t* a, const std::uint32_t* b, std::size_t words, bool adds,
+                        float* c, std::size_t c_stride, std::size_t columns) const {
+    alignas(64) float sums[kOuterRows<Amx>][kPanelColumns<Amx>];
+    const auto* const first = reinterpret_cast<const std::byte*>(a);
+    multiply_tiles(first, first + words * kTileBytes, kTileBytes, kTileRows * kTileBytes, b, words, sums);
+    for (std::size_t r = 0; r < rows; ++r) {
+      REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
+        const std::size_t skip = v * kLanes<float>;
+        if (skip >= columns) continue;
+        float* const to = c + r * c_stride + skip;
+        const Vector<float> sum = hn::Load(Tag<float>(), sums[r] + skip);
+        store_part(adds ? hn::Add(load_part(to, columns - skip), sum) : sum, to, columns - skip);
+      }
     }
   }
-}
+
+ private:
+  Tiles tiles_;
+};
+#endif
 
 /// Rows [first, last) of C[*, columns] = sum over k of a[k] b[k]^T. Both are packed a piece at a time: columns of
 /// gathered rows lie a power of two apart and would evict each other from the L1 cache. While the products of one piece
@@ -117,11 +202,12 @@ void sum_outer_part(const CpuContext& context, std::span<const typename Operand:
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   constexpr std::size_t kColumns = kPanelColumns<Operand>;
-  const std::size_t depth = outer_depth<Real>(columns), panels = (columns + kColumns - 1) / kColumns;
-  const RowTiles tiles(last - first);
+  const std::size_t depth = outer_depth<Operand>(columns), panels = (columns + kColumns - 1) / kColumns;
+  const RowTiles<Operand> tiles(last - first);
   const std::size_t share = depth / (panels * tiles.count) + 1;  // of the next piece's pairs, asked for with each tile
   Word* const b_packed = scratch.data();
   Word* const a_packed = b_packed + packed_size<Operand>(depth, columns);
+  const TileProducts<Operand> products;
   if (a.empty()) std::fill_n(c + first * columns, (last - first) * columns, Real{0});
   for (std::size_t begin = 0; begin < a.size(); begin += depth) {
     context.check_interrupted();
@@ -132,8 +218,8 @@ void sum_outer_part(const CpuContext& context, std::span<const typename Operand:
                             b_packed + column * words);
     }
     for (std::size_t tile = 0, row = first; tile < tiles.count; row += tiles.height(tile++)) {
-      pack_columns<Operand>(a.subspan(begin, count), row, tiles.height(tile), kTileWords<Operand>,
-                            a_packed + tile * words * kTileWords<Operand>);
+      pack_tile<Operand>(a.subspan(begin, count), row, tiles.height(tile),
+                         a_packed + tile * words * kTileWords<Operand>);
     }
     std::size_t ahead = begin + count;
     const std::size_t next_end = std::min(ahead + depth, a.size());
@@ -144,15 +230,15 @@ void sum_outer_part(const CpuContext& context, std::span<const typename Operand:
           prefetch_row(b[ahead], columns);
           prefetch_row(a[ahead] + first, last - first);
         }
-        outer_some<kGroupRows, Operand>(tiles.height(tile), a_packed + tile * words * kTileWords<Operand>,
-                                        b_packed + column * words, words, begin > 0, c + row * columns + column,
-                                        columns, columns - column);
+        products.add(tiles.height(tile), a_packed + tile * words * kTileWords<Operand>, b_packed + column * words,
+                     words, begin > 0, c + row * columns + column, columns, columns - column);
       }
     }
   }
 }
 
 /// How sum_outer cuts its work. The parts depend on shapes alone, and so does every sum; the bands do not matter to it.
+template <class Operand>
 struct OuterPlan {
   std::size_t parts;  // of the pairs, each with a C of its own
   std::size_t bands;  // of the rows of C
@@ -161,7 +247,7 @@ struct OuterPlan {
     constexpr std::size_t kLeastPairs = 512, kMostElements = std::size_t{1} << 19, kMostParts = 16;
     parts = std::clamp<std::size_t>(std::min(pairs / kLeastPairs, kMostElements / (rows * columns)), 1, kMostParts);
     const auto even = [&] { return parts * bands % threads == 0 || parts * bands >= 4 * threads; };
-    while (bands < RowTiles(rows).count && !even()) ++bands;
+    while (bands < RowTiles<Operand>(rows).count && !even()) ++bands;
   }
 };
 
@@ -173,7 +259,7 @@ void sum_outer(CpuContext& context, std::span<const typename Operand::Real* cons
   using Word = typename Operand::Word;
   using Real = typename Operand::Real;
   const auto threads = static_cast<std::size_t>(context.pool.size());
-  const OuterPlan plan(a.size(), rows, columns, threads);
+  const OuterPlan<Operand> plan(a.size(), rows, columns, threads);
   const std::size_t pieces = plan.parts * plan.bands, size = rows * columns;
   const std::size_t need = outer_scratch<Operand>((rows + plan.bands - 1) / plan.bands, columns);
   const std::span<Word> scratch = context.arena.take<Word>(pieces * need);

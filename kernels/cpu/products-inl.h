@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <span>
 
+#include "kernels/cpu/amx-inl.h"
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/operands-inl.h"
 
@@ -64,6 +65,7 @@ PackedMatrix<Operand> pack(CpuContext& context, const typename Operand::Real* fr
   using Real = typename Operand::Real;
   using Word = typename Operand::Word;
   constexpr std::size_t kColumns = kPanelColumns<Operand>;
+  const std::size_t words = words_for<Operand>(depth);
   Word* const to = context.arena.take<Word>(packed_size<Operand>(depth, columns)).data();
   Word* out = to;
   for (std::size_t first = 0; first < columns; first += kColumns) {
@@ -77,8 +79,11 @@ PackedMatrix<Operand> pack(CpuContext& context, const typename Operand::Real* fr
       }
       std::fill(out + width, out + kColumns, Word{0});
     }
+    Word* const end = to + (first + kColumns) * words;
+    std::fill(out, end, Word{0});
+    out = end;
   }
-  return {to, words_for<Operand>(depth), columns};
+  return {to, words, columns};
 }
 
 // Columns remaining from `first`; Whole if the panel is full.
@@ -86,6 +91,19 @@ HWY_INLINE Whole part_from(Whole, std::size_t) { return {}; }
 HWY_INLINE std::size_t part_from(std::size_t columns, std::size_t first) { return columns - first; }
 HWY_INLINE bool any_from(Whole, std::size_t) { return true; }
 HWY_INLINE bool any_from(std::size_t columns, std::size_t first) { return first < columns; }
+
+/// Calls finish for the sums of rows [first, first + count) in one panel, of which `columns` count.
+template <class Real, std::size_t kColumns, class Columns, class Finish>
+HWY_INLINE void finish_rows(const Real (*sums)[kColumns], std::size_t count, std::size_t first, std::size_t column,
+                            Columns columns, const Finish& finish) {
+  for (std::size_t r = 0; r < count; ++r) {
+    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
+      const std::size_t skip = v * kLanes<Real>;
+      if (!any_from(columns, skip)) continue;
+      finish(first + r, column + skip, part_from(columns, skip), hn::Load(Tag<Real>(), sums[r] + skip));
+    }
+  }
+}
 
 /// One panel, of which `columns` count, times rows [first, first + kRows). A function of its own, so that its registers
 /// hold sums and nothing of its callers.
@@ -117,13 +135,7 @@ HWY_NOINLINE void multiply_group(const typename Operand::Word* const* rows, std:
   REEL_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) hn::Store(sum[r][v], d, done[r] + v * kLanes<Real>);
   }
-  for (std::size_t r = 0; r < kRows; ++r) {
-    REEL_UNROLL for (std::size_t v = 0; v < kPanelVectors; ++v) {
-      const std::size_t skip = v * kLanes<Real>;
-      if (!any_from(columns, skip)) continue;
-      finish(first + r, panel.column + skip, part_from(columns, skip), hn::Load(d, done[r] + skip));
-    }
-  }
+  finish_rows(done, kRows, first, panel.column, columns, finish);
 }
 
 /// multiply_group for a number of rows known at run time, at most kMost.
@@ -136,29 +148,73 @@ HWY_INLINE void multiply_some(std::size_t count, const typename Operand::Word* c
   multiply_group<kMost, Operand>(rows, first, panel, columns, finish);
 }
 
+/// How multiply_rows() goes about it.
+template <class Operand>
+struct RowProducts {
+  template <class Finish>
+  static HWY_INLINE void run(std::span<const typename Operand::Word* const> rows, const PackedMatrix<Operand>& matrix,
+                             const Finish& finish) {
+    const std::size_t groups = (rows.size() + kGroupRows - 1) / kGroupRows;
+    for (std::size_t p = 0; p < matrix.panels(); ++p) {
+      const Panel<Operand> panel = matrix.panel(p);
+      const std::size_t columns = matrix.columns - panel.column;
+      std::size_t first = 0;
+      for (std::size_t g = 0; g < groups; ++g) {
+        const std::size_t end = rows.size() * (g + 1) / groups;  // groups as even as can be
+        if (columns < kPanelColumns<Operand>) {
+          multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, columns, finish);
+        } else {
+          multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, Whole(), finish);
+        }
+        first = end;
+      }
+    }
+  }
+};
+
+#if REEL_BF16
+/// Of rows that are equally far apart.
+template <>
+struct RowProducts<Amx> {
+  template <class Finish>
+  static HWY_NOINLINE void run(std::span<const std::uint32_t* const> rows, const PackedMatrix<Amx>& matrix,
+                               const Finish& finish) {
+    if (rows.empty()) return;
+    constexpr std::size_t kAtOnce = 2 * kTileRows;
+    static_assert(kPanelColumns<Amx> == kAtOnce);
+    const auto bytes = [](const std::uint32_t* row) { return reinterpret_cast<const std::byte*>(row); };
+    const std::size_t stride =
+        rows.size() > 1 ? static_cast<std::size_t>(bytes(rows[1]) - bytes(rows[0])) : std::size_t{kTileBytes};
+    Tiles tiles;
+    for (std::size_t first = 0; first < rows.size(); first += kAtOnce) {
+      const std::size_t count = std::min(kAtOnce, rows.size() - first), first_half = std::min(kTileRows, count);
+      tiles.set_rows(first_half, count - first_half);
+      const std::byte* const second = count > kTileRows ? bytes(rows[first + kTileRows]) : nullptr;
+      for (std::size_t p = 0; p < matrix.panels(); ++p) {
+        const Panel<Amx> panel = matrix.panel(p);
+        const std::size_t columns = matrix.columns - panel.column;
+        alignas(64) float sums[kAtOnce][kAtOnce];
+        multiply_tiles(bytes(rows[first]), second, stride, kTileBytes, panel.data, panel.words, sums);
+        if (columns < kAtOnce) {
+          finish_rows(sums, count, first, panel.column, columns, finish);
+        } else {
+          finish_rows(sums, count, first, panel.column, Whole(), finish);
+        }
+      }
+    }
+  }
+};
+#endif
+
 /// Calls finish(row, column, part, sum) for each vector of C = rows . matrix. `part` says how many lanes of `sum` count
 /// from `column` on: Whole, or the number of columns that are left (at least 1); lanes after those are 0.
 template <class Operand, class Finish>
 HWY_INLINE void multiply_rows(std::span<const typename Operand::Word* const> rows, const PackedMatrix<Operand>& matrix,
                               const Finish& finish) {
-  const std::size_t groups = (rows.size() + kGroupRows - 1) / kGroupRows;
-  for (std::size_t p = 0; p < matrix.panels(); ++p) {
-    const Panel<Operand> panel = matrix.panel(p);
-    const std::size_t columns = matrix.columns - panel.column;
-    std::size_t first = 0;
-    for (std::size_t g = 0; g < groups; ++g) {
-      const std::size_t end = rows.size() * (g + 1) / groups;  // groups as even as can be
-      if (columns < kPanelColumns<Operand>) {
-        multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, columns, finish);
-      } else {
-        multiply_some<kGroupRows, Operand>(end - first, rows.data(), first, panel, Whole(), finish);
-      }
-      first = end;
-    }
-  }
+  RowProducts<Operand>::run(rows, matrix, finish);
 }
 
-/// Rows [width] that products read: of Exact the rows themselves, of Bf16 rounded copies, padded to whole vectors.
+/// Rows [width] that products read: of Exact the rows themselves, of Bf16 rounded copies, padded to whole tiles.
 template <class Operand>
 class FactorRows {
  public:
@@ -176,7 +232,7 @@ class FactorRows<Bf16> {
  public:
   FactorRows(std::size_t rows, std::size_t width, CpuContext& context)
       : width_(width),
-        stride_((width + kLanes<float> - 1) / kLanes<float> * kLanes<float>),
+        stride_(words_for<Amx>(width) * Bf16::kPerWord),
         copies_(context.arena.take<std::uint16_t>(rows * stride_)) {
     std::ranges::fill(copies_, std::uint16_t{0});  // what parts leave of a row's last word is multiplied by 0
   }
@@ -204,6 +260,12 @@ class FactorRows<Bf16> {
  private:
   std::size_t width_, stride_;
   std::span<std::uint16_t> copies_;
+};
+
+template <>
+class FactorRows<Amx> : public FactorRows<Bf16> {
+ public:
+  using FactorRows<Bf16>::FactorRows;
 };
 #endif
 

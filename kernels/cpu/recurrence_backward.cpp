@@ -243,8 +243,10 @@ void backward_f64(CpuContext& context, const RecurrenceBackward<double>& op) {
 }
 #if REEL_BF16
 void backward_bf16(CpuContext& context, const RecurrenceBackward<float>& op) { run_backward<Bf16>(context, op); }
+void backward_amx(CpuContext& context, const RecurrenceBackward<float>& op) { run_backward<Amx>(context, op); }
 #else
 void backward_bf16(CpuContext&, const RecurrenceBackward<float>&) { fail("recurrence_backward: {}", kNoBf16); }
+void backward_amx(CpuContext&, const RecurrenceBackward<float>&) { fail("recurrence_backward: {}", kNoBf16); }
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -257,11 +259,18 @@ namespace reel {
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
 HWY_EXPORT(backward_bf16);
+HWY_EXPORT(backward_amx);
 
 namespace cpu {
 void execute(CpuContext& context, const RecurrenceBackward<float>& op) {
-  if (cpu::takes_bf16(context, op.cell)) return HWY_DYNAMIC_DISPATCH(backward_bf16)(context, op);
-  HWY_DYNAMIC_DISPATCH(backward_f32)(context, op);
+  switch (cpu::products_of(context, op.cell)) {
+    case MixedProducts::kAmx:
+      return HWY_DYNAMIC_DISPATCH(backward_amx)(context, op);
+    case MixedProducts::kBf16:
+      return HWY_DYNAMIC_DISPATCH(backward_bf16)(context, op);
+    default:
+      return HWY_DYNAMIC_DISPATCH(backward_f32)(context, op);
+  }
 }
 
 void execute(CpuContext& context, const RecurrenceBackward<double>& op) {

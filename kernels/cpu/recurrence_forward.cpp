@@ -146,8 +146,10 @@ void forward_f32(CpuContext& context, const RecurrenceForward<float>& op) { run_
 void forward_f64(CpuContext& context, const RecurrenceForward<double>& op) { run_forward<Exact<double>>(context, op); }
 #if REEL_BF16
 void forward_bf16(CpuContext& context, const RecurrenceForward<float>& op) { run_forward<Bf16>(context, op); }
+void forward_amx(CpuContext& context, const RecurrenceForward<float>& op) { run_forward<Amx>(context, op); }
 #else
 void forward_bf16(CpuContext&, const RecurrenceForward<float>&) { fail("recurrence_forward: {}", kNoBf16); }
+void forward_amx(CpuContext&, const RecurrenceForward<float>&) { fail("recurrence_forward: {}", kNoBf16); }
 #endif
 const char* target_name() { return hwy::TargetName(HWY_TARGET); }
 bool target_has_bf16() { return REEL_BF16 != 0; }
@@ -162,13 +164,20 @@ namespace reel {
 HWY_EXPORT(forward_f32);
 HWY_EXPORT(forward_f64);
 HWY_EXPORT(forward_bf16);
+HWY_EXPORT(forward_amx);
 HWY_EXPORT(target_name);
 HWY_EXPORT(target_has_bf16);
 
 namespace cpu {
 void execute(CpuContext& context, const RecurrenceForward<float>& op) {
-  if (cpu::takes_bf16(context, op.cell)) return HWY_DYNAMIC_DISPATCH(forward_bf16)(context, op);
-  HWY_DYNAMIC_DISPATCH(forward_f32)(context, op);
+  switch (cpu::products_of(context, op.cell)) {
+    case MixedProducts::kAmx:
+      return HWY_DYNAMIC_DISPATCH(forward_amx)(context, op);
+    case MixedProducts::kBf16:
+      return HWY_DYNAMIC_DISPATCH(forward_bf16)(context, op);
+    default:
+      return HWY_DYNAMIC_DISPATCH(forward_f32)(context, op);
+  }
 }
 
 void execute(CpuContext& context, const RecurrenceForward<double>& op) {

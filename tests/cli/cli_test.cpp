@@ -81,6 +81,7 @@ TEST_F(Program, HelpReadsLikeAManual) {
                            "--weight-decay",
                            "--evaluate",
                            "--precision",
+                           "--mixed-products",
                            "--no-graph",
                            "--dump-config"}) {
     EXPECT_THAT(train.out, HasSubstr("  " + std::string(flag) + " "));

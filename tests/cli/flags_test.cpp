@@ -209,6 +209,7 @@ TEST_F(Flags, HaveTheseDefaults) {
   std::string expected = R"(preset = "recipe"
 device = "auto"
 precision = "float32"
+mixed-products = "auto"
 recurrence = "reel"
 threads = 0
 task = "auto"
@@ -382,7 +383,7 @@ TEST_F(Flags, ApplyToACellAndADeviceOrSayWhyNot) {
   Matrix matrix = networks();
   const std::string cpu = "--device cpu", cuda = "--device cuda";
   std::vector<std::string> engines = {cpu, "--device auto", cpu + " --precision mixed"};
-  if (!cpu_has_bf16()) {
+  if (!cpu_has(MixedProducts::kAuto)) {
     matrix.refusals.push_back({{engines.back()}, 1, "--precision mixed: needs a CUDA device or a processor with"});
   }
   for (const std::string only_cuda :

@@ -206,10 +206,61 @@ TEST_F(Program, WhatOnlyAGpuHasIsRefusedOnTheCpu) {
 TEST_F(Program, MixedPrecisionOnTheCpuTrainsOrSaysWhatItNeeds) {
   const std::string flags =
       "train --device cpu --precision mixed --data " + fixture("aclImdb.tar.gz").string() + kSmall;
-  if (!cpu_has_bf16()) return expect_failure(flags, 1, "needs a CUDA device or a processor with AVX512-BF16");
-  const Result result = reel(flags);
+  if (!cpu_has(MixedProducts::kAuto)) {
+    return expect_failure(flags, 1, "needs a CUDA device or a processor with AVX512-BF16");
+  }
+  const Result result = reel(flags + " --out run");
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("bfloat16 products"));
+  const MixedProducts fastest = fastest_mixed_products();
+  const bool rounds = fastest != MixedProducts::kFloat32;
+  EXPECT_THAT(result.out, HasSubstr(rounds ? "recurrence: bfloat16 products" : "recurrence: float32"));
+  EXPECT_EQ(result.out.find("warning: --precision mixed") != std::string::npos, !rounds);
+  EXPECT_THAT(contents(folder_ / "run" / "config.toml"),
+              HasSubstr(std::string("mixed-products = \"") + name_of(fastest) + "\"\n"));
+  EXPECT_THAT(reel("train --precision mixed --dump-config").out, HasSubstr("mixed-products = \"auto\"\n"));
+}
+
+/// A run that goes on multiplies as it began, whatever the processor would choose: other products, other bits.
+TEST_F(Program, MixedProductsAreKeptOnResume) {
+  const std::string train =
+      "train --device cpu --precision mixed --data " + fixture("aclImdb.tar.gz").string() + kSmall;
+  for (const MixedProducts products : {MixedProducts::kFloat32, MixedProducts::kBf16, MixedProducts::kAmx}) {
+    if (!cpu_has(products)) continue;  // kernels_test has tests of each, which skip by name
+    const std::string name = name_of(products), flag = " --mixed-products " + name;
+    SCOPED_TRACE(name);
+    ASSERT_EQ(reel(train + flag + " --out whole-" + name).code, 0);
+    ASSERT_EQ(reel(train + flag + " --max-steps 1 --out " + name).code, 0);
+    const Result resumed = reel("train --resume " + name);
+    ASSERT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_EQ(load_model(folder_ / name / "model.safetensors").parameters,
+              load_model(folder_ / ("whole-" + name) / "model.safetensors").parameters);
+    ASSERT_EQ(reel(train + flag + " --max-steps 1 --out other-" + name).code, 0);
+    EXPECT_EQ(reel("train --resume other-" + name + " --precision float32").code, 0);
+  }
+  expect_failure("train --resume float32 --mixed-products bf16", 2, "--mixed-products: a resumed run keeps the flags");
+  // As versions without the flag wrote it, all of which multiplied bfloat16 by vectors.
+  std::string config = contents(folder_ / "float32" / "config.toml");
+  const std::string line = "mixed-products = \"float32\"\n";
+  ASSERT_NE(config.find(line), std::string::npos);
+  folder_.write("old/config.toml", config.erase(config.find(line), line.size()));
+  std::filesystem::create_directory(folder_ / "old" / "last");
+  if (!cpu_has(MixedProducts::kBf16)) {
+    return expect_failure("train --resume old", 1, "--mixed-products bf16: needs a processor with AVX512-BF16");
+  }
+  EXPECT_THAT(reel("train --resume old").out, HasSubstr("bfloat16 products (AVX512-BF16)"));
+}
+
+TEST_F(Program, MixedProductsAreOfMixedPrecisionOnTheCpu) {
+  const std::string data = " --data " + fixture("aclImdb.tar.gz").string();
+  expect_failure("train --device cpu --mixed-products bf16" + data, 1,
+                 "--mixed-products bf16: needs --precision mixed on a CPU, found float32");
+  expect_failure("info --mixed-products tiles", 2, "--mixed-products: 'tiles', expected auto|float32|bf16|amx");
+  const bool amx = cpu_has(MixedProducts::kAmx);
+  const Result result = reel("train --device cpu --precision mixed --mixed-products amx" + data + kSmall);
+  EXPECT_EQ(result.code, amx ? 0 : 1);
+  EXPECT_THAT(
+      amx ? result.out : result.err,
+      HasSubstr(amx ? "bfloat16 products (AMX)" : "--mixed-products amx: needs a processor with AMX-BF16, found"));
 }
 
 /// Finite weights may give logits that are no numbers: those are neither right nor wrong.

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/cpu/mixed_products.h"
 #include "kernels/error.h"
 #include "kernels/make_backend.h"
 
@@ -28,6 +29,19 @@ TEST(CpuBackend, SaysWhichProcessorItRunsOn) {
   } else {
     EXPECT_THAT(machine.str(), testing::HasSubstr(": " + name + "\n"));
   }
+}
+
+/// Measured of each (bench/notes.md).
+TEST(CpuBackend, MixedTakesTheFastestProductsOfTheProcessor) {
+  const auto fastest = [](const char* maker, bool avx512, bool amx) {
+    return cpu::fastest_products(maker, {.avx512 = avx512, .amx = amx});
+  };
+  EXPECT_EQ(fastest("GenuineIntel", true, true), MixedProducts::kAmx);
+  EXPECT_EQ(fastest("GenuineIntel", true, false), MixedProducts::kFloat32);
+  EXPECT_EQ(fastest("AuthenticAMD", true, false), MixedProducts::kBf16);
+  EXPECT_EQ(fastest("AuthenticAMD", false, false), MixedProducts::kFloat32);
+  EXPECT_TRUE(cpu_has(MixedProducts::kFloat32));
+  EXPECT_TRUE(cpu_has(fastest_mixed_products()));
 }
 
 /// As on a GPU: an overflow is not a state of 0.
@@ -77,7 +91,7 @@ TEST(CpuBackend, HasNoDenormalGradients) {
 /// The recurrence may take minutes; a program that is to end within seconds cannot wait for it.
 TEST(CpuBackend, LongOperationsCanBeInterrupted) {
   std::atomic<int> interrupted = 0;
-  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, false, &interrupted);
+  const auto backend = make_cpu_backend<float>({.threads = 2, .interrupted = &interrupted});
   const SequenceShape shape{.batch = 1, .steps = 2, .hidden = 1};
   const std::vector<std::int32_t> row_of{0, 0}, lengths{2};
   const std::vector<float> projected{0.5f}, w_hh{1}, d_last{1};
@@ -144,7 +158,7 @@ TEST(CpuBackendBranches, RunInOrderWhereThreadsCannotBeShared) {
 }
 
 TEST(CpuBackendBranches, RunInOrderWithTimings) {
-  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, true);
+  const auto backend = make_cpu_backend<float>({.threads = 2, .timings = true});
   std::vector<std::size_t> called;
   backend->run_branches(2, [&](Backend<float>& branch, std::size_t i) {
     EXPECT_EQ(&branch, backend.get());
@@ -181,7 +195,7 @@ TEST(CpuBackendBranches, WhatOneThrowsIsThrownWhenAllHaveEnded) {
 
 TEST(CpuBackendBranches, CanBeInterrupted) {
   std::atomic<int> interrupted = 15;
-  const auto backend = make_cpu_backend<float>(2, Precision::kFloat32, false, &interrupted);
+  const auto backend = make_cpu_backend<float>({.threads = 2, .interrupted = &interrupted});
   const std::vector<std::int32_t> row_of(1), lengths{1};
   const std::vector<float> input(1), w_hh(1);
   std::vector<float> h[2] = {std::vector<float>(2), std::vector<float>(2)};

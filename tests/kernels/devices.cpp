@@ -5,6 +5,7 @@ namespace reel::test {
 std::unique_ptr<Backend<float>> TestDevice::make() const {
   return make_backend({.device = kind,
                        .precision = precision,
+                       .mixed_products = mixed_products,
                        .recurrence = recurrence,
                        .threads = 2,
                        .graphs = !timings,
@@ -21,9 +22,19 @@ TestDevice cuda_device(const std::string& suffix, Precision precision, Recurrenc
           .recurrence = recurrence};
 }
 
+namespace {
+
+TestDevice cpu_mixed(const std::string& suffix, MixedProducts products) {
+  return {
+      .name = "CpuMixed" + suffix, .precision = Precision::kMixed, .mixed_products = products, .tolerances = kBfloat16};
+}
+
+}  // namespace
+
 std::vector<TestDevice> all_devices() {
   std::vector<TestDevice> devices = {{.name = "Cpu"},
-                                     {.name = "CpuMixed", .precision = Precision::kMixed, .tolerances = kBfloat16},
+                                     cpu_mixed("Bf16", MixedProducts::kBf16),
+                                     cpu_mixed("Amx", MixedProducts::kAmx),
                                      cuda_device(),
                                      cuda_device("Mixed", Precision::kMixed),
                                      cuda_device("Cudnn", Precision::kFloat32, Recurrence::kCudnn)};
@@ -34,8 +45,9 @@ std::vector<TestDevice> all_devices() {
 
 std::string why_not(const TestDevice& device) {
   if (device.kind == DeviceKind::kCuda && best_device() != DeviceKind::kCuda) return describe_cuda();
-  if (device.kind == DeviceKind::kCpu && device.precision == Precision::kMixed && !cpu_has_bf16()) {
-    return "needs a processor with AVX512-BF16";
+  if (device.kind == DeviceKind::kCpu && device.precision == Precision::kMixed && !cpu_has(device.mixed_products)) {
+    return device.mixed_products == MixedProducts::kAmx ? "needs a processor with AMX-BF16"
+                                                        : "needs a processor with AVX512-BF16";
   }
   return "";
 }

@@ -17,6 +17,7 @@ struct TestDevice {
   std::string name;  // "Cpu", "EmulatorMixed", "GpuCudnn"
   DeviceKind kind = DeviceKind::kCpu;
   Precision precision = Precision::kFloat32;
+  MixedProducts mixed_products = MixedProducts::kAuto;
   Tolerances tolerances = kFloat32;
   Recurrence recurrence = Recurrence::kReel;
   bool timings = false;

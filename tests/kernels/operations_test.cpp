@@ -147,12 +147,17 @@ TEST_P(Operations, EveryInstructionSetAgreesWithFloat64) {
 }
 
 TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
-  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
-    if (precision == Precision::kMixed && !cpu_has_bf16()) GTEST_SKIP() << "mixed: needs a processor with AVX512-BF16";
-    const Results one = run_problem(*make_cpu_backend<float>(1, precision), problem());
+  // Of float32 as kMixed they are the same as without.
+  for (const MixedProducts products : {MixedProducts::kFloat32, MixedProducts::kBf16, MixedProducts::kAmx}) {
+    SCOPED_TRACE(name_of(products));
+    if (!cpu_has(products)) continue;  // Devices has a test of each, which skips by name
+    BackendOptions options{.precision = Precision::kMixed, .mixed_products = products, .threads = 1};
+    const Results one = run_problem(*make_cpu_backend<float>(options), problem());
+    if (products == MixedProducts::kFloat32) expect_same_bits(run_problem(*make_cpu_backend<float>(1), problem()), one);
     for (const int threads : {2, 3, 7}) {
       SCOPED_TRACE(threads);
-      const Results many = run_problem(*make_cpu_backend<float>(threads, precision), problem());
+      options.threads = threads;
+      const Results many = run_problem(*make_cpu_backend<float>(options), problem());
       expect_same_bits(many, one);
     }
   }
