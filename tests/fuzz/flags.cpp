@@ -10,6 +10,9 @@ namespace reel {
 std::unique_ptr<Backend<float>> make_backend(const BackendOptions& /*options*/) { std::abort(); }
 DeviceKind best_device() { std::abort(); }
 std::string describe_cuda() { std::abort(); }
+MixedProducts fastest_mixed_products() { std::abort(); }
+bool cpu_has(MixedProducts /*products*/) { std::abort(); }
+const char* name_of(MixedProducts /*products*/) { std::abort(); }
 
 namespace {
 
