@@ -75,10 +75,10 @@ def goals(result):
     times = recurrence_times(result, "recurrence")
     reached = [run["train_seconds"] for run in trainings(result).get("mixed", []) if run["test_accuracy"] >= 0.85]
 
-    def against_cudnn(batch, precision):
-        """Both ways together, beside the fastest algorithm."""
-        shape = (batch, 128, 200, "full", "tanh")
-        forward, backward = (times.get((shape, way, precision), {}) for way in ("forward", "backward"))
+    def against_cudnn(batch, precision, cell="tanh"):
+        """Both ways together, beside the fastest algorithm; of GRU and LSTM whole layers."""
+        shape, layer = (batch, 128, 200, "full", cell), "" if cell == "tanh" else "layer "
+        forward, backward = (times.get((shape, layer + way, precision), {}) for way in ("forward", "backward"))
         sums = [(median(forward[peer][1]) + median(backward[peer][1]), median(forward[peer][0]) + median(backward[peer][0]))
                 for peer in forward if peer in backward]
         return min(sums)[0] / min(sums)[1] if sums else None
@@ -96,6 +96,9 @@ def goals(result):
     wanted += [(f"the recurrence and its way back against cuDNN, batch {batch}, {precision}: at least {least} times faster",
                 against_cudnn(batch, precision), -least, "{:.1f}")
                for batch in (64, 1024) for precision, least in (("float32", 4), ("mixed", 6))]
+    wanted += [(f"a layer of {cell.upper()} and its way back against cuDNN, batch {batch}, float32: at least {least} times faster",
+                against_cudnn(batch, "float32", cell), -least, "{:.1f}")
+               for cell in ("gru", "lstm") for batch, least in ((64, 2), (1024, 1))]
     wanted += [("a step against PyTorch's CUDA graph, batch 64: at least 5 times faster",
                 torch.get(("graph", "float32", 64, "tanh")), -5, "{:.1f}"),
                ("a step against PyTorch eager, batch 64: at least 10 times faster",
