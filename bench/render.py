@@ -169,7 +169,7 @@ def goals_table(operations, programs, peers):
         else:
             rows.append([text, "not measured", ""])
     ceiling = {name: rate(ceilings, f"{name}/threads:{most}") for name in ("sgemm", "multiply_adds")}
-    for cell, least in (("", 60), ("/gru", 80), ("/lstm", 80)):
+    for cell, least, most_time in (("", 60, 1.35), ("/gru", 80, 1.5), ("/lstm", 80, 1.5)):
         of_cell = cell.upper().replace("/", ", ")
         for way in ("forward", "backward"):
             name = f"recurrence_{way}/float32/threads:{most}/B:64/H:128{cell}/ragged"
@@ -179,7 +179,8 @@ def goals_table(operations, programs, peers):
                 value = median(timed[name.replace(f"threads:{most}", "threads:1")]["us"]) / median(timed[name]["us"])
                 goal(f"recurrence {way}: two threads at least 1.8 times one", value, "{:.2f}", value >= 1.8)
         value = ceiling["multiply_adds"] / rate(timed, f"training_step/float32/threads:{most}/B:64{cell}")
-        goal(f"a training step{of_cell}: at most 1.5 times what its multiply-adds take", value, "{:.2f}", value <= 1.5)
+        goal(f"a training step{of_cell}: at most {most_time} times what its multiply-adds take", value, "{:.2f}",
+             value <= most_time)
     runs = programs["train"]["float32"]
     seconds = median(run["seconds"] for run in runs)
     reached = all(run["accuracy"] >= 0.85 for run in runs)
