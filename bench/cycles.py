@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cycles of a time step, read off the machine code of the recurrence's kernels: a model, no measurement.
 
-    ./run bench cycles          compile, simulate, write results/cycles.json and the table in kernels/cuda/README.md
+    ./run bench cycles          compile, simulate, write results/cycles.json, the table in kernels/cuda/README.md and step_cycles.h
     bench/cycles.py --check     fail where a step takes over 3 % more cycles than cycles.json says
 
 Each kernel's time-step loop (sass.py) is issued by all warps of the blocks that a multiprocessor runs (multiprocessor.py).
@@ -24,6 +24,7 @@ from tables import replaced, table
 
 CUDA = measure.ROOT / "kernels" / "cuda"
 README = CUDA / "README.md"
+TABLE = CUDA / "recurrence" / "step_cycles.h"
 RESULT = measure.RESULTS / "cycles.json"
 TOLERANCE = 1.03
 GATES = {"gru": 3, "lstm": 4}
@@ -177,6 +178,17 @@ def rendered(result, gpu):
             table(head, rows))
 
 
+def header(result):
+    """step_cycles.h: the middle figure of each kernel."""
+    lines = []
+    for row in result["kernels"]:
+        kernel, width, cell, more = re.fullmatch(r"(\w+)<(\d+), (\w+)(?:, (.*))?>", row["kernel"]).groups()
+        lines.append(f'    {{"{kernel}", {width}, Cell::k{cell.capitalize()}, "{more or ""}", {row["rows"]}, {row["cycles"][1]}}},\n')
+    return (f"// {result['target']}: cycles of a time step as bench/results/cycles.json has them. Written by ./run bench cycles.\n"
+            "#pragma once\n\n#include \"kernels/cuda/recurrence/estimate.h\"\n\nnamespace reel::cuda {\n\n"
+            f"inline constexpr StepCycles kStepCycles[] = {{\n{''.join(lines)}}};\n\n}}  // namespace reel::cuda\n")
+
+
 def risen(rows, known):
     """What takes more cycles than is known of it, a line each; what is not known, or is known and no longer there, is one too: a
     loop that is not found, or blocks of which two fitted."""
@@ -215,6 +227,7 @@ def main():
         print(rendered(result, None))
         return
     measure.write(RESULT.stem, result)
+    TABLE.write_text(header(result))
     gpu = measure.RESULTS / "gpu_check.json"
     table_text = rendered(result, json.loads(gpu.read_text()) if gpu.exists() else None)
     README.write_text(replaced(README.read_text(), "cycles", table_text))

@@ -13,6 +13,7 @@ from statistics import mean, median
 
 import gpu_tables
 import measure
+import step
 from tables import replaced, table, verdict
 
 README = measure.ROOT / "bench" / "README.md"
@@ -256,6 +257,9 @@ def main():
         parts["peers"] = peers_table(peers)
     if stars := load("stars"):
         parts["stars"] = stars_table(stars)
+    if plans := load("step"):
+        parts["step"] = step.summary(plans)
+        parts["step nodes"] = step.nodes(plans)
     if operations and programs and peers:
         parts["goals"] = goals_table(operations, programs, peers)
     gpu = load("gpu_check")

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/plan.h"
 #include "kernels/tensor.h"
 
 namespace reel {
@@ -89,6 +91,9 @@ class Device {
   virtual void end_range() noexcept = 0;
   /// All ranges so far, each before those inside it; empty unless the backend was made with BackendOptions::timings.
   virtual std::vector<RangeTiming> timings() = 0;
+  /// What `enqueue` would enqueue, which it does not: see PlanRecorder in kernels/cuda/plan.h. Nothing on a CPU, where
+  /// `enqueue` is not called.
+  virtual Plan plan(const std::function<void()>& /*enqueue*/) { return {}; }
   /// From now on, or no longer, a profiler records (cudaProfilerStart, cudaProfilerStop).
   virtual void record_profile(bool /*on*/) {}
   /// Whether begin_graph() collects anything: if so, many steps at once are worth it.

@@ -3,10 +3,14 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/options.h"
+#include "host/cli/plan_text.h"
+#include "host/cli/train_options.h"
 #include "host/files/safetensors.h"
 #include "host/model/checkpoint.h"
 #include "host/model/preprocessing.h"
 #include "host/predict/trained_model.h"
+#include "host/train/step_plan.h"
+#include "kernels/check.h"
 #include "kernels/error.h"
 #include "kernels/make_backend.h"
 
@@ -51,6 +55,36 @@ void show_tensors(const std::filesystem::path& path) {
   }
 }
 
+struct StepOptions {
+  bool step = false, json = false;
+  TrainConfig config = preset_config(Preset::kRecipe);
+
+  void add_to(CLI::App& app) {
+    app.option_defaults()->group("The plan of a training step");
+    CLI::Option* const asked =
+        app.add_flag("--step", step,
+                     "List what one step would enqueue, what each part waits for, moves and computes, and for how long "
+                     "it is expected to take; of the recipe, on a CUDA device");
+    app.add_flag("--json", json, "As JSON, on one line")->needs(asked);
+    app.add_option("--batch-size", config.batch_size, "Reviews of the step")
+        ->capture_default_str()
+        ->transform(within<std::int64_t>(1, 65536))
+        ->needs(asked);
+    add_size_flags(app, config.model);
+  }
+
+  void show(const DeviceOptions& device) {
+    config.model.vocabulary = config.preprocessing.load.num_words;
+    const auto backend = device.make();
+    if (backend->info().kind != DeviceKind::kCuda) fail("--step: needs --device cuda, found cpu");
+    if (device.recurrence != Recurrence::kReel) fail("--step: knows Reel's own kernels, not --recurrence cudnn's");
+    const Plan plan = plan_step(*backend, config);
+    if (json) return fmt::print("{}\n", to_json(plan, config, device.precision, backend->info()));
+    fmt::print("{}, batches of {} x {}, {}\n{}", to_text(backend->info()), config.batch_size,
+               config.preprocessing.maxlen, device.precision == Precision::kMixed ? "mixed" : "float32", to_text(plan));
+  }
+};
+
 }  // namespace
 
 Command add_info_command(CLI::App& app) {
@@ -59,8 +93,16 @@ Command add_info_command(CLI::App& app) {
       app.add_subcommand("info", "Show the version and devices, or what a model file holds and which kernels run it");
   auto device = std::make_shared<DeviceOptions>();
   device->add_to(*command);
-  command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
-  return [model, device] {
+  CLI::Option* const given =
+      command->add_option("model", *model, "A run folder or a model.safetensors")->check(some_path());
+  auto step = std::make_shared<StepOptions>();
+  step->add_to(*command);
+  command->get_option("--step")->excludes(given);
+  return [model, device, step] {
+    if (step->step) {
+      step->show(*device);
+      return kSuccess;
+    }
     if (model->empty()) {
       fmt::print("reel {}\ncpu   {}\ncuda  {}\n", REEL_VERSION, to_text(make_backend({})->info()), describe_cuda());
       const auto backend = device->make();

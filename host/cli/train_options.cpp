@@ -100,14 +100,7 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
 }
 
 void add_model_flags(CLI::App& app, TrainConfig& c) {
-  add(app, "--embedding-dim", c.model.embedding, "Width of the embedding")->transform(within(1, 4096));
-  add(app, "--hidden-size", c.model.hidden, "Width of the hidden state")->transform(within(1, 4096));
-  add_choice(app, "--cell,--nonlinearity", c.model.cell, cell_names(), "What the recurrent layers are made of");
-  add(app, "--layers", c.model.layers,
-      fmt::format("Recurrent layers, one above the other; up to {}", kMaxLayers).c_str())
-      ->transform(within<std::int64_t>(1, kMaxLayers));
-  app.add_flag("--bidirectional", c.model.bidirectional,
-               "Each layer goes through a row from both ends; what is above it sees both directions");
+  add_size_flags(app, c.model);
   add_choice(
       app, "--pool", c.model.pool, pool_names(),
       "What the output layer sees of the states: the last, their mean, their maximum, or all three in this order");
@@ -220,6 +213,16 @@ std::string last_value(const std::vector<std::string>& arguments, const std::str
 }
 
 }  // namespace
+
+void add_size_flags(CLI::App& app, ModelConfig& model) {
+  add(app, "--embedding-dim", model.embedding, "Width of the embedding")->transform(within(1, 4096));
+  add(app, "--hidden-size", model.hidden, "Width of the hidden state")->transform(within(1, 4096));
+  add_choice(app, "--cell,--nonlinearity", model.cell, cell_names(), "What the recurrent layers are made of");
+  add(app, "--layers", model.layers, fmt::format("Recurrent layers, one above the other; up to {}", kMaxLayers).c_str())
+      ->transform(within<std::int64_t>(1, kMaxLayers));
+  app.add_flag("--bidirectional", model.bidirectional,
+               "Each layer goes through a row from both ends; what is above it sees both directions");
+}
 
 void TrainOptions::add_to(CLI::App& app) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);

@@ -24,6 +24,9 @@ struct TrainOptions {
   void settle_mixed_products(CLI::App& command);
 };
 
+/// Those of a model that say how much work a training step is.
+void add_size_flags(CLI::App& app, ModelConfig& model);
+
 /// Arguments after `reel train` with config files written out: flags of --config FILE (or of a resumed run's
 /// config.toml) come first, so that those of the command line win. Throws CLI::ParseError when --resume is given a flag
 /// that a run cannot change half way.

@@ -9,6 +9,7 @@
 #include "kernels/check.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/plan.h"
 #include "kernels/range_timings.h"
 
 namespace reel::cuda {
@@ -69,10 +70,12 @@ class CudaBackend final : public Backend<float> {
       Platform::Moment now = context_.platform.mark();
       open_.push_back({timings_.begin(name), std::move(now), nullptr});
     }
+    if (PlanRecorder* const plan = PlanRecorder::current()) plan->begin_range(name);
     Platform::begin_range(name);
   }
   void end_range() noexcept override {
     Platform::end_range();
+    if (PlanRecorder* const plan = PlanRecorder::current()) plan->end_range();
     if (!timed_) return;
     timings_.end();
     try {
@@ -86,6 +89,12 @@ class CudaBackend final : public Backend<float> {
   std::vector<RangeTiming> timings() override {
     read_timings();
     return timings_.result();
+  }
+  Plan plan(const std::function<void()>& enqueue) override {
+    REEL_CHECK(options_.recurrence == Recurrence::kReel && !timed_ && !capturing_, "a plan of what is not recorded");
+    PlanRecorder recorder(context_.platform.limits().multiprocessors);
+    enqueue();
+    return recorder.take();
   }
   void record_profile(bool on) override { Platform::record_profile(on); }
   bool has_graphs() const override { return graphs_; }
@@ -128,7 +137,14 @@ class CudaBackend final : public Backend<float> {
   void execute(const LayerForward<float>& op) override { cuda::execute(context_, op); }
   void execute(const LayerBackward<float>& op) override { cuda::execute(context_, op); }
   void execute(const ClipGradient<float>& op) override { cuda::execute(context_, op); }
-  void execute(const OptimizerStep<float>& op) override { cuda::execute(context_, op); }
+  void execute(const OptimizerStep<float>& op) override {
+    // Reads the gradient; reads and writes the parameters and what is kept of each.
+    const double states = op.state2.empty() ? 1 : 2, parameters = static_cast<double>(op.parameters.size());
+    const double gradient = static_cast<double>(op.gradient.rows.size() + op.gradient.dense.size());
+    const PlannedWork work(
+        PlanRecorder::Known{.work = {.bytes = 4 * (gradient + 2 * (1 + states) * parameters), .loads = 3}});
+    cuda::execute(context_, op);
+  }
 
   static constexpr std::size_t kMostUnread = 4096;
   struct TimedRange {

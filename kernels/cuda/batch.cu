@@ -158,7 +158,8 @@ __global__ void index_distinct_kernel(IndexArgs args) {
 }  // namespace
 
 void execute(CudaContext& context, const SelectRows& op) {
-  launch(select_rows_kernel, per_block(context, op.shape.batch, 128),
+  launch(select_rows_kernel,
+         per_block(context, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 3}),
          {.data_ids = op.data_ids.data(),
           .data_lengths = op.data_lengths.data(),
           .data_labels = op.data_labels.data(),
@@ -200,7 +201,7 @@ void execute(CudaContext& context, const IndexTokens& op) {
                         .vocabulary = static_cast<int>(V),
                         .batch = static_cast<int>(B),
                         .steps = static_cast<int>(T)};
-  launch(list_tokens_kernel, over(context, positions), kernel_args);
+  launch(list_tokens_kernel, over(context, positions, {.bytes = bytes_of(3 * positions), .loads = 2}), kernel_args);
   context.platform.sort_pairs({.keys = kernel_args.keys,
                                .sorted_keys = kernel_args.sorted,
                                .values = kernel_args.positions,
@@ -208,13 +209,16 @@ void execute(CudaContext& context, const IndexTokens& op) {
                                .count = positions,
                                .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
   if (lists_vocabulary(index.capacity(), index.vocabulary())) {
-    launch(index_vocabulary_kernel, over(context, std::max(positions, V + 1)), kernel_args);
+    const auto probes = static_cast<double>(std::bit_width(static_cast<std::uint64_t>(positions)));
+    launch(index_vocabulary_kernel,
+           over(context, std::max(positions, V + 1), {.bytes = bytes_of(3 * positions + 3 * V), .loads = probes}),
+           kernel_args);
     return;
   }
-  launch(clear_slots_kernel, over(context, V), kernel_args);
-  launch(mark_begins_kernel, over(context, positions), kernel_args);
+  launch(clear_slots_kernel, over(context, V, {.bytes = bytes_of(V)}), kernel_args);
+  launch(mark_begins_kernel, over(context, positions, {.bytes = bytes_of(2 * positions), .loads = 1}), kernel_args);
   context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = positions});
-  launch(index_distinct_kernel, over(context, positions), kernel_args);
+  launch(index_distinct_kernel, over(context, positions, {.bytes = bytes_of(7 * positions), .loads = 2}), kernel_args);
 }
 
 }  // namespace reel::cuda

@@ -74,8 +74,11 @@ void execute(CudaContext& context, const ClipGradient<float>& op) {
                              .sums = context.scratch.take<double>(chunks),
                              .scale = op.scale.data(),
                              .stats = op.stats.data()};
-  launch(clip_values_kernel, per_block(context, chunks, kThreads), kernel_args);
-  launch(clip_scale_kernel, per_block(context, 1, kThreads), kernel_args);
+  const auto size = static_cast<std::int64_t>(gradient.rows.size()) + dense_size;
+  launch(clip_values_kernel,
+         per_block(context, chunks, kThreads, {.bytes = bytes_of(size), .loads = kChunk / kThreads}), kernel_args);
+  const auto turns = static_cast<double>((chunks + kThreads - 1) / kThreads);
+  launch(clip_scale_kernel, per_block(context, 1, kThreads, {.loads = turns}), kernel_args);
 }
 
 }  // namespace reel::cuda

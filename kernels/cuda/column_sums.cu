@@ -31,9 +31,12 @@ void sum_columns(CudaContext& context, const ColumnSums& args) {
   constexpr int kSlices = ColumnSums::kSlices;
   float* const slices = context.scratch.take<float>(kSlices * args.columns);
   const int columns = static_cast<int>(args.columns);
-  launch(sum_slices_kernel, over(context, kSlices * args.columns),
+  const auto rows = static_cast<double>((args.rows + kSlices - 1) / kSlices);
+  launch(sum_slices_kernel,
+         over(context, kSlices * args.columns, {.bytes = bytes_of(args.rows * args.columns), .loads = rows}),
          {args.matrix, slices, args.rows, args.stride, columns, kSlices});
-  launch(sum_slices_kernel, over(context, args.columns), {slices, args.sums, kSlices, args.columns, columns, 1});
+  launch(sum_slices_kernel, over(context, args.columns, {.bytes = bytes_of(kSlices * args.columns), .loads = kSlices}),
+         {slices, args.sums, kSlices, args.columns, columns, 1});
 }
 
 }  // namespace reel::cuda

@@ -25,12 +25,21 @@ __device__ inline void fail_without_clusters() {}
 /// Throws Error, in one line, if a CUDA call failed; `what` names the call.
 void check_cuda(cudaError_t status, const char* what);
 
+/// What the threads of a launch do, as far as its plan asks (kernels/cuda/plan.h). What lies on the device alone, like
+/// the number of a batch's distinct tokens, counts as the most that there is room for.
+struct Work {
+  double bytes = 0;  // of global memory, read and written, each once
+  double flops = 0;
+  double loads = 0;  // of one thread, that wait for each other
+};
+
 struct Launch {
   dim3 grid{1};
   dim3 block{1};
   std::size_t shared = 0;  // bytes of dynamic shared memory
   cudaStream_t stream = nullptr;
   unsigned cluster = 1;  // blocks of a cluster, along x; grid.x is a multiple
+  Work work{};
 };
 
 /// launch() and max_active_clusters() of a kernel whose type is forgotten; `args` is its struct.

@@ -200,7 +200,11 @@ void execute(CudaContext& context, const HeadForward<float>& op) {
                                 .directions = static_cast<int>(op.directions()),
                                 .width = static_cast<int>(P),
                                 .pool = op.pool};
-  launch(C == 1 ? head_forward_kernel : pool_rows_kernel, per_block(context, B, kThreads), kernel_args);
+  // Of the poolings some read all steps.
+  const std::int64_t states = op.pool == Pool::kLast ? B * P : op.shape.steps * B * P;
+  const Work work{.bytes = bytes_of(states + B * P),
+                  .loads = op.pool == Pool::kLast ? 2.0 : static_cast<double>(op.shape.steps)};
+  launch(C == 1 ? head_forward_kernel : pool_rows_kernel, per_block(context, B, kThreads, work), kernel_args);
   if (C == 1) return;
   context.platform.product({.m = B,
                             .n = C,
@@ -238,14 +242,20 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .width = static_cast<int>(P),
                                  .pool = op.pool};
   if (one_logit) {
-    launch(head_rows_kernel, per_block(context, B, kThreads), kernel_args);
-    launch(head_weights_kernel, per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices), kernel_args);
-    launch(head_stats_kernel, per_block(context, 1, 256), kernel_args);
+    launch(head_rows_kernel, per_block(context, B, kThreads, {.bytes = bytes_of(B * P), .loads = 2}), kernel_args);
+    const auto rows = static_cast<double>((B + kSlices - 1) / kSlices);
+    launch(head_weights_kernel,
+           per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices,
+                     {.bytes = bytes_of(B * P), .loads = rows}),
+           kernel_args);
+    launch(head_stats_kernel,
+           per_block(context, 1, 256, {.bytes = bytes_of(3 * B), .loads = static_cast<double>((B + 255) / 256)}),
+           kernel_args);
     return;
   }
   measure_losses(context, op, d_logits);
   context.platform.product({.m = B, .n = P, .k = C, .a = d_logits, .b = op.fc_weight.data(), .c = d_pooled});
-  launch(unpool_rows_kernel, per_block(context, B, kThreads), kernel_args);
+  launch(unpool_rows_kernel, per_block(context, B, kThreads, {.bytes = bytes_of(2 * B * P), .loads = 2}), kernel_args);
   context.platform.product(
       {.m = C, .n = P, .k = B, .a = d_logits, .b = op.pooled.data(), .c = op.d_fc_weight.data(), .a_transposed = true});
   bias.matrix = d_logits;

@@ -1,4 +1,5 @@
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/plan.h"
 
 namespace reel::cuda {
 namespace {
@@ -37,6 +38,7 @@ class Config {
 }  // namespace
 
 void launch_kernel(const void* kernel, const Launch& launch, const void* args) {
+  if (PlanRecorder* const plan = PlanRecorder::current()) return plan->add_kernel(kernel, launch);
   const Config config(kernel, launch);
   void* parameters[] = {const_cast<void*>(args)};
   check_cuda(cudaLaunchKernelExC(config.get(), kernel, parameters), "cudaLaunchKernelExC");

@@ -105,8 +105,14 @@ void measure_losses(CudaContext& context, const HeadBackward<float>& op, float* 
                                 .losses = context.scratch.take<double>(B),
                                 .correct = context.scratch.take<double>(B),
                                 .stats = op.stats.data()};
-  launch(head_losses_kernel, per_block(context, B, kThreads), kernel_args);
-  launch(add_losses_kernel, per_block(context, 1, kThreads), kernel_args);
+  const std::int64_t C = op.outputs(), turns = (C + kThreads - 1) / kThreads;
+  launch(head_losses_kernel,
+         per_block(context, B, kThreads, {.bytes = bytes_of(3 * B * C), .loads = static_cast<double>(3 * turns)}),
+         kernel_args);
+  launch(add_losses_kernel,
+         per_block(context, 1, kThreads,
+                   {.bytes = 16 * static_cast<double>(B), .loads = static_cast<double>((B + kThreads - 1) / kThreads)}),
+         kernel_args);
 }
 
 }  // namespace reel::cuda

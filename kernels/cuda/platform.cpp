@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/plan.h"
 #include "kernels/error.h"
 
 namespace reel {
@@ -177,6 +178,7 @@ cudaStream_t Platform::stream() const { return parts_->stream.get(); }
 void Platform::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
 void Platform::wait_for(Platform& other) {
+  if (PlanRecorder* const plan = PlanRecorder::current()) return plan->wait(stream(), other.stream());
   const cudaEvent_t reached = other.parts_->reached.get();
   check_cuda(cudaEventRecord(reached, other.stream()), "cudaEventRecord");
   check_cuda(cudaStreamWaitEvent(stream(), reached, 0), "cudaStreamWaitEvent");
@@ -205,6 +207,9 @@ void* Platform::allocate(std::size_t bytes) {
 }
 
 void Platform::clear(void* memory, std::size_t bytes) {
+  if (PlanRecorder* const plan = PlanRecorder::current()) {
+    return plan->add_call(stream(), "memset", {.bytes = static_cast<double>(bytes)}, 1);
+  }
   check_cuda(cudaMemsetAsync(memory, 0, bytes, stream()), "cudaMemsetAsync");
 }
 
@@ -214,6 +219,9 @@ void Platform::release(void* memory) noexcept {
 }
 
 void Platform::copy(void* to, const void* from, std::size_t bytes) {
+  if (PlanRecorder* const plan = PlanRecorder::current()) {
+    return plan->add_call(stream(), "memcpy", {.bytes = 2 * static_cast<double>(bytes)}, 1);
+  }
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()), "cudaMemcpyAsync");
 }
 
@@ -278,9 +286,36 @@ double Platform::seconds_between(const Moment& begin, const Moment& end) {
   return milliseconds / 1000.0;
 }
 
-void Platform::product(const Product& args) { parts_->cublas.product(args); }
-void Platform::sort_pairs(const SortPairs& args) { parts_->run_cub(&cuda::sort_pairs, args); }
-void Platform::inclusive_sum(const InclusiveSum& args) { parts_->run_cub(&cuda::inclusive_sum, args); }
+/// cuBLAS is expected to split a long sum that would leave most multiprocessors without a tile of 128 x 128.
+void Platform::product(const Product& args) {
+  PlanRecorder* const plan = PlanRecorder::current();
+  if (plan == nullptr) return parts_->cublas.product(args);
+  constexpr std::int64_t kTile = 128, kLongSum = 2048;
+  const std::int64_t tiles = ((args.m + kTile - 1) / kTile) * ((args.n + kTile - 1) / kTile);
+  const bool splits = args.k >= kLongSum && 2 * tiles < limits().multiprocessors;
+  const auto m = static_cast<double>(args.m), n = static_cast<double>(args.n), k = static_cast<double>(args.k);
+  plan->add_call(stream(),
+                 "sgemm " + std::to_string(args.m) + " x " + std::to_string(args.n) + " x " + std::to_string(args.k),
+                 {.bytes = 4 * (m * k + k * n + (args.beta == 0 ? 1 : 2) * m * n), .flops = 2 * m * n * k},
+                 splits ? 2 : 1, DeviceRates::kProductsFlopsPerSecond);
+}
+
+/// CUB clears counters, counts and adds up the digits of all passes at once, and makes a pass for each 8 bits, for
+/// which it clears again.
+void Platform::sort_pairs(const SortPairs& args) {
+  PlanRecorder* const plan = PlanRecorder::current();
+  if (plan == nullptr) return parts_->run_cub(&cuda::sort_pairs, args);
+  const int passes = (args.bits + 7) / 8;
+  const double count = static_cast<double>(args.count);
+  plan->add_call(stream(), "cub::DeviceRadixSort::SortPairs", {.bytes = 4 * count * (1 + 4 * passes)}, 4 + 2 * passes);
+}
+
+/// CUB clears the state of its tiles first.
+void Platform::inclusive_sum(const InclusiveSum& args) {
+  PlanRecorder* const plan = PlanRecorder::current();
+  if (plan == nullptr) return parts_->run_cub(&cuda::inclusive_sum, args);
+  plan->add_call(stream(), "cub::DeviceScan::InclusiveSum", {.bytes = 8 * static_cast<double>(args.count)}, 2);
+}
 
 }  // namespace cuda
 }  // namespace reel

@@ -113,21 +113,22 @@ __global__ void stack_gradient_kernel(StackGradientArgs args) {
 void execute(CudaContext& context, const IndexSteps& op) {
   const auto [B, T] = op.shape;
   const TokenIndex& index = op.index;
-  launch(index_steps_kernel, over(context, B * T + 1),
+  launch(index_steps_kernel, over(context, B * T + 1, {.bytes = bytes_of(5 * B * T)}),
          {index.count.data(), index.tokens.data(), index.slot.data(), index.row_of.data(), index.segment.data(),
           index.position.data(), static_cast<int>(B), static_cast<int>(T)});
 }
 
 void execute(CudaContext& context, const ReverseIndex& op) {
   const auto [B, T] = op.shape;
-  launch(reverse_index_kernel, over(context, B * T),
+  launch(reverse_index_kernel, over(context, B * T, {.bytes = bytes_of(4 * B * T), .loads = 2}),
          {op.lengths.data(), op.row_of.data(), op.position.data(), op.reverse_row_of.data(), op.reverse_position.data(),
           static_cast<int>(B), static_cast<int>(T)});
 }
 
 void execute(CudaContext& context, const StackStates<float>& op) {
   const auto [B, T, H] = op.shape;
-  launch(stack_states_kernel, per_block(context, B * T, kThreads),
+  launch(stack_states_kernel,
+         per_block(context, B * T, kThreads, {.bytes = bytes_of(2 * B * T * op.width()), .loads = 2}),
          {op.lengths.data(), op.h.data(), op.h_reverse.data(), op.rows.data(), static_cast<int>(H),
           static_cast<int>(op.width()), LayerDropoutArgs(op.dropout, B, T)});
 }
@@ -135,7 +136,8 @@ void execute(CudaContext& context, const StackStates<float>& op) {
 void execute(CudaContext& context, const StackGradient<float>& op) {
   if (op.dropout.rate <= 0) return;
   const auto [B, T] = op.shape;
-  launch(stack_gradient_kernel, per_block(context, B * T, kThreads),
+  launch(stack_gradient_kernel,
+         per_block(context, B * T, kThreads, {.bytes = bytes_of(2 * B * T * op.width), .loads = 1}),
          {op.d_rows.data(), static_cast<int>(op.width), LayerDropoutArgs(op.dropout, B, T)});
 }
 

@@ -36,6 +36,19 @@ def simulated(kernel, warps=1, blocks=1, level=MIDDLE):
     return multiprocessor.simulate(kernel, sass.longest_path(kernel, sass.step_loop(kernel)), 1, warps, blocks, level)
 
 
+class Header(unittest.TestCase):
+    def test_has_the_middle_figure_of_every_kernel(self):
+        rows = [{"kernel": "rnn_forward_kernel<128, tanh>", "rows": 2, "cycles": [1, 22, 333]},
+                {"kernel": "rnn_backward_gated_kernel<64, gru, 1>", "rows": 1, "cycles": [4, 55, 666]}]
+        text = cycles.header({"target": "sm_90", "kernels": rows})
+        self.assertIn('{"rnn_forward_kernel", 128, Cell::kTanh, "", 2, 22},', text)
+        self.assertIn('{"rnn_backward_gated_kernel", 64, Cell::kGru, "1", 1, 55},', text)
+
+    def test_is_that_of_the_results(self):
+        self.assertEqual(cycles.TABLE.read_text(), cycles.header(json.loads(cycles.RESULT.read_text())),
+                         "./run bench cycles writes both")
+
+
 class Sass(unittest.TestCase):
     def test_reads_control_bits(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -132,6 +132,36 @@ TEST_F(EmulatedProgram, InfoNamesTheKernelsOfEveryCell) {
   }
 }
 
+TEST_F(EmulatedProgram, InfoListsATrainingStep) {
+  const std::string step = "info --device cuda --step";
+  const auto plan_of = [&](const std::string& flags) {
+    const Result result = reel(step + " --json " + flags, "", "REEL_RUNTIME_DEVICE=h200");
+    EXPECT_EQ(result.code, 0) << result.err;
+    return nlohmann::json::parse(result.out);
+  };
+  const auto plan = plan_of("");
+  EXPECT_EQ(plan["batch"], 64);
+  EXPECT_EQ(plan["multiprocessors"], 132);
+  double sum = 0;
+  for (const auto& node : plan["nodes"]) sum += node["us"].get<double>();
+  EXPECT_NEAR(plan["sum_us"].get<double>(), sum, 1e-6);
+  EXPECT_LE(plan["critical_us"].get<double>(), sum + 1e-6);
+  EXPECT_GT(plan["nodes"].size(), 10u);
+  EXPECT_EQ(plan["nodes"].back()["operation"], "optimizer");
+  EXPECT_GT(plan_of("--batch-size 1024")["sum_us"].get<double>(), sum);
+  EXPECT_GT(plan_of("--cell lstm --layers 2 --bidirectional")["nodes"].size(), plan["nodes"].size());
+
+  const Result table = reel(step + " --hidden-size 6 --embedding-dim 4");
+  EXPECT_EQ(table.code, 0) << table.err;
+  for (const char* text : {"rnn_forward_kernel<64, tanh>", "select_rows_kernel", "sgemm 10000 x 6 x 4",
+                           "critical path (*): ", "Estimates: nothing has run."}) {
+    EXPECT_THAT(table.out, HasSubstr(text));
+  }
+  expect_one_line(reel("info --device cpu --step"), 1, "--step: needs --device cuda, found cpu");
+  expect_one_line(reel(step + " --recurrence cudnn"), 1, "--step: knows Reel's own kernels");
+  expect_one_line(reel("info --device cuda --json"), 2, "--json requires --step");
+}
+
 /// Cells of several gates, whose input cuDNN projects: with all that a run does.
 TEST_F(EmulatedProgram, TrainsGatedCellsOnCudnn) {
   const std::string cudnn = "--device cuda --recurrence cudnn";

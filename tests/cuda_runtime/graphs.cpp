@@ -65,6 +65,12 @@ std::vector<std::pair<std::string, std::string>> concurrent_nodes() {
   return pairs;
 }
 
+std::vector<std::pair<std::string, std::vector<std::size_t>>> launched_nodes() {
+  std::vector<std::pair<std::string, std::vector<std::size_t>>> nodes;
+  for (const Node& node : runtime().launched_last) nodes.emplace_back(node.kind, node.after);
+  return nodes;
+}
+
 cudaError_t add_to_capture(Stream& stream, const std::string& kind, std::function<Work()> make) {
   if (stream.capture->invalid) return cudaErrorStreamCaptureInvalidated;
   Nodes& nodes = stream.capture->nodes;

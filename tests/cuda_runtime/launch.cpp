@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "tests/cuda_runtime/devices.h"
@@ -133,6 +134,18 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
     const std::size_t most = shared_memory_per_block(r.options.device) - resources_of(kernel).shared;
     if (static_cast<std::size_t>(value) > most) return cudaErrorInvalidValue;
     r.shared_memory_asked_for[kernel] = value;
+    return cudaSuccess;
+  });
+}
+
+/// As this program's compiler mangles it, with all that Reel's kernels stand in.
+cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
+  return call([&](Runtime&) {
+    if (emulator::find_kernel(kernel) == nullptr) return cudaErrorInvalidDeviceFunction;
+    static std::map<const void*, std::string> names;
+    std::string& known = names[kernel];
+    if (known.empty()) known = "_ZN4reel4cuda12_GLOBAL__N_1" + emulator::kernel_name(kernel);
+    *name = known.c_str();
     return cudaSuccess;
   });
 }

@@ -39,7 +39,8 @@ struct Options {
   std::uint64_t seed = 0;
 };
 
-/// Anew from the environment: REEL_RUNTIME_SEED=n and REEL_RUNTIME_DEVICE=9.0, 8.6, ..., none, old-driver, no-driver.
+/// Anew from the environment: REEL_RUNTIME_SEED=n and REEL_RUNTIME_DEVICE=9.0, 8.6, ..., h200 (as large as one), none,
+/// old-driver, no-driver.
 Options options_from_environment();
 /// For everything from here on; nothing may be alive.
 void set_options(const Options& options);
@@ -78,6 +79,9 @@ void reset();
 /// Those nodes of the graph that was launched last, two and two, that do not wait for each other, by what they are:
 /// "memset", "kernel <address> <mangled name> cluster 1", ...
 std::vector<std::pair<std::string, std::string>> concurrent_nodes();
+
+/// The nodes of the graph that was launched last, each with those it waits for, which are before it.
+std::vector<std::pair<std::string, std::vector<std::size_t>>> launched_nodes();
 
 /// What a failed kernel said, for people; empty if none has failed.
 std::string kernel_error();

@@ -60,8 +60,11 @@ Options options_from_environment() {
     options.device.driver = Driver::kTooOld;
   } else if (std::strcmp(device, "no-driver") == 0) {
     options.device.driver = Driver::kMissing;
+  } else if (std::strcmp(device, "h200") == 0) {
+    options.device.multiprocessors = 132;
+    options.device.clusters = 16;
   } else if (std::sscanf(device, "%d.%d", &options.device.major, &options.device.minor) != 2) {
-    std::fprintf(stderr, "REEL_RUNTIME_DEVICE: '%s', expected 9.0, none, old-driver or no-driver\n", device);
+    std::fprintf(stderr, "REEL_RUNTIME_DEVICE: '%s', expected 9.0, h200, none, old-driver or no-driver\n", device);
     std::abort();
   }
   return options;

@@ -1,9 +1,13 @@
 // Which kernels run the recurrence: the one place where that is chosen.
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "kernels/check.h"
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/plan.h"
+#include "kernels/cuda/recurrence/estimate.h"
 #include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
@@ -13,19 +17,21 @@ struct Strategy {
   const char* description;
   void (*forward)(CudaContext& context, const RecurrenceForward<float>& op);
   void (*backward)(CudaContext& context, const RecurrenceBackward<float>& op);
-  bool adds_to_steps;  // whether `backward` takes all of OutputGradient
+  bool adds_to_steps;            // whether `backward` takes all of OutputGradient
+  const char* family = nullptr;  // rnn_forward_(family)kernel is the one launch for all steps, if there is one
 };
 
 constexpr Strategy kResident{"float32, one launch for all steps, W_hh resident", rnn_forward_resident,
-                             rnn_backward_resident, true};
+                             rnn_backward_resident, true, ""};
 constexpr Strategy kTensorCores{"tensor cores, one launch for all steps, W_hh resident", rnn_forward_tensor_core,
-                                rnn_backward_tensor_core, false};
+                                rnn_backward_tensor_core, false, "tensor_core_"};
 constexpr Strategy kTensorCoresGated{"tensor cores, one launch for all steps, W_hh resident by unit",
-                                     rnn_forward_tensor_core_gated, rnn_backward_tensor_core_gated, true};
+                                     rnn_forward_tensor_core_gated, rnn_backward_tensor_core_gated, true,
+                                     "tensor_core_gated_"};
 constexpr Strategy kCluster{"float32, one launch for all steps, W_hh resident in clusters of blocks",
-                            rnn_forward_cluster, rnn_backward_cluster, false};
+                            rnn_forward_cluster, rnn_backward_cluster, false, "cluster_"};
 constexpr Strategy kGated{"float32, one launch for all steps, W_hh resident by unit", rnn_forward_gated,
-                          rnn_backward_gated, true};
+                          rnn_backward_gated, true, "gated_"};
 constexpr Strategy kStepwise{"float32, a product and a pointwise kernel each step", rnn_forward_stepwise,
                              rnn_backward_stepwise, true};
 constexpr Strategy kCudnn{"cuDNN", rnn_forward_cudnn, rnn_backward_cudnn, true};
@@ -83,6 +89,27 @@ const Strategy& backward_of(const CudaContext& context, const Strategy& chosen, 
   return &chosen == &kTensorCores && resident_fits(context, hidden) ? kResident : kStepwise;
 }
 
+/// Of the one launch for all steps: what it reads, writes and multiplies, and how long it is expected to take.
+/// `numbers`: of a unit and step, that come from memory or go there.
+std::optional<PlanRecorder::Known> known_of(const CudaContext& context, const Strategy& strategy, const char* way,
+                                            Cell cell, const SequenceShape& s, bool has_steps, int numbers) {
+  if (strategy.family == nullptr) return {};
+  const auto units_and_steps = static_cast<double>(s.steps * s.batch * s.hidden);
+  const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
+  const int parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
+                    : clusters             ? gated_capacity(context, s.hidden)
+                                           : context.platform.limits().multiprocessors;
+  const RecurrenceRun run{.kernel = std::string("rnn_") + way + "_" + strategy.family + "kernel",
+                          .cell = cell,
+                          .shape = s,
+                          .has_steps = has_steps,
+                          .parts = parts};
+  return PlanRecorder::Known{
+      .work = {.bytes = 4 * numbers * units_and_steps,
+               .flops = 2 * traits(cell).gates * units_and_steps * static_cast<double>(s.hidden)},
+      .microseconds = estimated_microseconds(run)};
+}
+
 }  // namespace
 
 Recurrence cudnn_algorithm(Recurrence asked, Cell cell, std::int64_t hidden) {
@@ -137,13 +164,23 @@ void execute(CudaContext& context, const LayerBackward<float>& op) {
 
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
-  choose(context, op.cell, op.shape, op.input.rows()).forward(context, op);
+  const CellTraits& cell = traits(op.cell);
+  const Strategy& strategy = choose(context, op.cell, op.shape, op.input.rows());
+  const PlannedWork work(known_of(context, strategy, "forward", op.cell, op.shape, false,
+                                  cell.gates + 1 + (op.saved.empty() ? 0 : cell.saved)));
+  strategy.forward(context, op);
 }
 
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
-  const Strategy& chosen = choose(context, op.cell, op.shape, 0);
-  backward_of(context, chosen, op.shape.hidden, op.d_output.has_steps()).backward(context, op);
+  const bool has_steps = op.d_output.has_steps();
+  const Strategy& strategy = backward_of(context, choose(context, op.cell, op.shape, 0), op.shape.hidden, has_steps);
+  {
+    const CellTraits& cell = traits(op.cell);
+    const PlannedWork work(known_of(context, strategy, "backward", op.cell, op.shape, has_steps,
+                                    1 + cell.saved + cell.gates * (cell.recurrent_bias ? 2 : 1)));
+    strategy.backward(context, op);
+  }
   truncate(context, op);
   // The product over all B T steps is split by cuBLAS; adding it up inside the kernel would cost as many FMAs there.
   const auto [B, T, H] = op.shape;

@@ -1,0 +1,110 @@
+// The plan of a training step, beside the graph of the same one.
+#include <algorithm>
+
+#include "bench/training.h"
+#include "host/train/step_plan.h"
+#include "kernels/make_backend.h"
+#include "kernels/range.h"
+#include "tests/cuda_runtime/backend_fixture.h"
+#include "tests/support/support.h"
+
+namespace reel::runtime {
+namespace {
+
+using RuntimePlan = RuntimeBackend;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr bench::Shape kShape{.vocabulary = 50, .embedding = 4, .hidden = 6, .batch = 5, .steps = 12};
+
+/// What the stand-in calls such a node.
+std::string kind_of(const PlanNode& node) {
+  if (node.name.starts_with("sgemm")) return "cublasSgemm";
+  if (node.name == "cub::DeviceRadixSort::SortPairs") return "CUB sort";
+  if (node.name == "cub::DeviceScan::InclusiveSum") return "CUB sum";
+  return node.name.substr(0, node.name.find('<'));
+}
+
+TEST_F(RuntimePlan, HasTheNodesOfTheGraph) {
+  bench::Shape few_words = kShape, stack = kShape;
+  few_words.vocabulary = 200;  // more than there are positions
+  stack.layers = 2;
+  stack.bidirectional = true;
+  for (const bench::Shape& shape : {kShape, few_words, stack}) {
+    const auto backend = make_backend({.device = DeviceKind::kCuda});
+    bench::Training training(*backend, shape);
+    for (int round = 0; round < 2; ++round) {
+      GraphCapture graph(*backend, "step");
+      training.step();
+      graph.launch();
+    }
+    backend->synchronize();
+    const Plan plan = backend->plan([&] { training.step(); });
+    const auto nodes = launched_nodes();
+    ASSERT_EQ(plan.nodes.size(), nodes.size());
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      EXPECT_THAT(nodes[i].first, HasSubstr(kind_of(plan.nodes[i]))) << i;
+      EXPECT_EQ(plan.nodes[i].after, nodes[i].second) << i << " " << plan.nodes[i].name;
+    }
+  }
+}
+
+TEST_F(RuntimePlan, RunsNothing) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  const Buffer<float> from = backend->allocate<float>(2);
+  Buffer<float> to = backend->allocate<float>(2);
+  backend->upload(std::span<const float>(std::vector<float>{3, 4}), to.span());
+  const Plan plan = backend->plan([&] {
+    const ProfileRange range(*backend, "copying");
+    backend->copy(from.span(), to.span());
+  });
+  std::vector<float> values(2);
+  backend->download(std::as_const(to).span(), std::span(values));
+  EXPECT_THAT(values, ElementsAre(3, 4));
+  ASSERT_EQ(plan.nodes.size(), 1u);
+  EXPECT_EQ(plan.nodes[0].name, "memcpy");
+  EXPECT_EQ(plan.nodes[0].operation, "copying");
+  EXPECT_EQ(plan.nodes[0].bytes, 16);
+}
+
+TEST_F(RuntimePlan, EndsWithAnError) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  EXPECT_THROW(backend->plan([] { throw std::runtime_error("in between"); }), std::runtime_error);
+  const std::vector<float> expected{1, 2};
+  Buffer<float> buffer = backend->allocate<float>(2);
+  backend->upload(std::span<const float>(expected), buffer.span());
+  std::vector<float> values(2);
+  backend->download(std::as_const(buffer).span(), std::span(values));
+  EXPECT_EQ(values, expected);
+}
+
+/// One that step_cycles.h does not know would take what its multiply-adds or its bytes do, and no barrier.
+TEST_F(RuntimePlan, KnowsHowLongEveryRecurrenceTakes) {
+  use({.device = {.multiprocessors = 132, .clusters = 16}});
+  constexpr std::int64_t kSteps = 20;
+  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+    const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = precision});
+    for (const CellTraits& cell : kCells) {
+      for (const std::int64_t hidden : {64, 100, 256, 512}) {
+        TrainConfig config = preset_config(Preset::kRecipe, cell.cell);
+        config.model.cell = cell.cell;
+        config.model.vocabulary = 100;
+        config.model.hidden = hidden;
+        config.preprocessing.maxlen = kSteps;
+        for (const std::int64_t layers : {1, 2}) {  // of the lower one gradients are known step by step
+          config.model.layers = layers;
+          const Plan plan = plan_step(*backend, config);
+          for (const PlanNode& node : plan.nodes) {
+            if (!node.operation.starts_with("rnn_") || !node.name.starts_with("rnn_")) continue;
+            EXPECT_GT(node.microseconds, 2 + 0.1 * kSteps + std::max(node.flops / 67e6, node.bytes / 4.3e6))
+                << cell.name << " " << hidden << ": " << node.name;
+            EXPECT_GT(node.flops, 1e5) << node.name;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reel::runtime
