@@ -122,6 +122,9 @@ void add_special_floats(Table& table) {
   add<float>(table, "ex2.approx.ftz.f32", [](float a) { return std::exp2(a); });
   add<double>(table, "rcp.approx.ftz.f64", [](double a) { return 1 / a; });
   add<float>(table, "tanh.approx.f32", [](float a) { return emulator::tanh_approx(a); });
+  add<float>(table, "rcp.approx.ftz.f32", [](float a) { return emulator::reciprocal_approx(a); });
+  add<float>(table, "min.NaN.f32", [](float a, float b) { return emulator::min_or_nan(a, b); });
+  add<float>(table, "max.NaN.f32", [](float a, float b) { return emulator::max_or_nan(a, b); });
 }
 
 template <class From, class To>

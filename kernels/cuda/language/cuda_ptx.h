@@ -88,4 +88,23 @@ __device__ __forceinline__ float tanh_approx(float x) {
   return y;
 }
 
+/// 1 / x of a normal x with a normal result, within 1 ulp (PTX ISA, rcp.approx.ftz.f32).
+__device__ __forceinline__ float reciprocal_approx(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+/// As fminf and fmaxf, but NaN where either is.
+__device__ __forceinline__ float min_or_nan(float a, float b) {
+  float least;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+  return least;
+}
+__device__ __forceinline__ float max_or_nan(float a, float b) {
+  float most;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
+  return most;
+}
+
 }  // namespace reel::cuda

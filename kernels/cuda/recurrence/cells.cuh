@@ -9,10 +9,19 @@
 
 namespace reel::cuda {
 
+/// n / q as IEEE 754 rounds it, without the branch that a division has for what does not occur here: of the numerators
+/// and denominators of tanh_rational() and any reciprocal within two ulps (tests/emulator/cells_test.cpp tries them
+/// all). A Newton step makes the reciprocal exact and the quotient nearly so; its remainder, which is exact, says the
+/// rest. Negated as it stands, so that -0 stays -0.
+__device__ inline float quotient(float n, float q) {
+  const float approx = reciprocal_approx(q), error = fmaf(-q, approx, 1.0f), first = __fmul_rn(n, approx);
+  const float reciprocal = fmaf(error, approx, approx), nearly = fmaf(error, first, first);
+  return fmaf(-fmaf(q, nearly, -n), reciprocal, nearly);
+}
+
 /// x P(x^2) / Q(x^2) on [-8, 8], constant outside; within 3e-7 of tanh and never beyond +-1.
 __device__ inline float tanh_rational(float x) {
-  if (x != x) return x;
-  x = fmaxf(-8.0f, fminf(8.0f, x));
+  x = max_or_nan(-8.0f, min_or_nan(8.0f, x));
   const float s = __fmul_rn(x, x);
   float p = 1.52309063e-08f;
   p = fmaf(p, s, 2.18950718e-05f);
@@ -24,7 +33,7 @@ __device__ inline float tanh_rational(float x) {
   q = fmaf(q, s, 0.0261645485f);
   q = fmaf(q, s, 0.467778504f);
   q = fmaf(q, s, 1.0f);
-  return __fdiv_rn(__fmul_rn(x, p), q);
+  return quotient(__fmul_rn(x, p), q);
 }
 
 /// The state that follows, from z = input + W_hh . h.

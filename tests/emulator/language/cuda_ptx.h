@@ -97,5 +97,9 @@ inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emula
 inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
 
 inline float tanh_approx(float x) { return emulator::tanh_approx(x); }
+inline float reciprocal_approx(float x) { return emulator::reciprocal_approx(x); }
+
+inline float min_or_nan(float a, float b) { return emulator::min_or_nan(a, b); }
+inline float max_or_nan(float a, float b) { return emulator::max_or_nan(a, b); }
 
 }  // namespace reel::cuda
