@@ -46,8 +46,8 @@ Bf16Instructions bf16_instructions() {
   return found;
 }
 
-/// Intel's AVX512-BF16 multiplies as many pairs in a cycle as its float32 instructions multiply numbers, and factors
-/// have to be rounded first: measured 1.3 times slower in all. AMD's multiplies twice as many: 1.46 times faster.
+/// Intel's processors do one instruction of AVX512-BF16 a cycle where they do two of float32's, and factors have to be
+/// rounded first: a step takes 1.3 to 1.4 times as long. AMD's do as many of both: 1.46 times faster. AMX: 1.5 to 1.6.
 /// (bench/notes.md)
 MixedProducts fastest_products(const std::string& maker, const Bf16Instructions& has) {
   if (has.amx) return MixedProducts::kAmx;
