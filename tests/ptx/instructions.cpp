@@ -171,6 +171,9 @@ Table make_table() {
   add_conversions(table);
   add_wide_product<std::int32_t, std::int64_t>(table, "s32");
   add_wide_product<std::uint32_t, std::uint64_t>(table, "u32");
+  table["mad.wide.s32"] = [](std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+    return bits(std::int64_t{value<std::int32_t>(a)} * value<std::int32_t>(b) + value<std::int64_t>(c));
+  };
   add<std::int32_t>(table, "mul.hi.s32", [](std::int32_t x, std::int32_t y) {
     return static_cast<std::int32_t>(std::int64_t{x} * y >> 32);
   });

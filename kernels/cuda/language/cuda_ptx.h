@@ -12,9 +12,52 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
+/// An address in the block's own shared memory that loops count on from. The compiler is not told where it comes from:
+/// it would work it out anew in every turn, from the block's window of shared memory on.
+using SharedAddress = std::uint32_t;
+
+__device__ __forceinline__ SharedAddress opaque_address(const void* shared) {
+  SharedAddress address = shared_address(shared);
+  asm volatile("" : "+r"(address));
+  return address;
+}
+
+/// Synchronises nothing: loads are not moved up past it, to where there are no registers for them.
+__device__ __forceinline__ void hold_loads() { __syncwarp(); }
+
+/// first + row * width, where a row is `bytes` long, as one instruction: the compiler would add a part of `first` last.
+__device__ __forceinline__ const float* row_address(const float* first, int row, int bytes) {
+  const float* address;
+  asm volatile("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(row), "r"(bytes), "l"(first));
+  return address;
+}
+
+__device__ __forceinline__ float load_shared(SharedAddress address) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
+  return value;
+}
+
+/// Four, 16-byte aligned.
+__device__ __forceinline__ float4 load_shared_4(SharedAddress address) {
+  float4 v;
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(address)
+               : "memory");
+  return v;
+}
+
+__device__ __forceinline__ void store_shared(SharedAddress address, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
+}
+
 /// Starts copying 4 bytes from global to shared memory; both addresses are multiples of 4.
+__device__ __forceinline__ void cp_async_4(SharedAddress shared, const void* global) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared), "l"(global) : "memory");
+}
 __device__ __forceinline__ void cp_async_4(void* shared, const void* global) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+  cp_async_4(shared_address(shared), global);
 }
 
 /// The copies that this thread started since the last commit become a group.
@@ -65,7 +108,7 @@ using ClusterAddress = std::uint32_t;
 /// Where block `rank` of the cluster has what this block has at `shared`.
 __device__ __forceinline__ ClusterAddress map_to_block(const void* shared, std::uint32_t rank) {
   ClusterAddress address;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(shared)), "r"(rank));
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(shared)), "r"(rank));
   return address;
 }
 

@@ -48,13 +48,21 @@ template <int kBlocks>
 __device__ inline int rank() {
   return kBlocks > 1 ? static_cast<int>(cluster_rank()) : 0;
 }
-/// Writes to `element` of a block of the cluster.
+/// Where block `block` of the cluster has `element`, and a write to it.
 template <int kBlocks>
-__device__ inline void send(float& element, int block, float value) {
+__device__ inline auto address_in(const float& element, int block) {
   if constexpr (kBlocks > 1) {
-    store_to_cluster(map_to_block(&element, static_cast<unsigned>(block)), value);
+    return map_to_block(&element, static_cast<unsigned>(block));
   } else {
-    element = value;
+    return opaque_address(&element);
+  }
+}
+template <int kBlocks, class Address>
+__device__ inline void send(Address address, float value) {
+  if constexpr (kBlocks > 1) {
+    store_to_cluster(address, value);
+  } else {
+    store_shared(address, value);
   }
 }
 
@@ -64,7 +72,8 @@ __device__ inline float pick(const float (&values)[4], int i) {
 }
 
 template <int kHidden, Cell kCell, int kRows>
-__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gated_kernel(RnnForwardArgs args) {
+__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHidden>::kResident)
+    rnn_forward_gated_kernel(RnnForwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = kHidden / Shape::kColumns;
   constexpr int kLanes = kSlices / kRows;  // of a unit and row
@@ -73,16 +82,19 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
   REEL_SHARED(float[2][kRows][kHidden], states);
   REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
+  using Matrix = SlicedMatrix<kSlices, Shape::kColumns / 4, kGates>;
   const int H = args.hidden, u = static_cast<int>(threadIdx.x) / kSlices;
-  const int slice = static_cast<int>(threadIdx.x) % kSlices, gate = slice % 4;  // whose product this thread gets
-  const int r = slice / 4 % kRows, lane = slice / (4 * kRows) * 4 + gate;       // of which row, as which of its lanes
+  const int slice = Matrix::slice(), gate = slice % 4;                     // whose product this thread gets
+  const int r = slice / 4 % kRows, lane = slice / (4 * kRows) * 4 + gate;  // of which row, as which of its lanes
   const int unit = rank<kBlocks>() * kUnits + u;
-  SlicedMatrix<kSlices, Shape::kColumns / 4, kGates> w_hh;
+  Matrix w_hh;
   w_hh.load([&](int g, int c) { return unit < H && c < H ? args.w_hh[(g * H + unit) * H + c] : 0.0f; });
   const float b_hh = traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f;
   const int column = min(gate, kGates - 1) * H + unit;  // of GRU's input: see gate_value()
-  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
+  const int step_size = args.batch * H;
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
+  constexpr int kTargets = (kBlocks + kLanes - 1) / kLanes;  // blocks that a thread writes to, at most
+  constexpr int kRowBytes = sizeof states[0][0];
   if constexpr (kBlocks > 1) {  // all have started
     cluster_arrive();
     cluster_wait();
@@ -92,14 +104,15 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
     const int longest = longest_row<kRows>(args.lengths, first, args.batch);  // of those the cluster takes together
     const int b = first + r;
     const bool valid = unit < H && b < args.batch, owner = valid && slice == 4 * r;
-    const std::size_t i = static_cast<std::size_t>(b) * H + unit;
+    const bool saves = args.saved != nullptr && slice < 4 * kRows && valid;
+    const int i = b * H + unit;
     InputQueue<kAhead, Shape::kThreads> queue{args.row_of + static_cast<std::size_t>(b) * args.steps,
                                               args.input + column,
-                                              inputs[0] + threadIdx.x,
-                                              kGates * H,
+                                              SlotRing<kAhead, Shape::kThreads>(inputs[0] + threadIdx.x),
+                                              kGates * H * static_cast<int>(sizeof(float)),
                                               b < args.batch ? args.lengths[b] : 0,
                                               valid};
-    queue.begin();
+    queue.begin(kAhead);
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
       for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
@@ -107,31 +120,51 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
         states[0][k][j] = there ? args.h[static_cast<std::size_t>(first + k) * H + j] : 0.0f;
       }
     }
-    float c = kCell == Cell::kLstm && args.initial_c != nullptr && valid ? args.initial_c[i] : 0.0f;
+    float h = valid ? args.h[i] : 0.0f, c = 0;
+    if (kCell == Cell::kLstm && args.initial_c != nullptr && valid) c = args.initial_c[i];
+    SharedAddress read = Matrix::part(states[0][r]);
+    int other = sizeof states[0];  // from the buffer that is read to the one that is written
+    using Address = decltype(address_in<kBlocks>(states[1][r][unit], 0));
+    Address targets[kTargets];
+#pragma unroll
+    for (int k = 0; k < kTargets; ++k) {
+      targets[k] = address_in<kBlocks>(states[1][r][unit], min(lane + k * kLanes, kBlocks - 1));
+    }
+    float* next_h = args.h + step_size + i;                                          // of this step
+    float* saved = saves ? args.saved + b * kSaved * H + gate * H + unit : nullptr;  // its gate's
     __syncthreads();
 #pragma unroll 1
     for (int t = 0; t < longest; ++t) {
-      float product;
+      float input, product;
+      const auto take = [&] { input = queue.take(); };
       if constexpr (kRows == 1) {
-        product = w_hh.times(states[t % 2][0]);
+        product = w_hh.times(read, take);
       } else {
-        product = w_hh.times(states[t % 2][0], states[t % 2][1]);
+        product = w_hh.times(read, read + (r == 0 ? kRowBytes : -kRowBytes), take);
       }
       float gates[4], next_c = c;
-      gather_four(gate_value<kCell>(gate, product, queue.take(t), b_hh), gates);
-      const float h = next_gated_state<kCell>(gates, states[t % 2][r][unit], next_c);
+      gather_four(gate_value<kCell>(gate, product, input, b_hh), gates);
+      h = next_gated_state<kCell>(gates, h, next_c);
       const bool goes_on = kRows == 1 || t < queue.length;  // what a row that has ended leaves nobody reads
       if (goes_on) c = next_c;
 #pragma unroll
-      for (int to = lane; to < kBlocks; to += kLanes) send<kBlocks>(states[(t + 1) % 2][r][unit], to, h);
+      for (int k = 0; k < kTargets; ++k) {
+        if (lane + k * kLanes < kBlocks) send<kBlocks>(targets[k], h);
+        targets[k] -= other;
+      }
       arrive<kBlocks>();
-      if (owner && goes_on) args.h[(t + 1) * step_size + i] = h;
-      if (args.saved != nullptr && slice < 4 * kRows && valid && goes_on) {
-        float* const saved = args.saved + (static_cast<std::size_t>(t) * args.batch + b) * kSaved * H + unit;
-        saved[gate * H] = pick(gates, gate);
-        if (kCell == Cell::kLstm && owner) saved[4 * H] = c;
+      if (owner && goes_on) *next_h = h;
+      next_h += step_size;
+      if (saves) {
+        if (goes_on) {
+          *saved = pick(gates, gate);
+          if (kCell == Cell::kLstm && gate == 0) saved[4 * H] = c;
+        }
+        saved += step_size * kSaved;
       }
       queue.fetch(t + kAhead);
+      read += other;
+      other = -other;
       wait<kBlocks>();
     }
     if (kCell == Cell::kLstm && args.final_c != nullptr && owner) args.final_c[i] = c;
@@ -142,64 +175,84 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_forward_gat
 template <Cell kCell, int kOwners>
 struct SavedQueue {
   static constexpr int kSaved = traits(kCell).saved;
-  using Slots = float[kAhead][kSaved + 1][kOwners];  // what was saved; c (LSTM) or h (GRU) before the step
+  static constexpr int kSlots = kSaved + 2;  // what was saved; c (LSTM) or h (GRU) before the step; a step's gradient
+  using Slots = float[kAhead][kSlots][kOwners];
 
   const RnnBackwardArgs& args;
-  Slots& slots;
-  int b, unit, me;
+  SlotRing<kAhead, kSlots * kOwners> slots;  // of the step that is taken next, and then fetched to
+  int b, unit;
+  int saved, state;  // where what was saved, and the state before it, begin at the step that is fetched next
 
-  /// Of step t, as part of a group of copies.
-  __device__ void fetch(int t) const {
-    if (t < 0) return;
-    const int H = args.hidden;
-    const std::size_t step = static_cast<std::size_t>(t) * args.batch + b;
-    const float* const saved = args.saved + step * kSaved * H + unit;
+  __device__ SavedQueue(const RnnBackwardArgs& all, const float* own_slots, int row, int j, int steps)
+      : args(all),
+        slots(own_slots),
+        b(row),
+        unit(j),
+        saved(((steps - 1) * all.batch + row) * kSaved * all.hidden + j),
+        state(((steps - 1) * all.batch + row) * all.hidden + j) {}
+
+  /// Of step t, which comes before what was fetched last, as part of a group of copies.
+  __device__ void fetch(int t) {
+    const int H = args.hidden, step_size = args.batch * H;
 #pragma unroll
-    for (int s = 0; s < kSaved; ++s) cp_async_4(&slot(t, s), saved + s * H);
-    if (kCell == Cell::kGru) cp_async_4(&slot(t, kSaved), args.h + step * H + unit);
+    for (int s = 0; s < kSaved; ++s) cp_async_4(slot(s), args.saved + saved + s * H);
+    if (kCell == Cell::kGru) cp_async_4(slot(kSaved), args.h + state);
     if constexpr (kCell == Cell::kLstm) {
       if (t > 0) {
-        cp_async_4(&slot(t, kSaved), saved - static_cast<std::size_t>(args.batch) * kSaved * H + 4 * H);
+        cp_async_4(slot(kSaved), args.saved + saved - step_size * kSaved + 4 * H);
       } else if (args.initial_c != nullptr) {
-        cp_async_4(&slot(0, kSaved), args.initial_c + static_cast<std::size_t>(b) * H + unit);
+        cp_async_4(slot(kSaved), args.initial_c + state);  // at step 0 that of [B, H]
       } else {
-        slot(0, kSaved) = 0;
+        store_shared(slot(kSaved), 0);
       }
     }
   }
-  __device__ float& slot(int t, int s) const { return slots[t % kAhead][s][me]; }
+  __device__ void advance() {
+    slots.advance();
+    saved -= args.batch * args.hidden * kSaved;
+    state -= args.batch * args.hidden;
+  }
+  __device__ SharedAddress slot(int s) const { return slots.current + s * kOwners * static_cast<int>(sizeof(float)); }
 };
 
 template <int kHidden, Cell kCell, int kRows>
-__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_gated_kernel(RnnStepsBackwardArgs args) {
+__global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHidden>::kResident)
+    rnn_backward_gated_kernel(RnnStepsBackwardArgs args) {
   using Shape = GatedShape<kHidden>;
   constexpr int kBlocks = Shape::kBlocks, kUnits = Shape::kUnits, kSlices = 4 * kUnits / Shape::kColumns;
   constexpr int kOwners = kRows * kUnits;
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kOwners <= Shape::kThreads);
+  using Matrix = SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4>;
   using Queue = SavedQueue<kCell, kOwners>;
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
   REEL_SHARED(float[kRows][kGates * kUnits], gradients);  // of this block's gates, on the side of W_hh
   REEL_SHARED(float[2][kRows][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
   REEL_SHARED(typename Queue::Slots, slots);
-  REEL_SHARED(float[kAhead][kOwners], step_gradients);
+  constexpr int kUnitBytes = sizeof shares[0][0][0], kRowBytes = sizeof gradients[0], kShareBytes = sizeof shares[0][0];
   const RnnBackwardArgs& all = args.all;
   const int H = all.hidden, me = static_cast<int>(threadIdx.x), first_unit = rank<kBlocks>() * kUnits;
   const int u = me % kUnits, r = me / kUnits, unit = first_unit + u;  // where this thread works out gates
   const int target = me / kSlices * 4 + me % 4;                       // the unit to whose gradient it adds
-  SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4> w_hh;
+  Matrix w_hh;
   w_hh.load([&](int row, int c) {
     const int from = first_unit + c % kUnits, to = me / kSlices * 4 + row;
     return from < H && to < H ? all.w_hh[(c / kUnits * H + from) * H + to] : 0.0f;
   });
-  const std::size_t width = static_cast<std::size_t>(kGates) * H;  // of d_input
-  int buffer = 0;  // goes on from row to row: a slow block may still read the last row's buffer
+  const int width = kGates * H;  // of d_input
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     for (int i = me; i < kGates * kUnits; i += Shape::kThreads) gradients[k][i] = 0;  // from H on for good
   }
-  if constexpr (kBlocks > 1) {  // all have started
+  const SharedAddress factors = Matrix::part(gradients[0]);
+  const bool works = me < kOwners;  // out a unit's gates
+  const SharedAddress own_gradients = opaque_address(works ? &gradients[r][u] : gradients[0]);
+  // Goes on from row to row: a slow block may still read the last row's buffer.
+  SharedAddress own_shares = opaque_address(works ? &shares[0][r][0][u] : shares[0][0][0]);
+  auto their_share = address_in<kBlocks>(shares[1][0][rank<kBlocks>()][target % kUnits], target / kUnits);
+  int other = sizeof shares[0];  // from the buffer that is read to the one that is written
+  if constexpr (kBlocks > 1) {   // all have started
     cluster_arrive();
     cluster_wait();
   } else {
@@ -209,21 +262,22 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < all.batch; first += stride) {
     const int longest = longest_row<kRows>(all.lengths, first, all.batch);
     const int b = first + r;
-    const bool owner = me < kOwners && unit < H && b < all.batch;
-    const std::size_t i = static_cast<std::size_t>(b) * H + unit;
+    const bool owner = works && unit < H && b < all.batch;
+    const int i = b * H + unit;
     const int length = owner ? all.lengths[b] : 0;
-    const Queue queue{all, slots, b, unit, me};
-    StepGradientQueue<kAhead, kOwners> single(args.single, b, unit, all.steps, H, owner, step_gradients[0] + me);
+    Queue queue(all, slots[0][0] + (works ? me : 0), b, unit, longest);
+    StepGradientQueue single(args.single, b, unit, all.steps, H, owner);
     const auto has = [&](int t) { return kRows > 1 ? t < length : owner; };  // alone, a row is as long as its group
-    const auto read_row = [&](int t) {
-      if (has(t)) single.read_row(t);
-    };
     const auto fetch = [&](int t) {
-      if (has(t)) {
+      if (t >= 0 && has(t)) {
         queue.fetch(t);
-        single.fetch(t);
+        single.fetch(t, queue.slot(kSaved + 1));
       }
       cp_async_commit();
+      queue.advance();
+    };
+    const auto read_row = [&](int t) {
+      if (has(t)) single.read_row(t);
     };
     for (int t = longest - 1; t > longest - 1 - kAhead; --t) {
       read_row(t);
@@ -236,18 +290,27 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
         for (int g = me; g < kGates * kUnits; g += Shape::kThreads) {
           const int j = first_unit + g % kUnits;
           if (j >= H) continue;
-          const std::size_t to = (static_cast<std::size_t>(t) * all.batch + first + k) * width + g / kUnits * H + j;
+          const int to = (t * all.batch + first + k) * width + g / kUnits * H + j;
           all.d_input[to] = 0;
           if (traits(kCell).recurrent_bias) all.d_recurrent[to] = 0;
         }
       }
     }
     const float every = owner ? all.d_output.every_at(i) : 0.0f, last = owner ? all.d_output.last_at(i) : 0.0f;
-    float carry = 0;
+    float carry = 0, added = 0, before = 0, saved[kSaved] = {};
+    const auto take = [&](int t) {
+      cp_async_wait<kAhead - 1>();
+      if (t < 0 || !has(t)) return;
+      added = single.take(t, queue.slot(kSaved + 1));
+#pragma unroll
+      for (int s = 0; s < kSaved; ++s) saved[s] = load_shared(queue.slot(s));
+      before = load_shared(queue.slot(kSaved));
+    };
+    take(longest - 1);
+    int to = ((longest - 1) * all.batch + b) * width + unit;  // of d_input
 #pragma unroll 1
     for (int t = longest - 1; t >= 0; --t) {
       read_row(t - kAhead);
-      cp_async_wait<kAhead - 1>();
       GateGradients d{};
       const bool active = has(t);
       if (active) {
@@ -256,40 +319,41 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads) rnn_backward_ga
           d_h += last;
         } else {
 #pragma unroll
-          for (int block = 0; block < kBlocks; ++block) d_h += shares[buffer][r][block][u];
+          for (int block = 0; block < kBlocks; ++block) d_h += load_shared(own_shares + block * kUnitBytes);
         }
-        d_h += single.take(t);
-        float saved[kSaved];
+        d_h += added;
+        d = gate_gradients<kCell>(saved, before, d_h, carry);
 #pragma unroll
-        for (int s = 0; s < kSaved; ++s) saved[s] = queue.slot(t, s);
-        d = gate_gradients<kCell>(saved, queue.slot(t, kSaved), d_h, carry);
-#pragma unroll
-        for (int g = 0; g < kGates; ++g) gradients[r][g * kUnits + u] = d.recurrent<kCell>(g);
+        for (int g = 0; g < kGates; ++g) store_shared(own_gradients + g * kUnitBytes, d.recurrent<kCell>(g));
       }  // what stands there of a row that has not begun adds to shares that nobody reads
+      __syncthreads();
       const auto store_and_fetch = [&] {
-        const std::size_t to = (static_cast<std::size_t>(t) * all.batch + b) * width + unit;
 #pragma unroll
         for (int g = 0; g < kGates && active; ++g) {
           all.d_input[to + g * H] = d.d_input[g];
           if (traits(kCell).recurrent_bias) all.d_recurrent[to + g * H] = d.recurrent<kCell>(g);
         }
+        to -= all.batch * width;
         fetch(t - kAhead);
+        take(t - 1);
       };
-      if constexpr (kBlocks == 1) store_and_fetch();
-      __syncthreads();
-      if (t > 0) {
-        buffer ^= 1;
-#pragma unroll
-        for (int k = 0; k < kRows; ++k) {
-          const float share = w_hh.times(gradients[k]);
-          if (w_hh.slice() < 4) {
-            send<kBlocks>(shares[buffer][k][rank<kBlocks>()][target % kUnits], target / kUnits, share);
-          }
-        }
-        arrive<kBlocks>();
+      if (t == 0) {
+        store_and_fetch();
+        continue;
       }
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        const float share = w_hh.times(factors + k * kRowBytes, [&] {
+          if (kBlocks == 1) store_and_fetch();
+        });
+        if (Matrix::slice() < 4) send<kBlocks>(their_share + k * kShareBytes, share);
+      }
+      their_share -= other;
+      own_shares += other;
+      other = -other;
+      arrive<kBlocks>();
       if constexpr (kBlocks > 1) store_and_fetch();  // for these the barrier's release does not wait
-      if (t > 0) wait<kBlocks>();
+      wait<kBlocks>();
     }
   }
 }

@@ -56,7 +56,27 @@ constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 
 namespace reel::cuda {
 
+using SharedAddress = std::uintptr_t;
+inline SharedAddress opaque_address(const void* shared) { return reinterpret_cast<SharedAddress>(shared); }
+inline void hold_loads() {}
+inline const float* row_address(const float* first, int row, int bytes) {
+  return first + std::int64_t{row} * (bytes / static_cast<int>(sizeof(float)));
+}
+template <class T>
+T& shared_at(SharedAddress address) {
+  T* const p = reinterpret_cast<T*>(address);
+  if (!emulator::is_shared(p, sizeof(T))) emulator::fail("%p is not in shared memory", static_cast<const void*>(p));
+  if (address % sizeof(T) != 0) emulator::fail("%p is not aligned", static_cast<const void*>(p));
+  return *p;
+}
+inline float load_shared(SharedAddress address) { return shared_at<const float>(address); }
+inline float4 load_shared_4(SharedAddress address) { return shared_at<const float4>(address); }
+inline void store_shared(SharedAddress address, float value) { shared_at<float>(address) = value; }
+
 inline void cp_async_4(void* shared, const void* global) { emulator::start_copy(shared, global, 4); }
+inline void cp_async_4(SharedAddress shared, const void* global) {
+  cp_async_4(reinterpret_cast<void*>(shared), global);
+}
 inline void cp_async_commit() { ++emulator::current->group; }
 template <int kPending>
 void cp_async_wait() {
@@ -85,13 +105,13 @@ inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint
 
 inline std::uint32_t cluster_rank() { return emulator::current->block->rank; }
 
-using ClusterAddress = void*;
+using ClusterAddress = char*;
 inline ClusterAddress map_to_block(const void* shared, std::uint32_t rank) {
-  return emulator::map_to_block(shared, rank);
+  return static_cast<char*>(emulator::map_to_block(shared, rank));
 }
 inline void store_to_cluster(ClusterAddress address, float value) {
   emulator::check_cluster_store(address, sizeof value);
-  *static_cast<float*>(address) = value;
+  *reinterpret_cast<float*>(address) = value;
 }
 inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emulator::cluster_arrive(site); }
 inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
