@@ -19,6 +19,7 @@ from statistics import median
 import gpu_tables
 import measure
 import sass
+import step_floor
 from multiprocessor import floor, simulate
 from tables import replaced, table
 
@@ -27,6 +28,7 @@ README = CUDA / "README.md"
 TABLE = CUDA / "recurrence" / "step_cycles.h"
 RESULT = measure.RESULTS / "cycles.json"
 TOLERANCE = 1.03
+STEPS = ", true>"  # the last argument of a kernel that adds what flows into single steps
 GATES = {"gru": 3, "lstm": 4}
 
 # Of each source: how a multiprocessor runs its kernels, as (batch rows at a time, blocks, groups of rows one after another), and
@@ -61,8 +63,8 @@ class Shape:
             self.wide_load = max(1, (width if "forward" in name else 4 * units) // columns // 8)
         else:
             self.products = ("FFMA", width // 2)
-            if width == 256:  # half of W_hh in shared memory, in four turns: 16 loads of 4 wavefronts, 8 of one
-                self.trips, self.wide_load = 4, 3
+            if width == 256:  # 8 columns of 32 in shared memory, or 10: as many loads of 4 wavefronts, and 8 of one
+                self.wide_load = 48 / 18 if STEPS in name else 40 / 16
 
 
 def tool(name):
@@ -99,11 +101,13 @@ def name_of(symbol):
 
 
 def dynamic_shared(name):
-    """Bytes that the launcher asks for: resident.cu's second half of W_hh, cluster.cu's ClusterMemory."""
+    """Bytes that the launcher asks for: resident.cu's part of W_hh, cluster.cu's ClusterMemory."""
     width = int(re.search(r"<(\d+)", name)[1])
     if "_cluster_" in name:
         return 2 * 16 * width * 4 + 11 * 4 * (width // 8 * 4) * 4
-    return 128 * 1024 if name.startswith(("rnn_forward_kernel<256", "rnn_backward_kernel<256")) else 0
+    if not name.startswith(("rnn_forward_kernel<256", "rnn_backward_kernel<256")):
+        return 0
+    return (10 if STEPS in name else 8) * 8 * 1024
 
 
 def blocks_that_fit(registers, shared, threads):
@@ -144,9 +148,10 @@ def model(architecture, levels):
                 check_products(kernel, path, steps, shape.products)
                 results = [simulate(kernel, path, steps, warps, blocks, level, shape.wide_load) for level in levels]
                 busy, pipe = floor(kernel, path, steps, warps * blocks, shape.wide_load)
+                least = step_floor.terms(strategy, name, threads, groups)
                 rows.append({"kernel": name, "rows": batch_rows * shape.rows, "blocks": blocks, "warps": warps * blocks, "registers": registers,
                              "issue_slots": round(len(path) * -(-warps * blocks // 4) / steps),
-                             "floor": round(busy), "floor_pipe": pipe,
+                             "floor": round(busy), "floor_pipe": pipe, "latency_floor": {"cycles": max(sum(least.values()), round(busy)), **least},
                              "cycles": [round(cycles) for cycles, _ in results],
                              "critical_path": results[len(results) // 2][1]})
     return sorted(rows, key=lambda row: (re.sub(r"\d+", lambda number: number[0].zfill(4), row["kernel"]), row["rows"]))
@@ -170,10 +175,12 @@ def measured(row, gpu):
 
 def rendered(result, gpu):
     rows = [[f"`{row['kernel']}`", row["rows"], row["warps"], row["registers"], row["issue_slots"], f"{row['floor']} ({row['floor_pipe']})",
-             row["cycles"][1], f"{row['cycles'][0]} to {row['cycles'][2]}",
+             "{cycles} ({terms})".format(cycles=row["latency_floor"]["cycles"], terms=", ".join(
+                 f"{term} {cycles}" for term, cycles in row["latency_floor"].items() if term != "cycles" and cycles)),
+             row["cycles"][1], f"{row['cycles'][1] / row['latency_floor']['cycles']:.2f}", f"{row['cycles'][0]} to {row['cycles'][2]}",
              ", ".join(f"{label} {cycles}" for label, cycles in list(row["critical_path"].items())[:5]), measured(row, gpu)]
             for row in result["kernels"]]
-    head = ["kernel", "rows", "warps", "registers", "issue slots", "floor", "cycles", "low to high", "critical path", "measured, ns"]
+    head = ["kernel", "rows", "warps", "registers", "issue slots", "pipe floor", "latency floor", "cycles", "ratio", "low to high", "critical path", "measured, ns"]
     return (f"`{result['command']}`, {result['target']}, commit {result['commit']}: a model, not a measurement.\n\n" +
             table(head, rows))
 

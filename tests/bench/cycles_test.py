@@ -10,6 +10,7 @@ sys.path.insert(0, sys.argv.pop(1))
 import cycles  # noqa: E402
 import multiprocessor  # noqa: E402
 import sass  # noqa: E402
+import step_floor  # noqa: E402
 from sass import Instruction, Kernel  # noqa: E402
 
 LISTING = """
@@ -147,6 +148,17 @@ class Cycles(unittest.TestCase):
         self.assertEqual(cycles.blocks_that_fit(221, 108 * 1024, 256), 1)
         self.assertEqual(cycles.blocks_that_fit(32, 227 * 1024, 128), 1)
         self.assertEqual(cycles.blocks_that_fit(16, 0, 32), 32)
+
+    def test_a_step_takes_at_least_what_waits_for_each_other(self):
+        self.assertEqual(step_floor.terms("resident", "rnn_forward_kernel<128, tanh>", 256, 1),
+                         {"read": 29, "product": 128, "sums": 3 * 28, "cell": 4 + 66, "exchange": 22})
+        self.assertEqual(step_floor.terms("resident", "rnn_backward_kernel<256, tanh, false>", 512, 1),
+                         {"read": 29, "product": (8 + 8 * 4) * 16, "sums": 3 * 28, "cell": 8, "exchange": 22})
+        self.assertEqual(step_floor.terms("gated", "rnn_forward_gated_kernel<256, lstm, 2>", 256, 1),
+                         {"read": 29, "product": 32 * 4 * 2 * 2, "sums": 3 * 28, "gates": 4 + 66 + 8 + 2 * 24, "cell": 66 + 12,
+                          "exchange": 220})
+        self.assertEqual(step_floor.terms("cluster", "rnn_backward_cluster_kernel<512, relu>", 256, 4)["product"], 4 * 1024)
+        self.assertEqual(step_floor.terms("tensor_core", "rnn_forward_tensor_core_kernel<128, tanh>", 128, 1)["product"], 6 * 16)
 
     def test_the_table_is_that_of_the_results(self):
         result = json.loads(cycles.RESULT.read_text())

@@ -1,0 +1,68 @@
+"""What a time step takes at least, whatever its machine code: the product, and what has to wait for each other before and after.
+
+In cycles, at the middle of multiprocessor.py's latencies, term by term:
+  read      the vector from shared memory, before the first multiply-add
+  product   its multiply-adds on a scheduler; where weights are in shared memory, their way from there, if that takes longer
+  sums      a shuffle and an addition for each halving of the lanes that have parts of a row
+  gates     what has to be known of a unit's gates before its state: an activation, and the exchange between its lanes
+  cell      from there to the state or the gradient: its dependent operations
+  exchange  the barrier after which the others may read it; of blocks in a cluster, the cluster's
+Two blocks of a multiprocessor can do this at the same time, so that it takes as long as the busiest pipe, if that is longer. An
+operation that another waits for takes 4 cycles. Loads from global memory, stores and indices can be beside all this. The fence
+(MEMBAR) that the compiler puts before a cluster barrier's arrival is not counted: an exchange that counts bytes does without.
+"""
+import re
+from math import log2
+
+from multiprocessor import BARRIER, CLUSTER_BARRIER, LATENCIES
+
+OPERATION = 4
+MIDDLE = 1
+READ, SHUFFLE, SPECIAL = (LATENCIES[opcode][MIDDLE] for opcode in ("LDS", "SHFL", "MUFU"))
+# Two bounds, a square, four multiply-adds, the reciprocal, and four operations that make a quotient of it (cells.cuh).
+TANH = (2 + 1 + 4 + 4) * OPERATION + SPECIAL
+APPROXIMATE = SPECIAL  # tanh.approx
+SIGMOID = 2 * OPERATION  # besides a tanh
+HALVING = SHUFFLE + OPERATION
+
+
+def terms(strategy, name, threads, groups):
+    """{term: cycles} of a step of a kernel; groups: of rows, one after another."""
+    width, cell, flag = re.search(r"<(\d+), (\w+)(?:, (\w+))?", name).groups()
+    width, forward = int(width), "forward" in name
+    rows = int(flag) if flag and flag.isdigit() else 1
+    gates = {"gru": 3, "lstm": 4}.get(cell, 1)
+    warps = -(-threads // 32 // 4)  # of a scheduler
+    tanh = APPROXIMATE if strategy.startswith("tensor_core") else TANH
+    squash = tanh if cell != "relu" else OPERATION
+    result = {"read": READ}
+    if strategy.startswith("tensor_core"):
+        tiles = (width // 16) * gates * (width // 16 // (threads // 32) if gates == 1 else 1)
+        result["product"] = 6 * tiles * warps
+    elif strategy == "cluster":
+        result["product"] = groups * width * warps
+        result["sums"] = groups * (16 + 8 + 4 + 2 + 1) * threads // 32  # one after another on the multiprocessor
+    elif strategy == "gated":
+        columns = 16 if width <= 64 else 32
+        units = columns * threads // width  # of a block
+        slices = width // columns if forward else 4 * units // columns
+        result["product"] = columns * gates * rows * warps
+        result["sums"] = round(log2(slices)) * HALVING
+    else:
+        result["product"] = width // 2 * warps
+        if width == 256:
+            result["product"] = max(result["product"], (8 + (10 if flag == "true" else 8) * 4) * threads // 32)
+        result["sums"] = 3 * HALVING
+    if gates > 1 and forward:
+        result["gates"] = OPERATION + tanh + SIGMOID + (0 if strategy.startswith("tensor_core") else 2 * SHUFFLE)
+        result["cell"] = tanh + 3 * OPERATION
+    elif gates > 1:  # what flows in is added up, a read of it after the exchange; the gates' gradients, a barrier before the product
+        result["gates"] = 0 if strategy.startswith("tensor_core") else READ + BARRIER[MIDDLE]
+        result["cell"] = (2 + (4 if cell == "lstm" else 5)) * OPERATION
+    elif forward:
+        result["cell"] = OPERATION + squash
+    else:
+        result["cell"] = (3 if flag == "true" else 2) * OPERATION
+    clusters = strategy == "cluster" or strategy == "gated" and width > 64
+    result["exchange"] = CLUSTER_BARRIER[MIDDLE] if clusters else BARRIER[MIDDLE]
+    return result
