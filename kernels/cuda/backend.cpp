@@ -1,5 +1,6 @@
 // The CUDA backend; its operations stand in files of their own beside it.
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <set>
 #include <span>
@@ -33,19 +34,20 @@ class CudaBackend final : public Backend<float> {
     return cuda::describe_recurrence(context_, cell, shape, rows, has_steps);
   }
   bool projects_input(Cell cell) const override { return cuda::projects_input(context_, cell); }
-  std::unique_ptr<Readback> make_readback(std::size_t bytes) override { return context_.platform.make_readback(bytes); }
-  void synchronize() override { context_.platform.synchronize(); }
+  std::unique_ptr<Readback> make_readback(std::size_t bytes) override {
+    return std::make_unique<ReadbackOfAll>(context_, context_.platform.make_readback(bytes));
+  }
+  void synchronize() override { after_all().platform.synchronize(); }
 
   /// The first branch is this backend's own stream, each other one that of a backend which forks from it and joins it
   /// again: what an operation works in (scratch memory, cuBLAS' and CUB's workspaces, cuDNN's plans) is its context's.
   void run_branches(std::size_t count, const Branch& branch) override {
-    // In order with timings: events on one stream tell how long a range took. With cuDNN too: its persistent kernels
-    // may wait for blocks of their own that have no room beside another one's.
-    if (timed_ || options_.recurrence != Recurrence::kReel) return Backend::run_branches(count, branch);
+    if (count < 2 || context_.in_order) return Backend::run_branches(count, branch);
     BackendOptions options = options_;
     options.graphs = false;
     while (branches_.size() + 1 < count) branches_.push_back(std::make_unique<CudaBackend>(options));
     const std::span others = std::span(branches_).first(count > 0 ? count - 1 : 0);
+    context_.join_all();
     for (const auto& other : others) other->context_.platform.wait_for(context_.platform);
     std::exception_ptr error;
     const auto attempt = [&error](const auto& f) {
@@ -59,7 +61,7 @@ class CudaBackend final : public Backend<float> {
       for (std::size_t i = 0; i < count; ++i) branch(i == 0 ? *this : *others[i - 1], i);
     });
     attempt([&] {  // whatever has been enqueued by then
-      for (const auto& other : others) context_.platform.wait_for(other->context_.platform);
+      for (const auto& other : others) context_.platform.wait_for(other->after_all().platform);
     });
     if (error) std::rethrow_exception(error);
   }
@@ -92,6 +94,7 @@ class CudaBackend final : public Backend<float> {
   }
   Plan plan(const std::function<void()>& enqueue) override {
     REEL_CHECK(options_.recurrence == Recurrence::kReel && !timed_ && !capturing_, "a plan of what is not recorded");
+    context_.join_all();
     PlanRecorder recorder(context_.platform.limits().multiprocessors);
     enqueue();
     return recorder.take();
@@ -102,48 +105,87 @@ class CudaBackend final : public Backend<float> {
     graph_name_ = name;
     // Eagerly at first: kernels are loaded and scratch memory is taken then.
     if (!graphs_ || seen_.insert(name).second) return;
-    context_.platform.begin_capture();
+    after_all().platform.begin_capture();
     capturing_ = true;
   }
   void end_graph() override {
-    if (std::exchange(capturing_, false)) context_.platform.end_capture(graph_name_);
+    if (std::exchange(capturing_, false)) after_all().platform.end_capture(graph_name_);
   }
   void abandon_graph() noexcept override {
     if (std::exchange(capturing_, false)) context_.platform.abandon_capture();
   }
-  double replay_graph(const std::string& name, int runs) override { return context_.platform.replay(name, runs); }
+  double replay_graph(const std::string& name, int runs) override { return after_all().platform.replay(name, runs); }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override { return context_.platform.allocate(bytes); }
   Buffer<char>::Deleter deleter() const override { return &Platform::release; }
   void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) override {
     REEL_CHECK(from.size() == to.size(), "copy of {} bytes to {}", from.size(), to.size());
-    if (!from.empty()) context_.platform.copy(to.data(), from.data(), from.size());
+    if (!from.empty()) after_all().platform.copy(to.data(), from.data(), from.size());
   }
 
  private:
-  void execute(const SelectRows& op) override { cuda::execute(context_, op); }
-  void execute(const IndexTokens& op) override { cuda::execute(context_, op); }
-  void execute(const ProjectTokens<float>& op) override { cuda::execute(context_, op); }
-  void execute(const RecurrenceForward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const IndexSteps& op) override { cuda::execute(context_, op); }
-  void execute(const ReverseIndex& op) override { cuda::execute(context_, op); }
-  void execute(const StackStates<float>& op) override { cuda::execute(context_, op); }
-  void execute(const StackGradient<float>& op) override { cuda::execute(context_, op); }
-  void execute(const HeadForward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const HeadBackward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const RecurrenceBackward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const ProjectionGradient<float>& op) override { cuda::execute(context_, op); }
-  void execute(const LayerForward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const LayerBackward<float>& op) override { cuda::execute(context_, op); }
-  void execute(const ClipGradient<float>& op) override { cuda::execute(context_, op); }
+  /// Waits for a copy's source, whatever writes it.
+  class ReadbackOfAll final : public Readback {
+   public:
+    ReadbackOfAll(CudaContext& context, std::unique_ptr<Readback> readback)
+        : context_(context), readback_(std::move(readback)) {}
+    void start(std::span<const std::byte> from) override {
+      context_.join_all();
+      readback_->start(from);
+    }
+    bool ready() override { return readback_->ready(); }
+    std::span<const std::byte> wait() override { return readback_->wait(); }
+
+   private:
+    CudaContext& context_;
+    std::unique_ptr<Readback> readback_;
+  };
+
+  CudaContext& after(std::initializer_list<Side> sides) {
+    for (const Side side : sides) context_.join(side);
+    return context_;
+  }
+  CudaContext& after_all() {
+    context_.join_all();
+    return context_;
+  }
+
+  // What an operation does on a side is done before any other one begins, but for those here that name what they wait
+  // for: of what the others read and write they touch nothing. What a side has last read they may write over only after
+  // it.
+  void execute(const SelectRows& op) override { cuda::execute(after_all(), op); }
+  void execute(const IndexTokens& op) override {
+    cuda::execute(after({Side::kSort, Side::kHead, Side::kRecurrent, Side::kInput}), op);
+  }
+  void execute(const ProjectTokens<float>& op) override {
+    cuda::execute(after({Side::kHead, Side::kRecurrent, Side::kInput}), op);
+  }
+  void execute(const RecurrenceForward<float>& op) override {
+    cuda::execute(after({Side::kTokens, Side::kHead, Side::kRecurrent, Side::kInput}), op);
+  }
+  void execute(const IndexSteps& op) override { cuda::execute(after_all(), op); }
+  void execute(const ReverseIndex& op) override { cuda::execute(after_all(), op); }
+  void execute(const StackStates<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const StackGradient<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const HeadForward<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const HeadBackward<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const RecurrenceBackward<float>& op) override {
+    cuda::execute(after({Side::kTokens, Side::kSort, Side::kRecurrent, Side::kInput}), op);
+  }
+  void execute(const ProjectionGradient<float>& op) override {
+    cuda::execute(after({Side::kTokens, Side::kSort, Side::kHead, Side::kInput}), op);
+  }
+  void execute(const LayerForward<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const LayerBackward<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const ClipGradient<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const OptimizerStep<float>& op) override {
     // Reads the gradient; reads and writes the parameters and what is kept of each.
     const double states = op.state2.empty() ? 1 : 2, parameters = static_cast<double>(op.parameters.size());
     const double gradient = static_cast<double>(op.gradient.rows.size() + op.gradient.dense.size());
     const PlannedWork work(
         PlanRecorder::Known{.work = {.bytes = 4 * (gradient + 2 * (1 + states) * parameters), .loads = 3}});
-    cuda::execute(context_, op);
+    cuda::execute(after_all(), op);
   }
 
   static constexpr std::size_t kMostUnread = 4096;

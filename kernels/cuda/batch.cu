@@ -1,6 +1,7 @@
 // Selecting the rows of a batch, and indexing its tokens by a stable sort of (token, position).
 //
-// Distinct tokens are listed in ascending order, or the whole vocabulary is (lists_vocabulary).
+// Distinct tokens are listed in ascending order, or the whole vocabulary is (lists_vocabulary). Then every id is its
+// own slot, so that the way forward does not need the sort, which runs beside it.
 #include <algorithm>
 #include <bit>
 
@@ -85,17 +86,19 @@ struct IndexArgs {
   int vocabulary, batch, steps;
 };
 
-__global__ void clear_slots_kernel(IndexArgs args) {
-  const auto v = static_cast<int>(global_thread());
-  if (v < args.vocabulary) args.slot[v] = -1;
-}
-
-__global__ void list_tokens_kernel(IndexArgs args) {
-  const auto i = static_cast<int>(global_thread());
+/// What is sorted at position i.
+__device__ inline void list_token(const IndexArgs& args, int i) {
   if (i >= args.batch * args.steps) return;
   const int t = i / args.batch, b = i % args.batch;
   args.keys[i] = t < args.lengths[b] ? args.ids[b * args.steps + t] : args.vocabulary;
   args.positions[i] = i;
+}
+
+/// Slots of words that the batch lacks stay as they are here.
+__global__ void list_tokens_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  list_token(args, i);
+  if (i < args.vocabulary) args.slot[i] = -1;
 }
 
 /// Index of the first of the sorted keys [count] that is not below `key`.
@@ -113,16 +116,22 @@ __device__ inline int lower_bound(const std::int32_t* keys, int count, int key) 
   return first;
 }
 
-/// Every id of the vocabulary has its own slot; thread V writes the end of the last segment.
-__global__ void index_vocabulary_kernel(IndexArgs args) {
-  const int i = static_cast<int>(global_thread()), positions = args.batch * args.steps;
-  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, positions, i);
+/// Every id of the vocabulary has its own slot.
+__global__ void list_vocabulary_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  list_token(args, i);
   if (i < args.vocabulary) {
     args.tokens[i] = i;
     args.slot[i] = i;
   }
-  if (i < positions) args.row_of[i] = args.ids[i];
+  if (i < args.batch * args.steps) args.row_of[i] = args.ids[i];
   if (i == 0) args.count[0] = args.vocabulary;
+}
+
+/// Thread V writes the end of the last segment.
+__global__ void segment_vocabulary_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, args.batch * args.steps, i);
 }
 
 __device__ inline bool begins_token(const IndexArgs& args, int i) {
@@ -158,8 +167,9 @@ __global__ void index_distinct_kernel(IndexArgs args) {
 }  // namespace
 
 void execute(CudaContext& context, const SelectRows& op) {
+  CudaContext& tokens = context.fork(Side::kTokens);
   launch(select_rows_kernel,
-         per_block(context, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 3}),
+         per_block(tokens, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 3}),
          {.data_ids = op.data_ids.data(),
           .data_lengths = op.data_lengths.data(),
           .data_labels = op.data_labels.data(),
@@ -184,38 +194,44 @@ void execute(CudaContext& context, const SelectRows& op) {
 void execute(CudaContext& context, const IndexTokens& op) {
   const auto [B, T] = op.shape;
   const std::int64_t positions = B * T, V = op.index.vocabulary();
-  context.scratch.reserve(4 * Scratch::need<std::int32_t>(positions));
   const TokenIndex& index = op.index;
-  IndexArgs kernel_args{.ids = op.ids.data(),
-                        .lengths = op.lengths.data(),
-                        .keys = context.scratch.take<std::int32_t>(positions),
-                        .positions = context.scratch.take<std::int32_t>(positions),
-                        .sorted = context.scratch.take<std::int32_t>(positions),
-                        .sums = context.scratch.take<std::int32_t>(positions),
-                        .count = index.count.data(),
-                        .tokens = index.tokens.data(),
-                        .slot = index.slot.data(),
-                        .row_of = index.row_of.data(),
-                        .segment = index.segment.data(),
-                        .position = index.position.data(),
-                        .vocabulary = static_cast<int>(V),
-                        .batch = static_cast<int>(B),
-                        .steps = static_cast<int>(T)};
-  launch(list_tokens_kernel, over(context, positions, {.bytes = bytes_of(3 * positions), .loads = 2}), kernel_args);
-  context.platform.sort_pairs({.keys = kernel_args.keys,
-                               .sorted_keys = kernel_args.sorted,
-                               .values = kernel_args.positions,
-                               .sorted_values = index.position.data(),
-                               .count = positions,
-                               .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))});
-  if (lists_vocabulary(index.capacity(), index.vocabulary())) {
+  const bool whole = lists_vocabulary(index.capacity(), V);
+  if (!whole) context.join(Side::kTokens);
+  CudaContext& tokens = whole ? context.fork(Side::kTokens) : context;
+  tokens.scratch.reserve(4 * Scratch::need<std::int32_t>(positions));
+  const IndexArgs kernel_args{.ids = op.ids.data(),
+                              .lengths = op.lengths.data(),
+                              .keys = tokens.scratch.take<std::int32_t>(positions),
+                              .positions = tokens.scratch.take<std::int32_t>(positions),
+                              .sorted = tokens.scratch.take<std::int32_t>(positions),
+                              .sums = tokens.scratch.take<std::int32_t>(positions),
+                              .count = index.count.data(),
+                              .tokens = index.tokens.data(),
+                              .slot = index.slot.data(),
+                              .row_of = index.row_of.data(),
+                              .segment = index.segment.data(),
+                              .position = index.position.data(),
+                              .vocabulary = static_cast<int>(V),
+                              .batch = static_cast<int>(B),
+                              .steps = static_cast<int>(T)};
+  const SortPairs sort{.keys = kernel_args.keys,
+                       .sorted_keys = kernel_args.sorted,
+                       .values = kernel_args.positions,
+                       .sorted_values = index.position.data(),
+                       .count = positions,
+                       .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))};
+  const std::int64_t all = std::max(positions, V);
+  const Work listing{.bytes = bytes_of((whole ? 4 : 3) * positions + (whole ? 2 : 1) * V), .loads = 2};
+  launch(whole ? list_vocabulary_kernel : list_tokens_kernel, over(tokens, all, listing), kernel_args);
+  if (whole) {
+    CudaContext& sorting = context.fork(Side::kSort, tokens);
+    sorting.platform.sort_pairs(sort);
     const auto probes = static_cast<double>(std::bit_width(static_cast<std::uint64_t>(positions)));
-    launch(index_vocabulary_kernel,
-           over(context, std::max(positions, V + 1), {.bytes = bytes_of(3 * positions + 3 * V), .loads = probes}),
+    launch(segment_vocabulary_kernel, over(sorting, V + 1, {.bytes = bytes_of(positions + V), .loads = probes}),
            kernel_args);
     return;
   }
-  launch(clear_slots_kernel, over(context, V, {.bytes = bytes_of(V)}), kernel_args);
+  context.platform.sort_pairs(sort);
   launch(mark_begins_kernel, over(context, positions, {.bytes = bytes_of(2 * positions), .loads = 1}), kernel_args);
   context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = positions});
   launch(index_distinct_kernel, over(context, positions, {.bytes = bytes_of(7 * positions), .loads = 2}), kernel_args);

@@ -3,6 +3,7 @@
 #include "kernels/cuda/column_sums.h"
 
 #include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/reduce.cuh"
 
 namespace reel::cuda {
 namespace {
@@ -17,12 +18,8 @@ struct SliceSumArgs {
 __global__ void sum_slices_kernel(SliceSumArgs args) {
   const std::int64_t i = global_thread();
   if (i >= static_cast<std::int64_t>(args.slices) * args.columns) return;
-  const std::int64_t column = i % args.columns;
-  float sum = 0;
-  for (std::int64_t row = i / args.columns; row < args.rows; row += args.slices) {
-    sum += args.matrix[row * args.stride + column];
-  }
-  args.sums[i] = sum;
+  const std::int64_t first = i / args.columns, rows = (args.rows - first + args.slices - 1) / args.slices;
+  args.sums[i] = add_in_order(0, args.matrix + first * args.stride + i % args.columns, args.slices * args.stride, rows);
 }
 
 }  // namespace
@@ -31,11 +28,13 @@ void sum_columns(CudaContext& context, const ColumnSums& args) {
   constexpr int kSlices = ColumnSums::kSlices;
   float* const slices = context.scratch.take<float>(kSlices * args.columns);
   const int columns = static_cast<int>(args.columns);
-  const auto rows = static_cast<double>((args.rows + kSlices - 1) / kSlices);
+  const std::int64_t rows = (args.rows + kSlices - 1) / kSlices;
+  const auto loads = static_cast<double>(rows / kLoadsAtOnce + rows % kLoadsAtOnce);
   launch(sum_slices_kernel,
-         over(context, kSlices * args.columns, {.bytes = bytes_of(args.rows * args.columns), .loads = rows}),
+         over(context, kSlices * args.columns, {.bytes = bytes_of(args.rows * args.columns), .loads = loads}),
          {args.matrix, slices, args.rows, args.stride, columns, kSlices});
-  launch(sum_slices_kernel, over(context, args.columns, {.bytes = bytes_of(kSlices * args.columns), .loads = kSlices}),
+  launch(sum_slices_kernel,
+         over(context, args.columns, {.bytes = bytes_of(kSlices * args.columns), .loads = kSlices / kLoadsAtOnce}),
          {slices, args.sums, kSlices, args.columns, columns, 1});
 }
 

@@ -221,8 +221,9 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
   const bool one_logit = C == 1 && op.loss != Loss::kSoftmax;
   ColumnSums bias{.matrix = nullptr, .rows = B, .stride = C, .columns = C, .sums = op.d_fc_bias.data()};
   const std::size_t of_several = Scratch::need<float>(B * P) + losses_scratch(op) + bias.scratch();
-  context.scratch.reserve(Scratch::need<float>(B * C) + (one_logit ? 0 : of_several));
-  float* const d_logits = context.scratch.take<float>(B * C);
+  Scratch& scratch = one_logit ? context.side(Side::kHead).scratch : context.scratch;
+  scratch.reserve(Scratch::need<float>(B * C) + (one_logit ? 0 : of_several));
+  float* const d_logits = scratch.take<float>(B * C);
   float* const d_pooled = one_logit ? nullptr : context.scratch.take<float>(B * P);
   const BackwardArgs kernel_args{.loss = loss_args(op),
                                  .lengths = op.lengths.data(),
@@ -243,13 +244,14 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .pool = op.pool};
   if (one_logit) {
     launch(head_rows_kernel, per_block(context, B, kThreads, {.bytes = bytes_of(B * P), .loads = 2}), kernel_args);
+    CudaContext& side = context.fork(Side::kHead);
     const auto rows = static_cast<double>((B + kSlices - 1) / kSlices);
-    launch(head_weights_kernel,
-           per_block(context, (P + kColumns - 1) / kColumns, kColumns * kSlices,
-                     {.bytes = bytes_of(B * P), .loads = rows}),
-           kernel_args);
+    launch(
+        head_weights_kernel,
+        per_block(side, (P + kColumns - 1) / kColumns, kColumns * kSlices, {.bytes = bytes_of(B * P), .loads = rows}),
+        kernel_args);
     launch(head_stats_kernel,
-           per_block(context, 1, 256, {.bytes = bytes_of(3 * B), .loads = static_cast<double>((B + 255) / 256)}),
+           per_block(side, 1, 256, {.bytes = bytes_of(3 * B), .loads = static_cast<double>((B + 255) / 256)}),
            kernel_args);
     return;
   }

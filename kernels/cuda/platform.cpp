@@ -4,6 +4,7 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "kernels/cuda/backend.h"
@@ -147,7 +148,11 @@ bool update(cudaGraphExec_t executable, cudaGraph_t graph) {
 }  // namespace
 
 struct Platform::Parts {
-  Parts() = default;
+  explicit Parts(bool multiplies) {
+    if (!multiplies) return;
+    cublas_workspace.emplace(Cublas::kWorkspaceBytes);
+    cublas.emplace(stream.get(), cublas_workspace->data());
+  }
   ~Parts() { cudaStreamSynchronize(stream.get()); }  // graphs are not destroyed while they run
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
@@ -164,13 +169,13 @@ struct Platform::Parts {
   DeviceLimits limits = query_limits();
   Owner<cudaStream_t> stream = make_stream();
   Owner<cudaEvent_t> reached = make_event(cudaEventDisableTiming);  // for wait_for()
-  DeviceMemory cublas_workspace{Cublas::kWorkspaceBytes};
-  Cublas cublas{stream.get(), cublas_workspace.data()};
+  std::optional<DeviceMemory> cublas_workspace;
+  std::optional<Cublas> cublas;
   std::vector<DeviceMemory> cub_memories;  // outgrown ones too: graphs may still use them
   std::map<std::string, Owner<cudaGraphExec_t>> graphs;
 };
 
-Platform::Platform() : parts_(std::make_unique<Parts>()) {}
+Platform::Platform(bool multiplies) : parts_(std::make_unique<Parts>(multiplies)) {}
 Platform::~Platform() = default;
 
 const DeviceLimits& Platform::limits() const { return parts_->limits; }
@@ -289,7 +294,7 @@ double Platform::seconds_between(const Moment& begin, const Moment& end) {
 /// cuBLAS is expected to split a long sum that would leave most multiprocessors without a tile of 128 x 128.
 void Platform::product(const Product& args) {
   PlanRecorder* const plan = PlanRecorder::current();
-  if (plan == nullptr) return parts_->cublas.product(args);
+  if (plan == nullptr) return parts_->cublas->product(args);
   constexpr std::int64_t kTile = 128, kLongSum = 2048;
   const std::int64_t tiles = ((args.m + kTile - 1) / kTile) * ((args.n + kTile - 1) / kTile);
   const bool splits = args.k >= kLongSum && 2 * tiles < limits().multiprocessors;

@@ -26,7 +26,8 @@ struct DeviceLimits {
 /// release() and synchronize() return at once.
 class Platform {
  public:
-  Platform();
+  /// Without cuBLAS where nothing is multiplied.
+  explicit Platform(bool multiplies = true);
   ~Platform();
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;

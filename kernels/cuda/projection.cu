@@ -13,11 +13,12 @@
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/projection.h"
+#include "kernels/cuda/reduce.cuh"
 
 namespace reel::cuda {
 namespace {
 
-constexpr int kChunk = 64;
+constexpr int kChunk = 64, kLoads = 16;  // of which so many at once, since stores between them would part them
 
 struct GatherArgs {
   const std::int32_t* count;   // [1] U
@@ -101,10 +102,19 @@ __global__ void sum_chunks_kernel(SumArgs args) {
   __syncthreads();
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
     float sum = 0;
-    for (int i = 0; i < size; ++i) {
-      sum += args.d_input[static_cast<std::int64_t>(positions[i]) * args.width + j];
-      if (i + 1 == size || slots[i + 1] != slots[i]) {
-        sum_of(args, slots[i], chunk)[j] = sum;
+    for (int begin = 0; begin < size; begin += kLoads) {
+      float values[kLoads];
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) {
+        const bool there = begin + i < size;
+        values[i] = there ? args.d_input[static_cast<std::int64_t>(positions[begin + i]) * args.width + j] : 0.0f;
+      }
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) {
+        if (begin + i >= size) break;
+        sum += values[i];
+        if (begin + i + 1 < size && slots[begin + i + 1] == slots[begin + i]) continue;
+        sum_of(args, slots[begin + i], chunk)[j] = sum;
         sum = 0;
       }
     }
@@ -119,10 +129,9 @@ __global__ void add_chunks_kernel(SumArgs args) {
   const int first = begin / kChunk, last = end > begin ? (end - 1) / kChunk : first;
   if (begin < end && first == last) return;  // the first level has written it
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
-    float sum = begin < end ? args.partial[(static_cast<std::int64_t>(first) * 2 + 1) * args.width + j] : 0.0f;
-    for (int chunk = first + 1; chunk <= last; ++chunk) {
-      sum += args.partial[static_cast<std::int64_t>(chunk) * 2 * args.width + j];
-    }
+    const float* const partial = args.partial + static_cast<std::int64_t>(first) * 2 * args.width + j;
+    float sum = begin < end ? partial[args.width] : 0.0f;
+    sum = add_in_order(sum, partial + 2 * args.width, std::int64_t{2} * args.width, last - first);
     args.sums[static_cast<std::int64_t>(u) * args.width + j] = sum;
   }
 }
@@ -178,9 +187,9 @@ void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, con
                      .width = static_cast<int>(width)};
   const std::int64_t chunks = chunks_of(op.shape), U = op.index.capacity();
   launch(sum_chunks_kernel,
-         per_block(context, chunks, 128, {.bytes = bytes_of((B * T + U) * width), .loads = 3 + kChunk}), args);
+         per_block(context, chunks, 128, {.bytes = bytes_of((B * T + U) * width), .loads = 3 + kChunk / kLoads}), args);
   // Of a token that spans many chunks, the more the more frequent it is: at most all of them, a twentieth in reviews.
-  const double spanned = 1 + static_cast<double>(chunks) / 20;
+  const double spanned = 1 + static_cast<double>(chunks) / (20 * kLoadsAtOnce);
   launch(add_chunks_kernel, per_block(context, U, 128, {.bytes = bytes_of(2 * chunks * width), .loads = 2 + spanned}),
          args);
 }
@@ -214,18 +223,24 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width(), chunks = chunks_of(op.shape);
   const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary());
   const float* const d_projected = op.d_projected.data();
-  const ColumnSums bias{.matrix = d_projected, .rows = U, .stride = W, .columns = W, .sums = op.d_bias.data()};
-  context.scratch.reserve(Scratch::need<float>(whole ? 0 : U * E) + Scratch::need<float>(chunks * 2 * W) +
-                          bias.scratch());
-  const float* const rows = rows_of(context, whole, op.index.count, op.index.tokens, op.embedding, E);
+  context.scratch.reserve(Scratch::need<float>(chunks * 2 * W));
   sum_by_token(context, op, op.d_input.data(), W, context.scratch.take<float>(chunks * 2 * W), op.d_projected.data());
 
-  sum_columns(context, bias);
-  if (op.dropout.rate > 0) {
+  const bool drops = op.dropout.rate > 0;
+  const ColumnSums bias{.matrix = d_projected, .rows = U, .stride = W, .columns = W, .sums = op.d_bias.data()};
+  CudaContext& sums = drops ? context : context.fork(Side::kHead);  // of what has not been scaled
+  sums.scratch.reserve(bias.scratch());
+  sum_columns(sums, bias);
+  if (drops) {
     launch(scale_rows_kernel, over(context, U * W, {.bytes = bytes_of(2 * U * W), .loads = 2}),
            {op.index.count.data(), op.index.tokens.data(), nullptr, op.d_projected.data(), U, static_cast<int>(W),
             op.dropout});
   }
+  CudaContext& input = context.fork(Side::kInput);
+  if (!whole) input.scratch.reserve(Scratch::need<float>(U * E));
+  const float* const rows = rows_of(input, whole, op.index.count, op.index.tokens, op.embedding, E);
+  input.platform.product(
+      {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
   context.platform.product({.m = U,
                             .n = E,
                             .k = W,
@@ -233,8 +248,6 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
                             .b = op.w_ih.data(),
                             .c = op.d_embedding.data(),
                             .beta = op.accumulate ? 1.0f : 0.0f});
-  context.platform.product(
-      {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
 }
 
 std::size_t row_gradient_scratch(const ProjectionGradient<float>& op) {

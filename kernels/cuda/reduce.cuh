@@ -1,9 +1,29 @@
-// Sums and maxima over the threads of a block, in a fixed order.
+// Sums and maxima in a fixed order: of numbers in memory, and over the threads of a block.
 #pragma once
 
 #include "kernels/cuda/device.h"
 
 namespace reel::cuda {
+
+/// How many loads of add_in_order() are under way at once.
+constexpr int kLoadsAtOnce = 8;
+
+/// sum + values[0] + values[stride] + ..., `count` of them, one after the other.
+__device__ inline float add_in_order(float sum, const float* values, std::int64_t stride, std::int64_t count) {
+  for (; count >= kLoadsAtOnce; count -= kLoadsAtOnce) {
+    float next[kLoadsAtOnce];
+#pragma unroll
+    for (int i = 0; i < kLoadsAtOnce; ++i) next[i] = values[i * stride];
+#pragma unroll
+    for (int i = 0; i < kLoadsAtOnce; ++i) sum += next[i];
+    values += kLoadsAtOnce * stride;
+  }
+  for (; count > 0; --count) {
+    sum += *values;
+    values += stride;
+  }
+  return sum;
+}
 
 template <class Real>
 __device__ inline Real warp_sum(Real value) {

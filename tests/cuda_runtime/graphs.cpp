@@ -67,7 +67,10 @@ std::vector<std::pair<std::string, std::string>> concurrent_nodes() {
 
 std::vector<std::pair<std::string, std::vector<std::size_t>>> launched_nodes() {
   std::vector<std::pair<std::string, std::vector<std::size_t>>> nodes;
-  for (const Node& node : runtime().launched_last) nodes.emplace_back(node.kind, node.after);
+  for (const Node& node : runtime().launched_last) {
+    nodes.emplace_back(node.kind, node.after);
+    std::ranges::sort(nodes.back().second);
+  }
   return nodes;
 }
 

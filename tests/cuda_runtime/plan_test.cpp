@@ -49,6 +49,31 @@ TEST_F(RuntimePlan, HasTheNodesOfTheGraph) {
   }
 }
 
+/// Of a batch of as many words as the vocabulary has.
+TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  bench::Training training(*backend, kShape);
+  for (int round = 0; round < 2; ++round) {
+    GraphCapture graph(*backend, "step");
+    training.step();
+    graph.launch();
+  }
+  const auto beside = [](const char* first, const char* second) {
+    return testing::Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
+  };
+  const auto pairs = concurrent_nodes();
+  EXPECT_THAT(pairs, beside("select_rows", "cublasSgemm")) << "the projection of all words";
+  EXPECT_THAT(pairs, beside("CUB sort", "rnn_forward"));
+  EXPECT_THAT(pairs, beside("head_weights", "rnn_backward"));
+  EXPECT_THAT(pairs, beside("head_stats", "rnn_backward"));
+  EXPECT_THAT(pairs, beside("cublasSgemm", "sum_chunks")) << "W_hh's gradient";
+  EXPECT_THAT(pairs, beside("sum_slices", "cublasSgemm")) << "the biases' gradient";
+  EXPECT_THAT(pairs, beside("cublasSgemm", "cublasSgemm")) << "the gradients of W_ih and of the words";
+  for (const char* last : {"clip_values", "clip_scale", "optimizer_step"}) {
+    for (const auto& [first, second] : pairs) EXPECT_THAT(second, testing::Not(HasSubstr(last))) << first;
+  }
+}
+
 TEST_F(RuntimePlan, RunsNothing) {
   const auto backend = make_backend({.device = DeviceKind::kCuda});
   const Buffer<float> from = backend->allocate<float>(2);

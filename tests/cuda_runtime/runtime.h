@@ -80,7 +80,7 @@ void reset();
 /// "memset", "kernel <address> <mangled name> cluster 1", ...
 std::vector<std::pair<std::string, std::string>> concurrent_nodes();
 
-/// The nodes of the graph that was launched last, each with those it waits for, which are before it.
+/// The nodes of the graph that was launched last, each with those it waits for, ascending, which are before it.
 std::vector<std::pair<std::string, std::vector<std::size_t>>> launched_nodes();
 
 /// What a failed kernel said, for people; empty if none has failed.

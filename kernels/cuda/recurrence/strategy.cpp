@@ -186,18 +186,19 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   const auto [B, T, H] = op.shape;
   const std::int64_t GH = traits(op.cell).gates * H;
   const std::span<const float> d_recurrent = op.recurrent_gradient();
-  context.platform.product({.m = GH,
-                            .n = H,
-                            .k = T * B,
-                            .a = d_recurrent.data(),
-                            .b = op.h.data(),
-                            .c = op.d_w_hh.data(),
-                            .a_transposed = true});
+  CudaContext& side = context.fork(Side::kRecurrent);
+  side.platform.product({.m = GH,
+                         .n = H,
+                         .k = T * B,
+                         .a = d_recurrent.data(),
+                         .b = op.h.data(),
+                         .c = op.d_w_hh.data(),
+                         .a_transposed = true});
   if (op.d_b_hh.empty()) return;
   const ColumnSums bias{
       .matrix = d_recurrent.data() + GH - H, .rows = T * B, .stride = GH, .columns = H, .sums = op.d_b_hh.data()};
-  context.scratch.reserve(bias.scratch());
-  sum_columns(context, bias);
+  side.scratch.reserve(bias.scratch());
+  sum_columns(side, bias);
 }
 
 }  // namespace reel::cuda
