@@ -123,7 +123,7 @@ __global__ void pass_on_kernel(ReverseArgs args) {
     return;
   }
   if (kMistake == kBeyondTheCluster) map_to_block(first, kBlocks);
-  if (kMistake == kBeyondSharedMemory) store_to_cluster(args.out, 0);
+  if (kMistake == kBeyondSharedMemory) store_to_cluster(reinterpret_cast<ClusterAddress>(args.out), 0);
   if (kMistake == kWritesBetween) cluster_arrive();
   give(first, i, args.in[rank * 32 + static_cast<unsigned>(i)]);
   if (kMistake == kArrivesTwice) cluster_arrive();

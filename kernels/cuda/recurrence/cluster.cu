@@ -62,19 +62,39 @@ struct Tile {
   }
 };
 
-/// Each block begins with itself, lest all write to the same one.
-__device__ inline void write_to_all_blocks(float& element, float value) {
-  const unsigned rank = cluster_rank();
+/// The vectors in shared memory, as a thread reads them, and its own element of a group's first row block by block.
+template <int kHidden>
+struct Vectors {
+  static constexpr int kGroupBytes = kRows * kHidden * static_cast<int>(sizeof(float));
+  static constexpr int kBufferBytes = kMaxGroups * kGroupBytes;
+
+  SharedAddress read;
+  ClusterAddress written[kBlocks];  // the thread's own block first, lest all write to the same one
+
+  __device__ Vectors(const ClusterMemory<kHidden>& memory, const ClusterMatrix<kHidden>& w_hh)
+      : read(ClusterMatrix<kHidden>::part(memory.vectors[0][0])) {
+    const unsigned rank = cluster_rank();
 #pragma unroll
-  for (unsigned i = 0; i < kBlocks; ++i) store_to_cluster(map_to_block(&element, (rank + i) % kBlocks), value);
-}
+    for (unsigned i = 0; i < kBlocks; ++i) {
+      written[i] = map_to_block(&memory.vectors[0][w_hh.row][w_hh.unit], (rank + i) % kBlocks);
+    }
+  }
+  __device__ SharedAddress part(int buffer, int group) const {
+    return read + buffer * kBufferBytes + group * kGroupBytes;
+  }
+  __device__ void write(int buffer, int group, float value) const {
+#pragma unroll
+    for (const ClusterAddress to : written) store_to_cluster(to + buffer * kBufferBytes + group * kGroupBytes, value);
+  }
+};
 
 template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_cluster_kernel(RnnForwardArgs args) {
+__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forward_cluster_kernel(RnnForwardArgs args) {
   if constexpr (!kClusters) return fail_without_clusters();
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, false);
+  const Vectors<kHidden> vectors(*memory, w_hh);
   const int H = args.hidden, T = args.steps, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
@@ -110,10 +130,10 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
       cp_async_wait<kAhead - 1>();
 #pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
-        const float sum = w_hh.times(memory->vectors[t % 2][g * kRows]);
+        const float sum = w_hh.times(vectors.part(t % 2, g));
         if (!runs(t, g)) continue;
         value(t, g) = next_state<kCell>(sum + value(t, g));
-        write_to_all_blocks(memory->vectors[(t + 1) % 2][g * kRows + w_hh.row][unit], value(t, g));
+        vectors.write((t + 1) % 2, g, value(t, g));
       }
       cluster_arrive();
 #pragma unroll 1
@@ -127,11 +147,13 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_forward_
 }
 
 template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward_cluster_kernel(RnnBackwardArgs args) {
+__global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
+    rnn_backward_cluster_kernel(RnnBackwardArgs args) {
   if constexpr (!kClusters) return fail_without_clusters();
   REEL_DYNAMIC_SHARED(ClusterMemory<kHidden>, memory);
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, true);
+  const Vectors<kHidden> vectors(*memory, w_hh);
   const int H = args.hidden, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
@@ -149,7 +171,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       cp_async_commit();
     };
     for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
-      for (auto& vectors : memory->vectors) vectors[i / kHidden][i % kHidden] = 0;  // dz from a row's end on
+      for (auto& buffer : memory->vectors) buffer[i / kHidden][i % kHidden] = 0;  // dz from a row's end on
     }
     cluster_arrive();
 #pragma unroll 1
@@ -167,12 +189,12 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads) rnn_backward
       cp_async_wait<kAhead - 1>();
 #pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
-        float d_h = w_hh.times(memory->vectors[(t + 1) % 2][g * kRows]);
+        float d_h = w_hh.times(vectors.part((t + 1) % 2, g));
         if (!runs(t, g)) continue;
         d_h += memory->every[g][me];
         if (!runs(t + 1, g)) d_h += memory->last[g][me];
         value(t, g) = input_gradient<kCell>(d_h, value(t, g));
-        write_to_all_blocks(memory->vectors[t % 2][g * kRows + w_hh.row][unit], value(t, g));
+        vectors.write(t % 2, g, value(t, g));
       }
       cluster_arrive();
 #pragma unroll 1

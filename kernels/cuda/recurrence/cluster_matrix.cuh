@@ -5,7 +5,8 @@
 // 128q + 4s + 3 for every q, which makes 128 weights at kHidden = 512. A product reads the vectors as float4 without
 // bank conflicts, 16 loads for 512 multiply-adds, which take twice the cycles. The 32 sums of a lane, eight units of
 // four batch rows, are added up over the 32 lanes by 31 shuffles, each round halving what a lane still has, after which
-// lane 8r + o has unit o of batch row r: one result for every thread.
+// lane 8r + o has unit o of batch row r: one result for every thread. A lane sends what its partner keeps: its sums are
+// numbered so that these are the same ones in every lane, sum i of lane l being that of unit and row i ^ l.
 #pragma once
 
 #include <cuda_ptx.h>
@@ -23,7 +24,7 @@ struct ClusterMatrix {
   static constexpr int kChunks = kHidden / 128;  // of 128 columns
   static_assert(kHidden % 128 == 0);
 
-  float kept[kChunks][4][8];  // [chunk][column][unit]
+  float kept[kChunks][4][8];  // [chunk][column][sum]
   int unit, row;              // of this thread's results
 
   /// Reads this block's share of `matrix` [size, size], size <= kHidden, or of its transpose; fills up with zeros.
@@ -38,23 +39,28 @@ struct ClusterMatrix {
       for (int i = 0; i < 4; ++i) {
 #pragma unroll
         for (int o = 0; o < 8; ++o) {
-          const int r = first_unit + o, c = 128 * q + 4 * lane + i;
+          const int r = first_unit + (o ^ lane % 8), c = 128 * q + 4 * lane + i;
           kept[q][i][o] = r < size && c < size ? matrix[transposed ? c * size + r : r * size + c] : 0.0f;
         }
       }
     }
   }
 
-  /// This thread's unit for its batch row, of `vectors` [kRows, kHidden], 16-byte aligned in shared memory.
-  __device__ float times(const float* vectors) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const float4* const parts = reinterpret_cast<const float4*>(vectors) + lane;
-    float sums[8 * kRows] = {};  // [batch row][unit]
+  /// Where a product reads `vectors` [kRows, kHidden], 16-byte aligned in shared memory.
+  __device__ static SharedAddress part(const float* vectors) {
+    return opaque_address(vectors + 4 * (static_cast<int>(threadIdx.x) % 32));
+  }
+
+  /// This thread's unit for its batch row, of the vectors at part(vectors).
+  __device__ float times(SharedAddress vectors) const {
+    constexpr int kRowBytes = kHidden * static_cast<int>(sizeof(float));
+    const int own_row = static_cast<int>(threadIdx.x) % 32 / 8;
+    float sums[8 * kRows] = {};
 #pragma unroll
     for (int q = 0; q < kChunks; ++q) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const float4 x = parts[r * (kHidden / 4) + 32 * q];
+        const float4 x = load_shared_4(vectors + (r ^ own_row) * kRowBytes + 512 * q);
 #pragma unroll
         for (int o = 0; o < 8; ++o) {
           float& sum = sums[8 * r + o];
@@ -65,25 +71,21 @@ struct ClusterMatrix {
         }
       }
     }
-    halve<16>(sums, lane);
-    halve<8>(sums, lane);
-    halve<4>(sums, lane);
-    halve<2>(sums, lane);
-    halve<1>(sums, lane);
+    halve<16>(sums);
+    halve<8>(sums);
+    halve<4>(sums);
+    halve<2>(sums);
+    halve<1>(sums);
     return sums[0];
   }
 
  private:
-  /// Of 2 kHalf sums, those whose number has this lane's bit kHalf stay and are added to the partner's; the others are
-  /// the partner's to keep. After all five rounds sums[0] is sum `lane` over all lanes.
+  /// Of 2 kHalf sums, the lower half stays and is added to the partner's upper one. After all five rounds sums[0] is
+  /// that of this lane over all lanes.
   template <int kHalf>
-  __device__ static void halve(float (&sums)[32], int lane) {
-    const bool upper = (lane & kHalf) != 0;
+  __device__ static void halve(float (&sums)[32]) {
 #pragma unroll
-    for (int i = 0; i < kHalf; ++i) {
-      const float sent = upper ? sums[i] : sums[i + kHalf];
-      sums[i] = (upper ? sums[i + kHalf] : sums[i]) + __shfl_xor_sync(0xffffffffu, sent, kHalf);
-    }
+    for (int i = 0; i < kHalf; ++i) sums[i] += __shfl_xor_sync(0xffffffffu, sums[i + kHalf], kHalf);
   }
 };
 

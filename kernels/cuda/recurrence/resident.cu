@@ -3,8 +3,8 @@
 // Forward, a block keeps W_hh (resident_matrix.cuh) and walks through batch rows, each from its first token to its
 // last: no communication between blocks, one barrier a step, and a short row costs its own length only. The state is
 // double-buffered in shared memory. A thread that owns an output fetches that element of the input row some steps
-// early, by cp.async into a slot that it alone reads, so that its own wait suffices. It does so, and stores what it has,
-// while the product's loads are under way.
+// early, by cp.async into a slot that it alone reads, so that its own wait suffices. It does so while the
+// product's loads are under way.
 //
 // The backward pass mirrors it: a block keeps W_hh^T and walks through batch rows from their last token to their first,
 // dz is what is double-buffered, h what is fetched early. Steps after a row's end get dz = 0, so that d_w_hh is one
