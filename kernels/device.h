@@ -19,8 +19,8 @@ namespace reel {
 enum class DeviceKind { kCpu, kCuda };
 
 /// kMixed: a recurrence of bounded states (kernels/contract/cells.h) multiplies 16-bit states, weights and gradients
-/// and sums in float32: fp16 on a CUDA device (bfloat16 gradients), bfloat16 on a CPU that is faster so. Everything
-/// else, what is kept included, stays float32.
+/// and sums in float32: fp16 on a CUDA device (bfloat16 gradients; TF32 in W_hh's gradient), bfloat16 on a CPU that is
+/// faster so. Everything else, what is kept included, stays float32.
 enum class Precision { kFloat32, kMixed };
 
 /// What kMixed multiplies on a CPU: numbers as they are, or bfloat16, by vectors (AVX512-BF16) or tiles (AMX), which

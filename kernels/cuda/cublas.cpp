@@ -22,6 +22,7 @@ struct Cublas::Library {
   SharedLibrary library{"cuBLAS", "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR)};
   decltype(&cublasDestroy_v2) destroy = library.find<decltype(&cublasDestroy_v2)>("cublasDestroy_v2");
   decltype(&cublasSgemm_v2) sgemm = library.find<decltype(&cublasSgemm_v2)>("cublasSgemm_v2");
+  decltype(&cublasSetMathMode) set_math_mode = library.find<decltype(&cublasSetMathMode)>("cublasSetMathMode");
   cublasHandle_t handle = nullptr;
 
   Library() = default;
@@ -46,6 +47,8 @@ Cublas::~Cublas() = default;
 void Cublas::product(const Product& p) const {
   const float one = 1;
   const auto transposed = [](bool yes) { return yes ? CUBLAS_OP_T : CUBLAS_OP_N; };
+  check(library_->set_math_mode(library_->handle, p.tensor_cores ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH),
+        "cublasSetMathMode");
   check(library_->sgemm(library_->handle, transposed(p.b_transposed), transposed(p.a_transposed), static_cast<int>(p.n),
                         static_cast<int>(p.m), static_cast<int>(p.k), &one, p.b,
                         static_cast<int>(p.b_transposed ? p.k : p.n), p.a, static_cast<int>(p.a_transposed ? p.m : p.k),

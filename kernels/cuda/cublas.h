@@ -20,6 +20,8 @@ struct Product {
   bool a_transposed = false;
   bool b_transposed = false;
   float beta = 0;
+  /// On tensor cores: A and B are rounded to TF32, whose mantissa is fp16's and whose exponents are float32's.
+  bool tensor_cores = false;
 };
 
 class Cublas {

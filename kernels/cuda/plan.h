@@ -22,6 +22,7 @@ struct DeviceRates {
   static constexpr double kBytesPerSecond = 4.3e12;         // of a copy, reads and writes (measured by others)
   static constexpr double kFlopsPerSecond = 67e12;          // float32, NVIDIA's data sheet
   static constexpr double kProductsFlopsPerSecond = 45e12;  // of them in cuBLAS' products: two thirds
+  static constexpr double kTf32FlopsPerSecond = 330e12;     // the same of 495e12 on tensor cores
   static constexpr double kClockHz = 1.9e9;                 // under load; 1.98e9 at most
   static constexpr double kLoadSeconds = 0.14e-6;           // from the L2 cache: some 270 cycles
   /// From the end of a node of a graph to the first instructions of one that waits for it, and to their first results:

@@ -300,9 +300,11 @@ void Platform::product(const Product& args) {
   const bool splits = args.k >= kLongSum && 2 * tiles < limits().multiprocessors;
   const auto m = static_cast<double>(args.m), n = static_cast<double>(args.n), k = static_cast<double>(args.k);
   plan->add_call(stream(),
-                 "sgemm " + std::to_string(args.m) + " x " + std::to_string(args.n) + " x " + std::to_string(args.k),
+                 (args.tensor_cores ? "sgemm (TF32) " : "sgemm ") + std::to_string(args.m) + " x " +
+                     std::to_string(args.n) + " x " + std::to_string(args.k),
                  {.bytes = 4 * (m * k + k * n + (args.beta == 0 ? 1 : 2) * m * n), .flops = 2 * m * n * k},
-                 splits ? 2 : 1, DeviceRates::kProductsFlopsPerSecond);
+                 splits ? 2 : 1,
+                 args.tensor_cores ? DeviceRates::kTf32FlopsPerSecond : DeviceRates::kProductsFlopsPerSecond);
 }
 
 /// CUB clears counters, counts and adds up the digits of all passes at once, and makes a pass for each 8 bits, for

@@ -1,6 +1,8 @@
 // cuBLAS's functions, in plain loops.
 #include <cublas_v2.h>
 
+#include <bit>
+#include <cmath>
 #include <map>
 #include <vector>
 
@@ -12,6 +14,7 @@ namespace {
 
 struct Handle {
   cudaStream_t stream = nullptr;
+  bool tf32 = false;
 };
 Handle* handle_of(cublasHandle_t handle) { return reinterpret_cast<Handle*>(handle); }
 
@@ -40,6 +43,18 @@ cublasStatus_t set_workspace(cublasHandle_t, void* workspace, std::size_t size) 
   return is_device_memory("cublasSetWorkspace", workspace, size) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
+cublasStatus_t set_math_mode(cublasHandle_t handle, cublasMath_t mode) {
+  handle_of(handle)->tf32 = mode == CUBLAS_TF32_TENSOR_OP_MATH;
+  return handle_of(handle)->tf32 || mode == CUBLAS_DEFAULT_MATH ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+/// To the nearest with ten bits of mantissa, of two the even one.
+float to_tf32(float value) {
+  if (!std::isfinite(value)) return value;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0xFFF + ((bits >> 13) & 1)) & ~std::uint32_t{0x1FFF});
+}
+
 struct Matrices {
   bool a_transposed, b_transposed;
   int m, n, k;
@@ -48,12 +63,14 @@ struct Matrices {
   float beta;
   float* c;
   int ldc;
+  bool tf32;  // a and b are rounded to it
 };
 
 /// Column-major: c [m, n] = op(a) [m, k] . op(b) [k, n] + beta c.
 void multiply(const Matrices& p) {
-  const auto at = [](const float* matrix, int ld, std::int64_t row, std::int64_t column) {
-    return matrix[row + column * ld];
+  const auto at = [&p](const float* matrix, int ld, std::int64_t row, std::int64_t column) {
+    const float value = matrix[row + column * ld];
+    return p.tf32 ? to_tf32(value) : value;
   };
   const auto m = static_cast<std::size_t>(p.m);
   std::vector<float> a(m * static_cast<std::size_t>(p.k)), sums(m);  // op(a), column by column
@@ -92,7 +109,7 @@ cublasStatus_t sgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOper
       !is_device_memory("cublasSgemm", c, bytes(ldc, n))) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  const Matrices args{a_transposed, b_transposed, m, n, k, a, b, lda, ldb, *beta, c, ldc};
+  const Matrices args{a_transposed, b_transposed, m, n, k, a, b, lda, ldb, *beta, c, ldc, handle_of(handle)->tf32};
   const cudaError_t error = launch_library(handle_of(handle)->stream, "cublasSgemm", [args] { multiply(args); });
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
@@ -105,11 +122,10 @@ void* as_symbol(Function* function) {
 }  // namespace
 
 void* cublas_function(const std::string& name) {
-  static const std::map<std::string, void*> functions = {{"cublasCreate_v2", as_symbol(create)},
-                                                         {"cublasDestroy_v2", as_symbol(destroy)},
-                                                         {"cublasSetStream_v2", as_symbol(set_stream)},
-                                                         {"cublasSetWorkspace_v2", as_symbol(set_workspace)},
-                                                         {"cublasSgemm_v2", as_symbol(sgemm)}};
+  static const std::map<std::string, void*> functions = {
+      {"cublasCreate_v2", as_symbol(create)},          {"cublasDestroy_v2", as_symbol(destroy)},
+      {"cublasSetStream_v2", as_symbol(set_stream)},   {"cublasSetWorkspace_v2", as_symbol(set_workspace)},
+      {"cublasSetMathMode", as_symbol(set_math_mode)}, {"cublasSgemm_v2", as_symbol(sgemm)}};
   const auto found = functions.find(name);
   return found == functions.end() ? nullptr : found->second;
 }

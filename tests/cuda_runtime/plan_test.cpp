@@ -3,6 +3,7 @@
 
 #include "bench/training.h"
 #include "host/train/step_plan.h"
+#include "kernels/cuda/platform.h"
 #include "kernels/make_backend.h"
 #include "kernels/range.h"
 #include "tests/cuda_runtime/backend_fixture.h"
@@ -72,6 +73,41 @@ TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
   for (const char* last : {"clip_values", "clip_scale", "optimizer_step"}) {
     for (const auto& [first, second] : pairs) EXPECT_THAT(second, testing::Not(HasSubstr(last))) << first;
   }
+}
+
+/// Of a cell whose states are bounded; everything else is multiplied in float32.
+TEST_F(RuntimePlan, HasTensorCoresForTheGradientOfWhhInMixedPrecision) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kMixed}) {
+    for (const Cell cell : {Cell::kTanh, Cell::kRelu, Cell::kLstm}) {
+      const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = precision});
+      bench::Shape shape = kShape;
+      shape.cell = cell;
+      bench::Training training(*backend, shape);
+      std::vector<std::string> operations;
+      for (const PlanNode& node : backend->plan([&] { training.step(); }).nodes) {
+        if (node.name.starts_with("sgemm (TF32)")) operations.push_back(node.operation);
+      }
+      const bool rounds = precision == Precision::kMixed && cell != Cell::kRelu;
+      EXPECT_EQ(operations, std::vector<std::string>(rounds ? 1 : 0, "rnn_backward")) << traits(cell).name;
+    }
+  }
+}
+
+/// 1 + 2^-11 is half way between two numbers of TF32, and goes to the even one; in float32 it stays.
+TEST_F(RuntimePlan, TensorCoresRoundWhatTheyMultiply) {
+  cuda::Platform platform;
+  const std::vector<float> factors{1 + 0x1p-11f, 3};
+  auto* const memory = static_cast<float*>(platform.allocate(3 * sizeof(float)));
+  platform.copy(memory, factors.data(), sizeof(float) * 2);
+  for (const bool tensor_cores : {false, true}) {
+    platform.product(
+        {.m = 1, .n = 1, .k = 1, .a = memory, .b = memory + 1, .c = memory + 2, .tensor_cores = tensor_cores});
+    float result = 0;
+    platform.copy(&result, memory + 2, sizeof result);
+    platform.synchronize();
+    EXPECT_EQ(result, tensor_cores ? 3.0f : 3 + 3 * 0x1p-11f);
+  }
+  cuda::Platform::release(memory);
 }
 
 TEST_F(RuntimePlan, RunsNothing) {

@@ -65,6 +65,10 @@ bool gated_tensor_cores_pay(const CudaContext& context, const SequenceShape& s) 
   return s.hidden <= kMaxTensorCoreGatedHidden && s.batch > gated_capacity(context, s.hidden) * gated_rows(s.hidden);
 }
 
+bool multiplies_16_bits(const CudaContext& context, Cell cell) {
+  return context.precision == Precision::kMixed && traits(cell).bounded;
+}
+
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
 /// the stepwise ones index with 32 bits: the states, what is saved, and the input's `rows`. Where tensor cores have no
 /// kernels, or where float32 is faster, kMixed runs in float32.
@@ -73,7 +77,7 @@ const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShap
   const std::int64_t numbers = std::max(traits(cell).gates, traits(cell).saved);  // of a unit and step, at most
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * numbers * s.hidden;
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
-  const bool mixed = context.precision == Precision::kMixed && traits(cell).bounded;
+  const bool mixed = multiplies_16_bits(context, cell);
   if (traits(cell).gates > 1) {
     if (mixed && gated_tensor_cores_pay(context, s)) return kTensorCoresGated;
     return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
@@ -193,7 +197,8 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
                          .a = d_recurrent.data(),
                          .b = op.h.data(),
                          .c = op.d_w_hh.data(),
-                         .a_transposed = true});
+                         .a_transposed = true,
+                         .tensor_cores = multiplies_16_bits(context, op.cell)});
   if (op.d_b_hh.empty()) return;
   const ColumnSums bias{
       .matrix = d_recurrent.data() + GH - H, .rows = T * B, .stride = GH, .columns = H, .sums = op.d_b_hh.data()};
