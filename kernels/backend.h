@@ -88,6 +88,7 @@ class Backend : public Device {
   virtual void execute(const LayerBackward<Real>&) { throw ContractError("a layer's way back as one operation"); }
   virtual void execute(const ClipGradient<Real>& op) = 0;
   virtual void execute(const OptimizerStep<Real>& op) = 0;
+  virtual void execute(const CatchUp<Real>& op) = 0;
 };
 
 }  // namespace reel

@@ -1,6 +1,7 @@
 // Clipping and optimizer steps: over flat buffers, whatever the model.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -55,8 +56,28 @@ struct OptimizerSettings {
   }
 };
 
+struct RowRange {
+  std::int64_t begin = 0, end = 0;
+};
+
+/// Rows of the embedding table that may lag behind: they take the steps they lack one after the other, with gradient 0,
+/// before they are next read. The bits are those of rows that take part in every step.
+struct LazyRows {
+  static constexpr std::int64_t kMaxLag = 32;
+
+  std::span<std::int32_t> taken{};               // in/out [V] the last step of each row, at least step - kMaxLag
+  std::array<double, kMaxLag> learning_rates{};  // of the last steps, that of step s at s % kMaxLag
+
+  /// The rows that take the steps they lack with step s, whatever its batch: in kMaxLag steps each of them once.
+  RowRange share(std::int64_t step) const {
+    const auto V = static_cast<std::int64_t>(taken.size()), part = step % kMaxLag;
+    return {V * part / kMaxLag, V * (part + 1) / kMaxLag};
+  }
+};
+
 /// One optimizer step over all parameters: [V*E] of the embedding table, then [D] dense ones. A table row without a
-/// gradient takes part with gradient 0, as in Keras and PyTorch with dense gradients.
+/// gradient takes part with gradient 0, as in Keras and PyTorch with dense gradients; of lazy rows only those of the
+/// index and of the step's share do.
 template <class Real>
 struct OptimizerStep {
   static constexpr const char* kName = "optimizer";
@@ -68,6 +89,21 @@ struct OptimizerStep {
   std::span<Real> parameters;   // in/out [V*E + D]
   std::span<Real> state1;       // in/out [V*E + D]: first moment, momentum or accumulator
   std::span<Real> state2;       // in/out [V*E + D]: Adam's second moment, RMSprop's momentum; else empty
+  LazyRows lazy{};              // without `taken` no row lags; step's learning rate stands there too
+};
+
+/// Lazy rows take the steps they lack, up to `step`: those of an index, or all.
+template <class Real>
+struct CatchUp {
+  static constexpr const char* kName = "catch_up";
+  OptimizerSettings settings;
+  std::int64_t step = 0;
+  std::int64_t embedding = 0;  // E
+  TokenIndex index{};          // its `count` and `tokens` are read; without them all rows
+  std::span<Real> parameters;  // these three as of OptimizerStep
+  std::span<Real> state1;
+  std::span<Real> state2;
+  LazyRows lazy;
 };
 
 template <class Real>
@@ -89,22 +125,41 @@ void check_arguments(const ClipGradient<Real>& op) {
   check_not_negative(op.clip_norm, "clip_norm");
 }
 
+inline void check_arguments(const OptimizerSettings& settings) {
+  check_share(settings.beta1, "settings.beta1");
+  check_share(settings.beta2, "settings.beta2");
+  check_share(settings.rho, "settings.rho");
+  check_not_negative(settings.epsilon, "settings.epsilon");
+  check_not_negative(settings.momentum, "settings.momentum");
+  check_not_negative(settings.weight_decay, "settings.weight_decay");
+}
+
 template <class Real>
 void check_arguments(const OptimizerStep<Real>& op) {
   const auto parameters = static_cast<std::int64_t>(op.parameters.size());
   check_positive(op.step, "step");
   check_not_negative(op.learning_rate, "learning_rate");
-  check_share(op.settings.beta1, "settings.beta1");
-  check_share(op.settings.beta2, "settings.beta2");
-  check_share(op.settings.rho, "settings.rho");
-  check_not_negative(op.settings.epsilon, "settings.epsilon");
-  check_not_negative(op.settings.momentum, "settings.momentum");
-  check_not_negative(op.settings.weight_decay, "settings.weight_decay");
+  check_arguments(op.settings);
   check_arguments(op.gradient);
   check_size(op.gradient.dense, parameters - op.gradient.table(), "gradient.dense");
   check_size(op.scale, 1, "scale");
   check_size(op.state1, parameters, "state1");
   check_size(op.state2, op.settings.has_state2() ? parameters : 0, "state2");
+  check_optional(op.lazy.taken, op.gradient.index.vocabulary(), "lazy.taken");
+}
+
+template <class Real>
+void check_arguments(const CatchUp<Real>& op) {
+  const auto parameters = static_cast<std::int64_t>(op.parameters.size());
+  const auto rows = static_cast<std::int64_t>(op.lazy.taken.size());
+  check_not_negative(static_cast<double>(op.step), "step");
+  check_arguments(op.settings);
+  check_positive(op.embedding, "embedding");
+  check_positive(rows, "lazy.taken");
+  check_not_negative(static_cast<double>(parameters - rows * op.embedding), "parameters beyond lazy.taken");
+  check_size(op.state1, parameters, "state1");
+  check_size(op.state2, op.settings.has_state2() ? parameters : 0, "state2");
+  check_size(op.index.count, op.index.tokens.empty() ? 0 : 1, "index.count");
 }
 
 }  // namespace reel

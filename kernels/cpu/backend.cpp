@@ -133,6 +133,7 @@ class CpuBackend final : public Backend<Real> {
   void execute(const ProjectionGradient<Real>& op) override { start(op); }
   void execute(const ClipGradient<Real>& op) override { start(op); }
   void execute(const OptimizerStep<Real>& op) override { start(op); }
+  void execute(const CatchUp<Real>& op) override { start(op); }
 
   CpuContext context_;
   std::vector<std::unique_ptr<CpuBackend>> branches_;  // made when first asked for

@@ -26,6 +26,8 @@ void execute(CpuContext& context, const ProjectionGradient<float>& op);
 void execute(CpuContext& context, const ProjectionGradient<double>& op);
 void execute(CpuContext& context, const OptimizerStep<float>& op);
 void execute(CpuContext& context, const OptimizerStep<double>& op);
+void execute(CpuContext& context, const CatchUp<float>& op);
+void execute(CpuContext& context, const CatchUp<double>& op);
 
 template <class Real>
 void execute(CpuContext& context, const HeadForward<Real>& op);

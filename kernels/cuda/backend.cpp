@@ -179,14 +179,8 @@ class CudaBackend final : public Backend<float> {
   void execute(const LayerForward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const LayerBackward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const ClipGradient<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const OptimizerStep<float>& op) override {
-    // Reads the gradient; reads and writes the parameters and what is kept of each.
-    const double states = op.state2.empty() ? 1 : 2, parameters = static_cast<double>(op.parameters.size());
-    const double gradient = static_cast<double>(op.gradient.rows.size() + op.gradient.dense.size());
-    const PlannedWork work(
-        PlanRecorder::Known{.work = {.bytes = 4 * (gradient + 2 * (1 + states) * parameters), .loads = 3}});
-    cuda::execute(after_all(), op);
-  }
+  void execute(const OptimizerStep<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const CatchUp<float>& op) override { cuda::execute(after_all(), op); }
 
   static constexpr std::size_t kMostUnread = 4096;
   struct TimedRange {

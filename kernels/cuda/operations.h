@@ -24,6 +24,7 @@ void execute(CudaContext& context, const LayerForward<float>& op);
 void execute(CudaContext& context, const LayerBackward<float>& op);
 void execute(CudaContext& context, const ClipGradient<float>& op);
 void execute(CudaContext& context, const OptimizerStep<float>& op);
+void execute(CudaContext& context, const CatchUp<float>& op);
 
 /// Of Backend, here of the CUDA device.
 bool projects_input(const CudaContext& context, Cell cell);

@@ -1,6 +1,10 @@
 // One optimizer step in one pass over the parameters: a thread for each. The rules and their rates:
 // kernels/optimizer_rates.h. Table rows that the batch did not touch are updated with gradient 0, without reading one.
+// Lazy rows: a warp for each that is to be brought up to date, which takes all steps that the row lacks in registers.
 #include "kernels/optimizer_rates.h"
+
+#include <limits>
+#include <type_traits>
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
@@ -19,6 +23,24 @@ struct StepArgs {
   float* state2;             // [V*E + D] or null
   std::int64_t table, size;  // V*E, V*E + D
   int embedding_size;
+};
+
+struct LazyArgs {
+  RecentRates<float> recent;
+  const std::int32_t* count;                    // [1] of `tokens`
+  const std::int32_t* tokens;                   // [listed]
+  const std::int32_t* slot;                     // [V] rows of the range that stand among `tokens`, or null: none does
+  const float* rows;                            // [listed, E] gradient of their last step, or null
+  const float* dense;                           // [D] gradient
+  const float* scale;                           // [1]
+  std::int32_t* taken;                          // [V]
+  float* parameters;                            // [V*E + D]
+  float* state1;                                // [V*E + D]
+  float* state2;                                // [V*E + D] or null
+  std::int64_t listed, begin, end, row_blocks;  // rows: those of `tokens`, then [begin, end); dense ones afterwards
+  std::int64_t table, size;                     // V*E, V*E + D
+  std::int64_t step;
+  std::int64_t embedding_size;
 };
 
 /// A parameter w, its gradient g after coupled decay, and its state.
@@ -46,6 +68,53 @@ __device__ inline void apply(const OptimizerRates<float>& r, Element& e) {
   }
 }
 
+/// A whole step with the gradient that comes from the loss.
+template <OptimizerKind kKind>
+__device__ inline void take(const OptimizerRates<float>& r, float gradient, Element& e) {
+  e.g = fmaf(r.decay, e.w, gradient);
+  e.w = fmaf(-r.shrink, e.w, e.w);
+  apply<kKind>(r, e);
+}
+
+/// Infinity is not.
+__device__ inline bool moderate(float x) {
+  constexpr float kMost = std::numeric_limits<float>::max() / 4;
+  return fabsf(x) <= kMost;
+}
+
+/// Whether idle() gives the bits of all steps that may be lacking, see IdleBounds.
+template <OptimizerKind kKind>
+__device__ inline bool idles(const IdleBounds<float>& b, const Element& e) {
+  if constexpr (kKind == OptimizerKind::kAdam) {
+    constexpr float kNormal = std::numeric_limits<float>::min();
+    const float root = e.s2 >= b.least_squares ? __fsqrt_rn(e.s2) : 0.0f;
+    const float part = __fmul_rn(b.rounding, fabsf(e.w)), most = __fmul_rn(part, fmaf(root, b.root_scale, b.outside));
+    const bool exact = (part >= kNormal && most >= kNormal) || e.w == 0;
+    return __fmul_rn(b.step_rate, fabsf(e.s1)) <= most && moderate(most) && exact && e.s2 >= 0;
+  } else if constexpr (kKind == OptimizerKind::kSgd) {
+    return false;  // nothing would be gained
+  } else {
+    const float moved = __fmul_rn(static_cast<float>(LazyRows::kMaxLag), __fmul_rn(b.step_rate, e.s2));
+    return e.s1 >= 0 && moderate(e.s1) && moderate(e.w) && moderate(moved);
+  }
+}
+
+/// take() with gradient 0, without root and division.
+template <OptimizerKind kKind>
+__device__ inline void idle(const OptimizerRates<float>& r, Element& e) {
+  e.w = fmaf(-r.shrink, e.w, e.w);
+  if constexpr (kKind == OptimizerKind::kAdam) {
+    e.s1 = fmaf(-r.rest1, e.s1, e.s1);
+    e.s2 = fmaf(-r.rest2, e.s2, e.s2);
+  } else if constexpr (kKind == OptimizerKind::kRmsprop) {
+    e.s1 = fmaf(-r.rest2, e.s1, e.s1);
+    e.s2 = fmaf(r.momentum, e.s2, 0.0f);
+    e.w = fmaf(-r.step_rate, e.s2, e.w);
+  } else {
+    e.s1 = __fadd_rn(e.s1, 0.0f);
+  }
+}
+
 template <OptimizerKind kKind>
 __global__ void optimizer_step_kernel(StepArgs args) {
   const std::int64_t i = global_thread();
@@ -61,38 +130,155 @@ __global__ void optimizer_step_kernel(StepArgs args) {
       gradient = __fmul_rn(args.scale[0], args.rows[index]);
     }
   }
-  const OptimizerRates<float>& r = args.rates;
   Element e{args.parameters[i], 0, args.state1[i], args.state2 != nullptr ? args.state2[i] : 0.0f};
-  e.g = fmaf(r.decay, e.w, gradient);
-  e.w = fmaf(-r.shrink, e.w, e.w);
-  apply<kKind>(r, e);
+  take<kKind>(args.rates, gradient, e);
   args.parameters[i] = e.w;
   args.state1[i] = e.s1;
   if (args.state2 != nullptr) args.state2[i] = e.s2;
 }
 
-auto kernel_of(OptimizerKind kind) {
+/// Element i takes the steps from `first` on up to args.step, the last one with a gradient if it has one.
+template <OptimizerKind kKind>
+__device__ inline void take_steps(const LazyArgs& args, std::int64_t i, std::int64_t first, const float* gradient) {
+  const RecentRates<float>& recent = args.recent;
+  Element e{args.parameters[i], 0, args.state1[i], args.state2 != nullptr ? args.state2[i] : 0.0f};
+  const std::int64_t last = gradient == nullptr ? args.step : args.step - 1;
+  if (recent.idle.possible && idles<kKind>(recent.idle, e)) {
+    for (std::int64_t s = first; s <= last; ++s) idle<kKind>(recent.of_step[s % LazyRows::kMaxLag], e);
+  } else {
+    for (std::int64_t s = first; s <= last; ++s) {
+      if (args.state2 == nullptr) e.s2 = 0;
+      take<kKind>(recent.of_step[s % LazyRows::kMaxLag], 0, e);
+    }
+  }
+  if (gradient != nullptr) {
+    if (args.state2 == nullptr) e.s2 = 0;
+    take<kKind>(recent.of_step[args.step % LazyRows::kMaxLag], __fmul_rn(args.scale[0], *gradient), e);
+  }
+  args.parameters[i] = e.w;
+  args.state1[i] = e.s1;
+  if (args.state2 != nullptr) args.state2[i] = e.s2;
+}
+
+constexpr int kRowsABlock = 8;  // a warp each
+
+template <OptimizerKind kKind>
+__global__ void lazy_rows_kernel(LazyArgs args) {
+  if (blockIdx.x >= args.row_blocks) {
+    const std::int64_t j = (blockIdx.x - args.row_blocks) * blockDim.x + threadIdx.x, i = args.table + j;
+    if (i < args.size) take_steps<kKind>(args, i, args.step, args.dense + j);
+    return;
+  }
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const std::int64_t E = args.embedding_size;
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kRowsABlock + threadIdx.x / 32;
+  std::int64_t v = args.begin + row - args.listed;
+  const float* gradient = nullptr;
+  if (row < args.listed) {
+    if (row >= args.count[0]) return;
+    v = args.tokens[row];
+    if (args.rows != nullptr) gradient = args.rows + row * E;
+  } else if (v >= args.end || (args.slot != nullptr && args.slot[v] >= 0)) {
+    return;
+  }
+  const std::int64_t first = args.taken[v] + std::int64_t{1};
+  __syncwarp();  // all lanes have read it
+  if (first > args.step) return;
+  for (std::int64_t e = lane; e < E; e += 32) {
+    take_steps<kKind>(args, v * E + e, first, gradient != nullptr ? gradient + e : nullptr);
+  }
+  if (lane == 0) args.taken[v] = static_cast<std::int32_t>(args.step);
+}
+
+/// Calls run(kind) with the kind as a constant. AdamW differs from Adam in its rates alone.
+template <class Run>
+void with_kind(OptimizerKind kind, const Run& run) {
   switch (kind) {
     case OptimizerKind::kSgd:
-      return optimizer_step_kernel<OptimizerKind::kSgd>;
+      return run(std::integral_constant<OptimizerKind, OptimizerKind::kSgd>());
     case OptimizerKind::kRmsprop:
-      return optimizer_step_kernel<OptimizerKind::kRmsprop>;
+      return run(std::integral_constant<OptimizerKind, OptimizerKind::kRmsprop>());
     case OptimizerKind::kAdagrad:
-      return optimizer_step_kernel<OptimizerKind::kAdagrad>;
-    default:  // AdamW differs from Adam in its rates alone
-      return optimizer_step_kernel<OptimizerKind::kAdam>;
+      return run(std::integral_constant<OptimizerKind, OptimizerKind::kAdagrad>());
+    default:
+      return run(std::integral_constant<OptimizerKind, OptimizerKind::kAdam>());
   }
+}
+
+void launch_lazy(CudaContext& context, OptimizerKind kind, LazyArgs args) {
+  const auto blocks = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
+  constexpr int kThreads = kRowsABlock * 32;
+  args.row_blocks = blocks(args.listed + args.end - args.begin, kRowsABlock);
+  const std::int64_t dense = args.dense == nullptr ? 0 : args.size - args.table;
+  const std::int64_t numbers = (args.listed + args.end - args.begin) * args.embedding_size + dense;
+  const Work work{.bytes = bytes_of((args.state2 == nullptr ? 4 : 6) * numbers), .loads = 4};
+  with_kind(kind, [&](auto kKind) {
+    launch(lazy_rows_kernel<kKind>, per_block(context, args.row_blocks + blocks(dense, kThreads), kThreads, work),
+           args);
+  });
 }
 
 }  // namespace
 
+void execute(CudaContext& context, const CatchUp<float>& op) {
+  const auto rows = static_cast<std::int64_t>(op.lazy.taken.size());
+  const bool all = op.index.tokens.empty();
+  launch_lazy(context, op.settings.kind,
+              {.recent = recent_rates<float>(op.settings, op.lazy, op.step),
+               .count = op.index.count.data(),
+               .tokens = op.index.tokens.data(),
+               .slot = nullptr,
+               .rows = nullptr,
+               .dense = nullptr,
+               .scale = nullptr,
+               .taken = op.lazy.taken.data(),
+               .parameters = op.parameters.data(),
+               .state1 = op.state1.data(),
+               .state2 = address_of(op.state2),
+               .listed = op.index.capacity(),
+               .begin = 0,
+               .end = all ? rows : 0,
+               .row_blocks = 0,
+               .table = rows * op.embedding,
+               .size = static_cast<std::int64_t>(op.parameters.size()),
+               .step = op.step,
+               .embedding_size = op.embedding});
+}
+
 void execute(CudaContext& context, const OptimizerStep<float>& op) {
   const ParameterGradient<float>& gradient = op.gradient;
+  if (!op.lazy.taken.empty()) {
+    const RowRange share = op.lazy.share(op.step);
+    return launch_lazy(context, op.settings.kind,
+                       {.recent = recent_rates<float>(op.settings, op.lazy, op.step),
+                        .count = gradient.index.count.data(),
+                        .tokens = gradient.index.tokens.data(),
+                        .slot = gradient.index.slot.data(),
+                        .rows = gradient.rows.data(),
+                        .dense = gradient.dense.data(),
+                        .scale = op.scale.data(),
+                        .taken = op.lazy.taken.data(),
+                        .parameters = op.parameters.data(),
+                        .state1 = op.state1.data(),
+                        .state2 = address_of(op.state2),
+                        .listed = gradient.index.capacity(),
+                        .begin = share.begin,
+                        .end = share.end,
+                        .row_blocks = 0,
+                        .table = gradient.table(),
+                        .size = static_cast<std::int64_t>(op.parameters.size()),
+                        .step = op.step,
+                        .embedding_size = gradient.embedding});
+  }
   const auto size = static_cast<std::int64_t>(op.parameters.size());
-  launch(kernel_of(op.settings.kind), over(context, size),
-         {optimizer_rates<float>(op.settings, op.learning_rate, op.step), gradient.index.slot.data(),
-          gradient.rows.data(), gradient.dense.data(), op.scale.data(), op.parameters.data(), op.state1.data(),
-          op.state2.data(), gradient.table(), size, static_cast<int>(gradient.embedding)});
+  const auto gradients = static_cast<std::int64_t>(gradient.rows.size() + gradient.dense.size());
+  const Work work{.bytes = bytes_of(gradients + (op.state2.empty() ? 4 : 6) * size), .loads = 3};
+  with_kind(op.settings.kind, [&](auto kKind) {
+    launch(optimizer_step_kernel<kKind>, over(context, size, work),
+           {optimizer_rates<float>(op.settings, op.learning_rate, op.step), gradient.index.slot.data(),
+            gradient.rows.data(), gradient.dense.data(), op.scale.data(), op.parameters.data(), op.state1.data(),
+            address_of(op.state2), gradient.table(), size, static_cast<int>(gradient.embedding)});
+  });
 }
 
 }  // namespace reel::cuda

@@ -437,6 +437,21 @@ TEST_F(Contract, OfOptimizers) {
   REEL_SHORT(step, state1);
   REEL_SHORT(step, state2);
   expect_refused<OptimizerStep<double>>(step, "step", [](auto& op) { op.step = 0; });
+  expect_refused<OptimizerStep<double>>(step, "lazy.taken",
+                                        [this](auto& op) { op.lazy.taken = room<std::int32_t>(V - 1); });
+  const CatchUp<double> catch_up{.embedding = E,
+                                 .index = gradient().index,
+                                 .parameters = reals(V * E + D),
+                                 .state1 = reals(V * E + D),
+                                 .state2 = reals(V * E + D),
+                                 .lazy = {.taken = room<std::int32_t>(V)}};
+  REEL_SHORT(catch_up, state1);
+  REEL_SHORT(catch_up, state2);
+  REEL_WRONG(catch_up, embedding, 0);
+  REEL_WRONG(catch_up, step, -1);
+  expect_refused<CatchUp<double>>(catch_up, "lazy.taken", [](auto& op) { op.lazy.taken = {}; });
+  expect_refused<CatchUp<double>>(catch_up, "parameters", [this](auto& op) { op.parameters = reals(V * E - 1); });
+  expect_refused<CatchUp<double>>(catch_up, "index.count", [](auto& op) { op.index.count = {}; });
 }
 
 }  // namespace
