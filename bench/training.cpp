@@ -7,7 +7,7 @@
 
 namespace reel::bench {
 
-Training::Training(Backend<float>& backend, const Shape& shape)
+Training::Training(Backend<float>& backend, const Shape& shape, std::int64_t batches, RowUpdates updates)
     : config_{.vocabulary = shape.vocabulary,
               .embedding = shape.embedding,
               .hidden = shape.hidden,
@@ -15,16 +15,17 @@ Training::Training(Backend<float>& backend, const Shape& shape)
               .layers = shape.layers,
               .bidirectional = shape.bidirectional},
       model_(backend, config_, shape.batch, shape.steps),
-      optimizer_(backend, {}, parameter_count(config_)),
-      rows_(backend.allocate<std::int32_t>(shape.batch)),
+      optimizer_(model_, {}, updates),
+      batches_(batches),
+      rows_(backend.allocate<std::int32_t>(shape.batch * batches)),
       stats_(backend.allocate<BatchStats>(1)) {
-  const Dataset reviews = make_reviews(shape.batch, shape.steps, shape.vocabulary, true);
-  tokens_ = std::accumulate(reviews.lengths.begin(), reviews.lengths.end(), std::int64_t{0});
+  const Dataset reviews = make_reviews(shape.batch * batches, shape.steps, shape.vocabulary, true);
+  tokens_ = std::accumulate(reviews.lengths.begin(), reviews.lengths.end(), std::int64_t{0}) / batches;
   data_ = to_device(backend, reviews);
   std::vector<float> weights(model_.parameters().size());
   initialise<float>(config_, {.seed = 1}, weights);
   backend.upload(std::span<const float>(weights), model_.parameters());
-  std::vector<std::int32_t> order(static_cast<std::size_t>(shape.batch));
+  std::vector<std::int32_t> order(rows_.size());
   std::iota(order.begin(), order.end(), 0);
   backend.upload(std::span<const std::int32_t>(order), rows_.span());
   step();
@@ -33,7 +34,12 @@ Training::Training(Backend<float>& backend, const Shape& shape)
   flop_ = 3 * 2 * shape.gates() * (tokens_ * shape.hidden + distinct.front() * shape.embedding);
 }
 
-void Training::select() { model_.select(data_, rows_.span(), {.word_dropout = 0.2f, .dropout = 0.5f}); }
+void Training::select() {
+  const std::size_t size = rows_.size() / static_cast<std::size_t>(batches_);
+  const std::span<const std::int32_t> rows = rows_.span(static_cast<std::size_t>(batch_) * size, size);
+  model_.select(data_, rows, {.word_dropout = 0.2f, .dropout = 0.5f});
+  batch_ = (batch_ + 1) % batches_;
+}
 
 void Training::step() {
   select();

@@ -10,18 +10,19 @@
 
 namespace reel::bench {
 
-/// The recipe's model, dropout and Adam on one ragged batch; everything has run once.
+/// The recipe's model, dropout and Adam on ragged batches in turn; everything has run once.
 class Training {
  public:
-  Training(Backend<float>& backend, const Shape& shape);
+  Training(Backend<float>& backend, const Shape& shape, std::int64_t batches = 1,
+           RowUpdates updates = RowUpdates::kFaster);
 
   void select();
   void forward() { model_.forward(); }
   void backward() { model_.backward(stats_.span()); }
-  void optimizer_step() { optimizer_.step(model_, 1e-3, {.norm = 1}, stats_.span()); }
+  void optimizer_step() { optimizer_.step(1e-3, {.norm = 1}, stats_.span()); }
   void step();
 
-  std::int64_t tokens() const { return tokens_; }  // that rows really have
+  std::int64_t tokens() const { return tokens_; }  // that rows of a batch really have
   /// FLOP of a step's products: 3 of W_hh a token, 3 of W_ih a distinct one; of one layer in one direction.
   std::int64_t flop() const { return flop_; }
 
@@ -30,6 +31,7 @@ class Training {
   Model<float> model_;
   Optimizer<float> optimizer_;
   DeviceDataset data_;
+  std::int64_t batches_, batch_ = 0;
   std::int64_t tokens_ = 0, flop_ = 0;
   Buffer<std::int32_t> rows_;
   Buffer<BatchStats> stats_;

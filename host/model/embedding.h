@@ -23,12 +23,13 @@ class Embedding {
         batch_(batch),
         memory_(store.backend(), batch.largest(), store.config().vocabulary, store.config().bidirectional) {}
 
-  /// Indexes the batch's tokens.
+  /// Indexes the batch's tokens, whose rows may be read afterwards.
   void forward() {
     const TokenIndex index = memory_.room(batch_.shape(), store_.config().vocabulary);
     store_.backend().run(
         IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index});
     index_ = memory_.directed(store_.backend(), batch_, index);
+    store_.catch_up(index);
   }
   /// Which rows of the whole table the steps read, without an index.
   std::span<const std::int32_t> ids(std::size_t direction) { return memory_.ids(store_.backend(), batch_, direction); }
@@ -36,12 +37,14 @@ class Embedding {
   /// The most distinct words of a batch.
   std::int64_t rows() const { return memory_.distinct(); }
   /// The whole table.
-  std::span<const Real> table() const { return store_.value(store_.layout().embedding); }
+  std::span<const Real> table() const {
+    return part_of(store_.values(), store_.layout().parameters[store_.layout().embedding]);
+  }
   /// The batch of the last forward().
   LayerInput<Real> output() const {
     const BatchOptions& options = batch_.options();
     return {
-        .table = table(),
+        .table = store_.value(store_.layout().embedding),
         .index = index_,
         .dropout = {.rate = options.embedding_dropout,
                     .key = {.seed = options.seed, .stream = RandomStream::kEmbeddingDropout, .step = options.step}}};

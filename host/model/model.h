@@ -49,6 +49,10 @@ class Model {
   std::span<Real> parameters() { return store_.values(); }    // [V*E + D], see ParameterLayout
   std::span<const Real> parameters() const { return store_.values(); }
 
+  // For the optimizer: where rows may lag, and how many of them a batch reads at most.
+  ParameterStore<Real>& store() { return store_; }
+  std::int64_t most_rows() const { return embedding_.rows(); }
+
   /// How much rows that have a label count for it, [C] in host memory, of several labels a row.
   void set_positive_weights(std::span<const float> weights) { head_.set_positive_weights(weights); }
 

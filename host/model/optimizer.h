@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "host/model/model.h"
 #include "kernels/backend.h"
@@ -18,24 +20,51 @@ struct Clipping {
   double value = 0;  // each element, before the norm; 0: off
 };
 
+/// When rows of the embedding table that a batch lacks take its step: the bits are the same.
+enum class RowUpdates {
+  kFaster,
+  kEveryStep,
+  kWhenRead,  // and a share of the table with each step, so that none lags far
+};
+
 template <class Real>
-class Optimizer {
+class Optimizer final : private LaggingTable<Real> {
  public:
-  Optimizer(Backend<Real>& backend, const OptimizerSettings& settings, std::int64_t parameter_count)
-      : backend_(backend),
+  /// Keeps a reference to the model.
+  Optimizer(Model<Real>& model, const OptimizerSettings& settings, RowUpdates updates = RowUpdates::kFaster)
+      : model_(model),
+        backend_(model.backend()),
         settings_(settings),
-        state1_(backend.template allocate<Real>(parameter_count)),
-        scale_(backend.template allocate<Real>(1)) {
-    if (settings.has_state2()) state2_ = backend.template allocate<Real>(parameter_count);
-    if (settings.kind != OptimizerKind::kAdagrad || settings.convention != Convention::kKeras) return;
-    const std::vector<Real> start(state1_.size(), static_cast<Real>(0.1));
-    backend.upload(std::span<const Real>(start), state1_.span());
+        state1_(backend_.template allocate<Real>(parameter_count(model.config()))),
+        scale_(backend_.template allocate<Real>(1)) {
+    if (settings.has_state2()) state2_ = backend_.template allocate<Real>(parameter_count(model.config()));
+    if (settings.kind == OptimizerKind::kAdagrad && settings.convention == Convention::kKeras) {
+      const std::vector<Real> start(state1_.size(), static_cast<Real>(0.1));
+      backend_.upload(std::span<const Real>(start), state1_.span());
+    }
+    if (updates == RowUpdates::kFaster) updates = faster(model.config(), model.most_rows());
+    if (updates == RowUpdates::kEveryStep) return;
+    taken_ = backend_.template allocate<std::int32_t>(model.config().vocabulary);
+    lazy_.taken = taken_.span();
+    model.store().set_lagging(this);
+  }
+  Optimizer(const Optimizer&) = delete;  // the model refers to it
+  Optimizer& operator=(const Optimizer&) = delete;
+  ~Optimizer() override {
+    if (lazy_.taken.empty()) return;
+    model_.store().set_lagging(nullptr);
+    try {
+      catch_up();
+    } catch (...) {  // the device has failed: nothing is read from it any more
+    }
   }
 
   /// Clips the model's gradient, writes its norm to stats[0].grad_norm and updates the parameters.
-  void step(Model<Real>& model, double learning_rate, const Clipping& clipping, std::span<BatchStats> stats) {
+  void step(double learning_rate, const Clipping& clipping, std::span<BatchStats> stats) {
     ++steps_;
-    const ParameterGradient<Real> gradient = model.gradient();
+    lags_ = !lazy_.taken.empty();
+    lazy_.learning_rates[static_cast<std::size_t>(steps_ % LazyRows::kMaxLag)] = learning_rate;
+    const ParameterGradient<Real> gradient = model_.gradient();
     backend_.run(ClipGradient<Real>{.gradient = gradient,
                                     .clip_value = clipping.value,
                                     .clip_norm = clipping.norm,
@@ -46,21 +75,61 @@ class Optimizer {
                                      .learning_rate = learning_rate,
                                      .gradient = gradient,
                                      .scale = scale_.span(),
-                                     .parameters = model.parameters(),
+                                     .parameters = model_.store().lagging_values(),
                                      .state1 = state1_.span(),
-                                     .state2 = state2_.span()});
+                                     .state2 = state2_.span(),
+                                     .lazy = lazy_});
   }
 
-  /// For checkpoints: state buffers (state2 may be empty) and the step count.
-  std::span<Real> state1() { return state1_.span(); }
-  std::span<Real> state2() { return state2_.span(); }
-  void set_steps_taken(std::int64_t steps) { steps_ = steps; }
+  /// For checkpoints: state buffers (state2 may be empty), up to date, and the step count.
+  std::span<Real> state1() {
+    catch_up();
+    return state1_.span();
+  }
+  std::span<Real> state2() {
+    catch_up();
+    return state2_.span();
+  }
+  /// Parameters and state are those after so many steps.
+  void set_steps_taken(std::int64_t steps) {
+    steps_ = steps;
+    lags_ = false;
+    const std::vector<std::int32_t> taken(lazy_.taken.size(), static_cast<std::int32_t>(steps));
+    backend_.upload(std::span<const std::int32_t>(taken), lazy_.taken);
+  }
 
  private:
+  /// A row that a batch reads is touched twice, before its pass and after; a small table is in the caches anyway
+  /// (bench/notes.md).
+  static RowUpdates faster(const ModelConfig& config, std::int64_t most_rows) {
+    constexpr std::int64_t kElements = 1 << 20;
+    const bool rare = config.vocabulary >= 2 * most_rows && config.vocabulary * config.embedding >= kElements;
+    return rare ? RowUpdates::kWhenRead : RowUpdates::kEveryStep;
+  }
+
+  void catch_up(const TokenIndex& index) override { run_catch_up(index); }
+  void catch_up() override {
+    if (std::exchange(lags_, false)) run_catch_up({});
+  }
+  void run_catch_up(const TokenIndex& index) {
+    backend_.run(CatchUp<Real>{.settings = settings_,
+                               .step = steps_,
+                               .embedding = model_.config().embedding,
+                               .index = index,
+                               .parameters = model_.store().lagging_values(),
+                               .state1 = state1_.span(),
+                               .state2 = state2_.span(),
+                               .lazy = lazy_});
+  }
+
+  Model<Real>& model_;
   Backend<Real>& backend_;
   OptimizerSettings settings_;
   std::int64_t steps_ = 0;
   Buffer<Real> state1_, state2_, scale_;
+  LazyRows lazy_;
+  Buffer<std::int32_t> taken_;
+  bool lags_ = false;  // some row
 };
 
 }  // namespace reel

@@ -7,6 +7,17 @@
 
 namespace reel {
 
+/// Whoever updates rows of the embedding table only when they are to be read: asked before each reading.
+template <class Real>
+class LaggingTable {
+ public:
+  virtual ~LaggingTable() = default;
+  /// Brings the rows of an index up to date.
+  virtual void catch_up(const TokenIndex& index) = 0;
+  /// Brings all rows up to date.
+  virtual void catch_up() = 0;
+};
+
 template <class Real>
 class ParameterStore {
  public:
@@ -24,9 +35,23 @@ class ParameterStore {
   const ModelConfig& config() const { return config_; }
   const ParameterLayout& layout() const { return layout_; }
 
-  std::span<Real> values() { return values_.span(); }  // [V*E + D]
-  std::span<const Real> values() const { return values_.span(); }
-  std::span<const Real> value(ParameterId id) const { return part_of(values(), layout_.parameters[id]); }
+  std::span<Real> values() {  // [V*E + D]
+    if (lagging_ != nullptr) lagging_->catch_up();
+    return values_.span();
+  }
+  std::span<const Real> values() const {
+    if (lagging_ != nullptr) lagging_->catch_up();
+    return values_.span();
+  }
+  /// Of a dense parameter; of the embedding table those rows alone that were caught up with.
+  std::span<const Real> value(ParameterId id) const { return part_of(values_.span(), layout_.parameters[id]); }
+  void catch_up(const TokenIndex& index) const {
+    if (lagging_ != nullptr) lagging_->catch_up(index);
+  }
+  /// For who updates them: rows may lag.
+  std::span<Real> lagging_values() { return values_.span(); }
+  /// Null: no row lags from now on.
+  void set_lagging(LaggingTable<Real>* table) { lagging_ = table; }
 
   /// The first `rows` of the embedding rows' gradients, [rows, E].
   std::span<Real> row_gradients(std::int64_t rows) { return gradients_.first(rows * config_.embedding); }
@@ -50,6 +75,7 @@ class ParameterStore {
   ParameterLayout layout_;
   std::int64_t table_, row_elements_;  // of the embedding table, and of the room for its rows' gradients
   Buffer<Real> values_, gradients_;    // [V*E + D]; [rows*E], up to dense_begin(), and [D]
+  LaggingTable<Real>* lagging_ = nullptr;
 };
 
 }  // namespace reel

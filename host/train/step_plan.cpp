@@ -10,7 +10,7 @@ namespace reel {
 Plan plan_step(Backend<float>& backend, const TrainConfig& config) {
   const std::int64_t B = config.batch_size, T = config.preprocessing.maxlen;
   Model<float> model(backend, config.model, B, T);
-  Optimizer<float> optimizer(backend, config.optimizer.settings(), parameter_count(config.model));
+  Optimizer<float> optimizer(model, config.optimizer.settings());
   const auto rows = static_cast<std::size_t>(B);
   Dataset reviews{.steps = T};
   reviews.ids.resize(rows * static_cast<std::size_t>(T));
@@ -28,7 +28,7 @@ Plan plan_step(Backend<float>& backend, const TrainConfig& config) {
                   .layer_dropout = config.layer_dropout});
     model.forward();
     model.backward(stats.span());
-    optimizer.step(model, config.optimizer.peak_rate(), config.clipping, stats.span());
+    optimizer.step(config.optimizer.peak_rate(), config.clipping, stats.span());
   });
 }
 

@@ -43,7 +43,7 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       events_(std::move(events)),
       task_(backend, config_, data),
       model_(backend, config.model, config.batch_size, config.preprocessing.maxlen),
-      optimizer_(backend, config.optimizer.settings(), parameter_count(config.model)),
+      optimizer_(model_, config.optimizer.settings()),
       schedule_{.kind = config.schedule,
                 .peak = config.optimizer.peak_rate(),
                 .warmup = config.warmup,
@@ -176,7 +176,7 @@ void Trainer::step() {
   const ClassificationTask::BatchSize batch = task_.select(model_, at_.step);
   model_.forward();
   model_.backward(stats);
-  optimizer_.step(model_, schedule_.at(at_.step), config_.clipping, stats);
+  optimizer_.step(schedule_.at(at_.step), config_.clipping, stats);
   ++at_.step;
   ++steps_here_;
   measured_.add(batch.reviews, batch.tokens);

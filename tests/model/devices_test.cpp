@@ -73,7 +73,7 @@ Training train(const TestDevice& device, const Case& c, std::int64_t bptt) {
   const auto backend = device.make();
   Model<float> model(*backend, config, kBatch, kSteps);
   initialise(*backend, config, model);
-  Optimizer<float> optimizer(*backend, default_settings(c.optimizer, Convention::kTorch), parameter_count(config));
+  Optimizer<float> optimizer(model, default_settings(c.optimizer, Convention::kTorch));
   const DeviceDataset data = to_device(*backend, make_reviews(config.vocabulary));
   const auto rows = reviews_backwards(*backend);
   auto stats = backend->allocate<BatchStats>(kTrainSteps);
@@ -92,7 +92,7 @@ Training train(const TestDevice& device, const Case& c, std::int64_t bptt) {
                   .step = static_cast<std::uint64_t>(step)});
     model.forward();
     model.backward(stat);
-    optimizer.step(model, c.learning_rate, {.norm = 1}, stat);
+    optimizer.step(c.learning_rate, {.norm = 1}, stat);
   }
   std::vector<BatchStats> measured(kTrainSteps);
   backend->download(std::span<const BatchStats>(stats.span()), std::span(measured));

@@ -88,12 +88,12 @@ TEST_F(Golden, TenStepsOfEveryOptimizerInBothConventions) {
   for (const auto& expected : golden_["optimizers"]) {
     SCOPED_TRACE(expected["convention"].dump() + " " + expected["optimizer"].dump());
     Model<double> model = make_model(Cell::kTanh, Pool::kLast);
-    Optimizer<double> optimizer(*backend_, settings_of(expected), parameter_count(model.config()));
+    Optimizer<double> optimizer(model, settings_of(expected));
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {
       std::vector<BatchStats> stats = {run(model, Padding::kNone)};
       losses.push_back(stats[0].loss_sum / 4);
-      optimizer.step(model, golden_["lr"], {}, stats);
+      optimizer.step(golden_["lr"], {}, stats);
     }
     expect_near(losses, expected["losses"], "loss");
     expect_near(model.parameters(), expected["parameters"], "parameters");

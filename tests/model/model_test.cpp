@@ -49,7 +49,7 @@ StepResult train_step(int threads, std::int64_t steps, const BatchOptions& optio
   const auto backend = make_cpu_backend<float>(threads);
   Model<float> model(*backend, config, kReviews, steps);
   initialise<float>(config, {.seed = 3}, model.parameters());
-  Optimizer<float> optimizer(*backend, {}, parameter_count(config));
+  Optimizer<float> optimizer(model, {});
   const DeviceDataset data = to_device(*backend, make_reviews(steps));
   std::vector<std::int32_t> rows(kReviews);
   std::iota(rows.begin(), rows.end(), 0);
@@ -59,7 +59,7 @@ StepResult train_step(int threads, std::int64_t steps, const BatchOptions& optio
     model.select(data, rows, options);
     model.forward();
     model.backward(stats);
-    optimizer.step(model, 0.01, {.norm = 0.1}, stats);
+    optimizer.step(0.01, {.norm = 0.1}, stats);
   }
   result.logits.assign(model.logits().begin(), model.logits().end());
   result.parameters.assign(model.parameters().begin(), model.parameters().end());
