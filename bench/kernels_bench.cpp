@@ -3,6 +3,8 @@
 //
 //   kernels_bench                  with one thread and with all, batch 64
 //   kernels_bench --scaling        training steps by batch, steps, width, vocabulary and threads
+//   kernels_bench --row-updates    the optimizer's part of steps by vocabulary, rows that a batch lacks updated with
+//                                  every step or when they are next read; of various batches, after 300 steps
 //   kernels_bench --data=FOLDER    reading this prepared folder
 // and Google Benchmark's own flags. items_per_second: tokens; FLOP: multiply-adds count twice.
 #include <benchmark/benchmark.h>
@@ -160,6 +162,43 @@ void add_scaling() {
   }
 }
 
+/// Clipping is as long either way, and left out.
+double optimizer_seconds(Backend<float>& backend) {
+  double seconds = 0;
+  for (const RangeTiming& range : backend.timings()) {
+    if (range.name == OptimizerStep<float>::kName || range.name == CatchUp<float>::kName) seconds += range.seconds;
+  }
+  return seconds;
+}
+
+void add_row_updates() {
+  constexpr std::int64_t kStepsBefore = 300;
+  for (const std::int64_t vocabulary : {10000, 15000, 20000, 30000, 50000, 100000, 200000}) {
+    for (const auto& [name, updates] :
+         {std::pair("every_step", RowUpdates::kEveryStep), {"when_read", RowUpdates::kWhenRead}}) {
+      for (const int threads : std::set{1, all_threads()}) {
+        Shape shape = kRecipe;
+        shape.vocabulary = vocabulary;
+        const auto run = [=](benchmark::State& state) {
+          const auto backend = make_backend({.threads = threads, .timings = true});
+          Training training(*backend, shape, kStepsBefore, updates);
+          for (std::int64_t step = 0; step < kStepsBefore; ++step) training.step();
+          for (auto _ : state) {
+            const double before = optimizer_seconds(*backend);
+            training.step();
+            state.SetIterationTime(optimizer_seconds(*backend) - before);
+          }
+        };
+        const std::string full = "optimizer/V:" + std::to_string(vocabulary) + "/" + name;
+        benchmark::RegisterBenchmark((full + "/threads:" + std::to_string(threads)).c_str(), run)
+            ->Unit(benchmark::kMicrosecond)
+            ->Iterations(kStepsBefore)
+            ->UseManualTime();
+      }
+    }
+  }
+}
+
 void add_loading(const std::string& folder) {
   add("load_prepared", [=](benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(read_corpus(folder));
@@ -185,6 +224,8 @@ int main(int argc, char** argv) {
   try {
     if (take_flag(argc, argv, "--scaling")) {
       add_scaling();
+    } else if (take_flag(argc, argv, "--row-updates")) {
+      add_row_updates();
     } else if (const auto data = take_flag(argc, argv, "--data=")) {
       add_loading(*data);
     } else {
