@@ -91,6 +91,7 @@ __device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
 __global__ void sum_chunks_kernel(SumArgs args) {
   REEL_SHARED(int[kChunk], positions);
   REEL_SHARED(int[kChunk], slots);
+  REEL_SHARED(float* [kChunk], targets);  // where a sum that ends here goes, or null
   const int chunk = static_cast<int>(blockIdx.x), first = chunk * kChunk;
   const int left = args.segment[args.count[0]] - first;
   const int size = left < kChunk ? left : kChunk;
@@ -98,6 +99,10 @@ __global__ void sum_chunks_kernel(SumArgs args) {
     const int position = args.position[first + i];
     positions[i] = position;
     slots[i] = args.row_of[position % args.batch * args.steps + position / args.batch];
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
+    targets[i] = i + 1 == size || slots[i + 1] != slots[i] ? sum_of(args, slots[i], chunk) : nullptr;
   }
   __syncthreads();
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
@@ -113,8 +118,9 @@ __global__ void sum_chunks_kernel(SumArgs args) {
       for (int i = 0; i < kLoads; ++i) {
         if (begin + i >= size) break;
         sum += values[i];
-        if (begin + i + 1 < size && slots[begin + i + 1] == slots[begin + i]) continue;
-        sum_of(args, slots[begin + i], chunk)[j] = sum;
+        float* const target = targets[begin + i];
+        if (target == nullptr) continue;
+        target[j] = sum;
         sum = 0;
       }
     }
@@ -187,7 +193,7 @@ void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, con
                      .width = static_cast<int>(width)};
   const std::int64_t chunks = chunks_of(op.shape), U = op.index.capacity();
   launch(sum_chunks_kernel,
-         per_block(context, chunks, 128, {.bytes = bytes_of((B * T + U) * width), .loads = 3 + kChunk / kLoads}), args);
+         per_block(context, chunks, 128, {.bytes = bytes_of((B * T + U) * width), .loads = 5 + kChunk / kLoads}), args);
   // Of a token that spans many chunks, the more the more frequent it is: at most all of them, a twentieth in reviews.
   const double spanned = 1 + static_cast<double>(chunks) / (20 * kLoadsAtOnce);
   launch(add_chunks_kernel, per_block(context, U, 128, {.bytes = bytes_of(2 * chunks * width), .loads = 2 + spanned}),
