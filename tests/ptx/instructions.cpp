@@ -147,6 +147,14 @@ void add_conversions(Table& table) {
   add<float>(table, "cvt.sat.f32.f32", [](float a) { return a != a ? 0.0f : std::min(1.0f, std::max(0.0f, a)); });
   add<float>(table, "cvt.rn.f16.f32", [](float a) { return __half_as_ushort(__float2half_rn(a)); });
   add<float>(table, "cvt.rn.bf16.f32", [](float a) { return __bfloat16_as_ushort(__float2bfloat16_rn(a)); });
+  add<float>(table, "cvt.rn.f16x2.f32", [](float high, float low) {
+    const std::uint32_t upper = __half_as_ushort(__float2half_rn(high));
+    return upper << 16 | __half_as_ushort(__float2half_rn(low));
+  });
+  add<float>(table, "cvt.rn.bf16x2.f32", [](float high, float low) {
+    const std::uint32_t upper = __bfloat16_as_ushort(__float2bfloat16_rn(high));
+    return upper << 16 | __bfloat16_as_ushort(__float2bfloat16_rn(low));
+  });
   add<std::uint16_t>(table, "cvt.f32.f16", [](std::uint16_t a) { return __half2float(__ushort_as_half(a)); });
 }
 
@@ -184,7 +192,7 @@ Table make_table() {
   add<std::uint32_t>(table, "mapa.shared::cluster.u32", [](std::uint32_t address, std::uint32_t rank) {
     return (address & ((1u << kRankShift) - 1)) | (rank + 1) << kRankShift;
   });
-  for (const char* same : {"cvta.to.global.u64", "cvta.to.local.u64", "cvta.local.u64"}) {
+  for (const char* same : {"cvta.to.global.u64", "cvta.global.u64", "cvta.to.local.u64", "cvta.local.u64"}) {
     add<std::uint64_t>(table, same, [](std::uint64_t a) { return a; });
   }
   return table;

@@ -52,12 +52,29 @@ __device__ __forceinline__ void store_shared(SharedAddress address, float value)
   asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
 }
 
+/// The compiler has x in a register from here on: it does not work it out anew where it is used.
+__device__ __forceinline__ void keep(unsigned& x) { asm volatile("" : "+r"(x)); }
+/// The same of an address in global memory.
+template <class T>
+__device__ __forceinline__ void keep(T*& x) {
+  std::size_t address = __cvta_generic_to_global(x);
+  asm volatile("" : "+l"(address));
+  x = static_cast<T*>(__cvta_global_to_generic(address));
+}
+
 /// Starts copying 4 bytes from global to shared memory; both addresses are multiples of 4.
 __device__ __forceinline__ void cp_async_4(SharedAddress shared, const void* global) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared), "l"(global) : "memory");
 }
 __device__ __forceinline__ void cp_async_4(void* shared, const void* global) {
   cp_async_4(shared_address(shared), global);
+}
+
+/// The same of kBytes, 4, 8 or 16; both addresses are multiples of it.
+template <int kBytes>
+__device__ __forceinline__ void cp_async(void* shared, const void* global) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(shared)), "l"(global), "n"(kBytes)
+               : "memory");
 }
 
 /// The copies that this thread started since the last commit become a group.
@@ -95,6 +112,20 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// Two numbers rounded to fp16, `low` in the low half.
+__device__ __forceinline__ std::uint32_t pack_fp16(float low, float high) {
+  std::uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+/// The same to bfloat16.
+__device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
+  std::uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 /// This block's number in its cluster.
 __device__ __forceinline__ std::uint32_t cluster_rank() {
   std::uint32_t rank;
@@ -128,6 +159,13 @@ __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.w
 __device__ __forceinline__ float tanh_approx(float x) {
   float y;
   asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+/// 2^x, within two units in the last place (PTX ISA, ex2.approx.ftz.f32).
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 

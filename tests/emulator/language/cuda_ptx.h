@@ -1,8 +1,11 @@
 // The functions of kernels/cuda/language/cuda_ptx.h, for the emulator.
 #pragma once
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_language.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -77,6 +80,14 @@ inline void cp_async_4(void* shared, const void* global) { emulator::start_copy(
 inline void cp_async_4(SharedAddress shared, const void* global) {
   cp_async_4(reinterpret_cast<void*>(shared), global);
 }
+template <class T>
+void keep(T&) {}
+
+template <int kBytes>
+void cp_async(void* shared, const void* global) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  emulator::start_copy(shared, global, kBytes);
+}
 inline void cp_async_commit() { ++emulator::current->group; }
 template <int kPending>
 void cp_async_wait() {
@@ -103,6 +114,15 @@ inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint
   emulator::warp_collective(emulator::kWholeWarp, "mma", site, &tile, emulator::multiply_bf16, false);
 }
 
+inline std::uint32_t pack_fp16(float low, float high) {
+  return __half_as_ushort(__float2half_rn(low)) | static_cast<std::uint32_t>(__half_as_ushort(__float2half_rn(high)))
+                                                      << 16;
+}
+inline std::uint32_t pack_bf16(float low, float high) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(low)) |
+         static_cast<std::uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
+}
+
 inline std::uint32_t cluster_rank() { return emulator::current->block->rank; }
 
 using ClusterAddress = char*;
@@ -117,6 +137,7 @@ inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emula
 inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
 
 inline float tanh_approx(float x) { return emulator::tanh_approx(x); }
+inline float exp2_approx(float x) { return std::exp2(x); }
 inline float reciprocal_approx(float x) { return emulator::reciprocal_approx(x); }
 
 inline float min_or_nan(float a, float b) { return emulator::min_or_nan(a, b); }
