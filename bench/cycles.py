@@ -35,7 +35,7 @@ GATES = {"gru": 3, "lstm": 4}
 # opcodes of what a step does once a row. A cluster's rows are those of its multiprocessors together.
 STRATEGIES = {
     "resident": ([(1, 1, 1), (2, 2, 1)], {}),
-    "tensor_core": ([(8, 1, 1), (16, 2, 1)], {"rnn_backward": ("LDG",)}),
+    "tensor_core": ([(8, 1, 1), (16, 2, 1)], {}),
     "cluster": ([(4, 1, 1), (16, 1, 4)], {}),
     "gated": ([(1, 1, 1), (2, 2, 1)], {}),
     "tensor_core_gated": ([(8, 1, 1)], {}),

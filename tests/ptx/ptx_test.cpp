@@ -85,10 +85,11 @@ const TestDevice kCudnnDevice = test::cuda_device("Cudnn", Precision::kFloat32, 
 
 Results run(const TestDevice& device, const Problem& problem) { return test::run_problem(*device.make(), problem); }
 
-/// Every width that a kernel is compiled for, with ragged and empty rows; vocabularies above and below a batch's cells.
+/// Every width that a kernel is compiled for, units moved four at once and one by one, with ragged and empty rows;
+/// vocabularies above and below a batch's cells.
 std::vector<Problem> problems(Cell cell, Pool pool = Pool::kMean) {
   std::vector<Problem> problems;
-  for (const std::int64_t hidden : {20, 67, 130, 300, 385, 520}) {
+  for (const std::int64_t hidden : {20, 21, 67, 68, 130, 132, 300, 385, 520}) {
     if (hidden > 256 && pool == Pool::kConcat && traits(cell).gates == 1) continue;  // a maximum goes back step by step
     const bool wide = hidden > 256;                                                  // slow
     const test::Shape shape{
@@ -200,7 +201,8 @@ TEST(Ptx, IsTheEmulatorBitForBit) {
     for (const CellTraits& traits : kCells) {
       std::vector<Pool> pools = {Pool::kLast};
       if (device.recurrence == Recurrence::kReel) pools = {Pool::kConcat};
-      if (device.recurrence == Recurrence::kReel && traits.gates == 1) pools.push_back(Pool::kMean);
+      const bool mixed = device.precision == Precision::kMixed;  // has kernels without what goes back step by step
+      if (device.recurrence == Recurrence::kReel && (traits.gates == 1 || mixed)) pools.push_back(Pool::kMean);
       for (const Pool pool : pools) {
         for (const Problem& problem : problems(traits.cell, pool)) {
           const Results expected = run(device, problem);

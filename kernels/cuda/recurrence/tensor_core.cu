@@ -1,10 +1,15 @@
 // The recurrence and its back-propagation through time on tensor cores, each in one launch (--precision mixed).
 //
-// A block keeps W_hh (tensor_core_matrix.cuh) and walks through tiles of eight batch rows, each tile until its longest
-// row ends; rows that have ended carry their state. States are rounded to fp16, since |h| <= 1, gradients to bfloat16,
-// for its range; sums are float32. As in resident.cu, a thread fetches what it alone reads kAhead steps early, and
-// there is one barrier a step.
-#include <algorithm>
+// A block keeps W_hh (tensor_core_matrix.cuh) and walks through tiles of up to eight batch rows, each tile until its
+// longest row ends. An instruction takes eight rows whether or not there are as many: a small batch is cut into tiles
+// of fewer, so that all multiprocessors work and short rows wait for fewer long ones. Columns of the product that
+// belong to no row, or to one that has ended, are computed like the others, and nothing of them is kept.
+//
+// States are rounded to fp16, since |h| <= 1, gradients to bfloat16, for its range; sums are float32. As in
+// resident.cu, a thread fetches what it alone reads kAhead steps early, and there is one barrier a step. A step's
+// result is stored after the barrier, while the next product waits for its operands.
+#include <initializer_list>
+#include <type_traits>
 
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
@@ -19,189 +24,269 @@ namespace {
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
-/// W_hh, or its transpose, of up to kHidden units: a warp has one or two tiles, 64 registers or fewer.
+/// W_hh, or its transpose, of up to kHidden units.
 template <int kHidden, class Element>
-struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 128 ? 1 : 2), kHidden, 2, Element> {
-  static constexpr int kTiles = kHidden > 128 ? 1 : 2, kThreads = 2 * kHidden / kTiles;
-  static constexpr int kResults = kTiles * kTileResults;  // of a thread
+struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 64 ? 2 : 1), kHidden, 2, Element> {
+  static constexpr int kTiles = kHidden > 64 ? 2 : 1, kThreads = 2 * kHidden / kTiles;
+  static constexpr int kUnits = 2 * kTiles;  // of a thread
+  using Numbers = Adjacent<float, kUnits>;
+  using Rounded = Adjacent<std::uint32_t, kTiles>;
+  using Results = typename TensorCoreTiles<kTiles, kHidden, 2, Element>::Results;
 
-  int first_unit;  // of this thread's results
+  __device__ static int first_unit() { return static_cast<int>(threadIdx.x) / 4 * kUnits; }
+  __device__ static float& result(Results& results, int r, int u) { return results[u / 2][u % 2 * 2 + r]; }
 
-  __device__ int unit(int m, int e) const { return first_unit + kTileUnits * m + e / 2 * 8; }
   /// `matrix` [size, size], size <= kHidden, or its transpose; filled up with zeros. memory: as of load().
   template <bool kTransposed>
   __device__ void read(void* memory, const float* matrix, int size) {
     const int first = static_cast<int>(threadIdx.x) / 32 * kTileUnits * kTiles;
-    first_unit = first + tile_unit(0);
     this->template load<kTransposed>(memory, [&](int m, int u, int k) {
-      const int row = first + kTileUnits * m + u;
+      const int row = first + u % 8 * kUnits + m * 2 + u / 8;
       return row < size && k < size ? matrix[kTransposed ? k * size + row : row * size + k] : 0.0f;
     });
   }
+
+  __device__ static Rounded round(const Numbers& numbers) {
+    Rounded pairs;
+#pragma unroll
+    for (int p = 0; p < kTiles; ++p) pairs.at[p] = pack(numbers.at[2 * p], numbers.at[2 * p + 1], Element());
+    return pairs;
+  }
 };
 
-/// One thread's values of kAhead steps, on their way from global memory.
-template <class Matrix>
-struct FetchedValues {
-  using Slots = float[kAhead][Matrix::kResults][Matrix::kThreads];
-  Slots& slots;
-
-  __device__ void* slot(int step, int m, int e) { return &slots[step % kAhead][m * 4 + e][threadIdx.x]; }
-  __device__ float get(int step, int m, int e) const { return slots[step % kAhead][m * 4 + e][threadIdx.x]; }
-};
-
-template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads)
+template <int kHidden, Cell kCell, bool kWhole>
+__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1)
     rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
+  using Queue = StepQueue<1, kAhead, Matrix::kThreads, Matrix::kUnits, kWhole>;
+  using Numbers = typename Matrix::Numbers;
+  constexpr int kUnits = Matrix::kUnits;
   REEL_SHARED(typename Matrix::Vectors[2], states);
-  REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  REEL_SHARED(typename Queue::Slots, slots);
+  REEL_SHARED(RowIndices::Ring, indices);
   static_assert(sizeof(slots) >= Matrix::kThreads / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
   w_hh.template read<false>(slots, args.w_hh, args.hidden);
-  const int H = args.hidden;
-  const unsigned step_size = static_cast<unsigned>(args.batch * H);
-  FetchedValues<Matrix> inputs{slots};
+  const OwnUnits<kUnits, kWhole> own(Matrix::first_unit(), args.hidden);
+  const float* input = args.input + own.first;
+  unsigned row_bytes = static_cast<unsigned>(args.hidden) * static_cast<unsigned>(sizeof(float));
+  unsigned step_size = static_cast<unsigned>(args.batch * args.hidden);
+  VectorBuffers vectors(states, Matrix::first_unit());
+  keep(input), keep(row_bytes), keep(step_size);
+  Queue inputs(slots, own);
 
-  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < args.batch;
-       first += static_cast<int>(gridDim.x) * kTileRows) {
-    const TileRows rows(args.lengths, first, args.batch);
-    NextRows next{args.row_of, rows, args.steps};
-    const auto fetch = [&](int t) {  // step t, whose rows were read a step ago
+  const int tile = rows_of_tile(args.batch);
+  for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
+       begin += static_cast<int>(gridDim.x) * tile) {
+    const int end = min(begin + tile, args.batch);
+    const TileRows rows(args.lengths, begin, end, own.count > 0);
+    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps);
+    __syncthreads();
+    const auto fetch = [&](int t) {
+      const Adjacent<std::int32_t, kOwnRows> row = input_rows.at(t);
 #pragma unroll
-      for (int i = 0; i < Matrix::kResults; ++i) {
-        const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e);
-        if (t < rows.length[e % 2] && unit < H) {
-          cp_async_4(inputs.slot(t, m, e), args.input + static_cast<unsigned>(next.next[e % 2] * H + unit));
-        }
-      }
-      cp_async_commit();
-      next.read(t + 1);
+      for (int r = 0; r < kOwnRows; ++r) inputs.fetch(0, r, row_at(input, row.at[r], row_bytes));
+      input_rows.copy(t + kAhead + 1);
+      inputs.commit();
     };
-    next.read(0);
 #pragma unroll 1
     for (int t = 0; t < kAhead; ++t) fetch(t);
+    float* h[kOwnRows];  // of step 0
+    unsigned at = 0;     // step t from there
+    Numbers state[kOwnRows] = {}, x[kOwnRows];
 #pragma unroll
-    for (int i = 0; i < Matrix::kResults; ++i) {
-      const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
-      const bool valid = row < args.batch && unit < H;
-      const float state = valid ? args.h[static_cast<unsigned>(row * H + unit)] : 0.0f;
-      states[0][tile_row(e)][unit] = __float2half_rn(state);
+    for (int r = 0; r < kOwnRows; ++r) {
+      h[r] = args.h + static_cast<unsigned>((rows.first + r) * args.hidden + own.first);
+      keep(h[r]);
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) {
+        if (u < own.count && rows.has(r)) state[r].at[u] = h[r][u];
+      }
     }
+    typename Matrix::Rounded rounded[kOwnRows];
+#pragma unroll
+    for (int r = 0; r < kOwnRows; ++r) vectors.write(r, rounded[r] = Matrix::round(state[r]));
+    const auto store = [&](int t) {  // h[t], but for the one that was given
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (static_cast<unsigned>(t - 1) < static_cast<unsigned>(rows.length[r])) {
+          Numbers numbers;
+#pragma unroll
+          for (int u = 0; u < kUnits; ++u) numbers.at[u] = unpack_fp16(rounded[r].at[u / 2], u % 2);
+          own.store(h[r] + at, numbers);
+        }
+      }
+      at += step_size;
+    };
+    const auto take = [&] {
+      inputs.wait();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) x[r] = inputs.oldest(0, r);
+    };
+    take();
+    fetch(kAhead);
     __syncthreads();
 #pragma unroll 1
     for (int t = 0; t < rows.longest; ++t) {
+      typename Matrix::Fragments fragments;
+      vectors.read(fragments);
       typename Matrix::Results sums;
-      w_hh.times(states[t % 2], sums);
-      cp_async_wait<kAhead - 1>();
 #pragma unroll
-      for (int i = 0; i < Matrix::kResults; ++i) {
-        const int m = i / 4, e = i % 4, unit = w_hh.unit(m, e), row = rows.row[e % 2];
-        __half state = states[t % 2][tile_row(e)][unit];  // carried over unless the row goes on
-        if (t < rows.length[e % 2] && unit < H) {
-          state = __float2half_rn(next_state_approx<kCell>(sums[m][e] + inputs.get(t, m, e)));
-          args.h[static_cast<unsigned>(t + 1) * step_size + static_cast<unsigned>(row * H + unit)] =
-              __half2float(state);
-        }
-        states[(t + 1) % 2][tile_row(e)][unit] = state;
+      for (int i = 0; i < kOwnRows * kUnits; ++i) {
+        Matrix::result(sums, i / kUnits, i % kUnits) = x[i / kUnits].at[i % kUnits];
       }
-      fetch(t + kAhead);
+      store(t);
+      take();
+      fetch(t + 1 + kAhead);
+      w_hh.add_products(fragments, sums);
+      vectors.swap();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) state[r].at[u] = next_state_approx<kCell>(Matrix::result(sums, r, u));
+        vectors.write(r, rounded[r] = Matrix::round(state[r]));
+      }
       __syncthreads();
     }
+    store(rows.longest);
+    cp_async_wait<0>();  // what was fetched beyond the last step
   }
 }
 
-template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads)
+template <int kHidden, Cell kCell, bool kWhole>
+__global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads, 1)
     rnn_backward_tensor_core_kernel(RnnBackwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
+  using Queue = StepQueue<1, kAhead, Matrix::kThreads, Matrix::kUnits, kWhole>;
+  using Numbers = typename Matrix::Numbers;
+  constexpr int kUnits = Matrix::kUnits;
+  static_assert(kCell == Cell::kTanh);
   REEL_SHARED(typename Matrix::Vectors[2], gradients);
-  REEL_SHARED(typename FetchedValues<Matrix>::Slots, slots);
+  REEL_SHARED(typename Queue::Slots, slots);
   static_assert(sizeof(slots) >= Matrix::kThreads / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
   w_hh.template read<true>(slots, args.w_hh, args.hidden);
-  const int H = args.hidden;
-  const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
-  FetchedValues<Matrix> states{slots};
-  int buffer = 0;  // goes on from tile to tile: a slow warp may still read the last tile's buffer
+  const OwnUnits<kUnits, kWhole> own(Matrix::first_unit(), args.hidden);
+  unsigned step_size = static_cast<unsigned>(args.batch * args.hidden);
+  keep(step_size);
+  VectorBuffers vectors(gradients, Matrix::first_unit());  // a slow warp may still read the last tile's
+  Queue states(slots, own);
 
-  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < args.batch;
-       first += static_cast<int>(gridDim.x) * kTileRows) {
-    const TileRows rows(args.lengths, first, args.batch);
-    const auto index = [&](int m, int e) { return static_cast<unsigned>(rows.row[e % 2] * H + w_hh.unit(m, e)); };
-    const auto valid = [&](int m, int e) { return rows.row[e % 2] < args.batch && w_hh.unit(m, e) < H; };
-    const auto fetch = [&](int t) {  // h[t+1]
+  const int tile = rows_of_tile(args.batch);
+  for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
+       begin += static_cast<int>(gridDim.x) * tile) {
+    const TileRows rows(args.lengths, begin, min(begin + tile, args.batch), own.count > 0);
+    const int last = rows.longest - 1;
+    unsigned at = static_cast<unsigned>(last) * step_size;  // step t from the first
+    const float* h[kOwnRows];                               // of step 1
+    float* d_input[kOwnRows];                               // of step 0
+    Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, slope[kOwnRows];
 #pragma unroll
-      for (int i = 0; i < Matrix::kResults; ++i) {
-        const int m = i / 4, e = i % 4;
-        if (t >= 0 && t < rows.length[e % 2] && w_hh.unit(m, e) < H) {
-          cp_async_4(states.slot(t, m, e), args.h + (t + 1) * step_size + index(m, e));
-        }
+    for (int r = 0; r < kOwnRows; ++r) {
+      const auto first = static_cast<unsigned>(min(rows.first + r, args.batch - 1) * args.hidden + own.first);
+      h[r] = args.h + step_size + first;
+      d_input[r] = args.d_input + first;
+      keep(h[r]), keep(d_input[r]);
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) {
+        if (u >= own.count || !rows.has(r)) continue;
+        every[r].at[u] = args.d_output.every_at(first + static_cast<unsigned>(u));
+        at_last[r].at[u] = every[r].at[u] + args.d_output.last_at(first + static_cast<unsigned>(u));
       }
-      cp_async_commit();
-    };
-#pragma unroll 1
-    for (int t = rows.longest - 1; t > rows.longest - 1 - kAhead; --t) fetch(t);
-    typename Matrix::Results d_output, sums = {};  // d_output: what flows in at the next step
-#pragma unroll
-    for (int i = 0; i < Matrix::kResults; ++i) {
-      const int m = i / 4, e = i % 4;
-      d_output[m][e] = valid(m, e) ? args.d_output.last_at(index(m, e)) + args.d_output.every_at(index(m, e)) : 0.0f;
-      for (int t = rows.longest; t < args.steps; ++t) {
-        if (valid(m, e)) args.d_input[t * step_size + index(m, e)] = 0;
+      for (int t = rows.longest; t < args.steps && rows.has(r); ++t) {
+        own.store(d_input[r] + static_cast<unsigned>(t) * step_size, Numbers{});
       }
     }
-#pragma unroll 1
-    for (int t = rows.longest - 1; t >= 0; --t) {
-      cp_async_wait<kAhead - 1>();
+    const auto fetch = [&](int t, unsigned from) {  // h[t+1], `from` of step t
 #pragma unroll
-      for (int i = 0; i < Matrix::kResults; ++i) {
-        const int m = i / 4, e = i % 4, length = rows.length[e % 2];
-        float d_z = 0;
-        if (t < length && w_hh.unit(m, e) < H) {
-          d_z = input_gradient<kCell>(sums[m][e] + d_output[m][e], states.get(t, m, e));
-          if (t == length - 1) d_output[m][e] = args.d_output.every_at(index(m, e));  // registers for both would spill
-        }
-        if (valid(m, e)) args.d_input[t * step_size + index(m, e)] = d_z;
-        round_to(d_z, gradients[buffer][tile_row(e)][w_hh.unit(m, e)]);
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (t >= 0) states.fetch(0, r, h[r] + from);
       }
-      fetch(t - kAhead);
+      states.commit();
+    };
+    const auto take = [&](int t) {  // no gradient passes the end of a row
+      states.wait();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        const Numbers state = states.oldest(0, r);
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) slope[r].at[u] = t < rows.length[r] ? tanh_slope(state.at[u]) : 0.0f;
+      }
+    };
+    typename Matrix::Results sums;
+    const auto begin_sums = [&](int t) {
+#pragma unroll
+      for (int i = 0; i < kOwnRows * kUnits; ++i) {
+        const int r = i / kUnits, u = i % kUnits;
+        Matrix::result(sums, r, u) = t == rows.length[r] - 1 ? at_last[r].at[u] : every[r].at[u];
+      }
+    };
+#pragma unroll 1
+    for (int t = last; t > last - kAhead; --t) fetch(t, static_cast<unsigned>(t) * step_size);
+    take(last);
+    fetch(last - kAhead, at - kAhead * step_size);
+    begin_sums(last);
+#pragma unroll 1
+    for (int t = last; t >= 0; --t) {
+      Numbers d_z[kOwnRows];
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) d_z[r].at[u] = __fmul_rn(Matrix::result(sums, r, u), slope[r].at[u]);
+        vectors.write(r, Matrix::round(d_z[r]));
+      }
       __syncthreads();
-      w_hh.times(gradients[buffer], sums);
-      buffer ^= 1;
+      typename Matrix::Fragments fragments;
+      vectors.read(fragments);
+      vectors.swap();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (rows.has(r)) own.store(d_input[r] + at, d_z[r]);
+      }
+      at -= step_size;
+      take(t - 1);
+      fetch(t - 1 - kAhead, at - kAhead * step_size);
+      begin_sums(t - 1);
+      w_hh.add_products(fragments, sums);
     }
   }
 }
 
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
-  const int tiles = (args.batch + kTileRows - 1) / kTileRows;
   launch(kernel,
-         {.grid = dim3(static_cast<unsigned>(std::min(tiles, 2 * context.platform.limits().multiprocessors))),
+         {.grid = dim3(blocks_of_batch(args.batch, context.platform.limits().multiprocessors, 2)),
           .block = dim3(TensorCoreMatrix<kHidden, __half>::kThreads),
           .stream = context.platform.stream()},
          args);
 }
 
-}  // namespace
-
-void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op) {
+/// f(width, cell, whole): whole, std::true_type where a thread's units can be moved at once.
+template <class Op, class F>
+void with_kernel(const Op& op, std::initializer_list<const void*> arrays, const F& f) {
+  const bool whole = can_move_units(4, op.shape.hidden, arrays);
   with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
-    if constexpr (traits(cell()).bounded) {
-      run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell()>, RnnForwardArgs(op));
-    } else {
+    if constexpr (!traits(cell()).bounded) {
       throw Error("tensor cores: states that are not bounded");
+    } else if (whole) {
+      f(width, cell, std::true_type());
+    } else {
+      f(width, cell, std::false_type());
     }
   });
 }
 
+}  // namespace
+
+void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op) {
+  with_kernel(op, {op.input.values.data(), op.h.data()}, [&](auto width, auto cell, auto whole) {
+    run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell(), whole()>, RnnForwardArgs(op));
+  });
+}
+
 void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
-    if constexpr (traits(cell()).bounded) {
-      run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell()>, RnnBackwardArgs(op));
-    } else {
-      throw Error("tensor cores: states that are not bounded");
-    }
+  with_kernel(op, {op.h.data(), op.d_input.data()}, [&](auto width, auto cell, auto whole) {
+    run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell(), whole()>, RnnBackwardArgs(op));
   });
 }
 

@@ -1,14 +1,15 @@
 // The recurrence of cells of several gates and its back-propagation through time on tensor cores, each in one launch
 // (--precision mixed).
 //
-// As in tensor_core.cu a block walks through tiles of eight batch rows, states are rounded to fp16 and gradients to
-// bfloat16 where they are multiplied, and there is one barrier a step. A warp has 16 units, and of them all gates:
-// forward a tile of W_hh for each gate, so that a thread ends up with the products of all gates of its units; back one
-// tile of W_hh^T whose columns are the gates of all units. What a unit keeps from step to step stays in its thread's
-// registers, in float32. What a thread reads of the next step it fetches by cp.async as soon as it has read this
-// step's: the product in between takes as long as memory.
-#include <algorithm>
-
+// As in tensor_core.cu a block walks through tiles of up to eight batch rows, states are rounded to fp16 and gradients
+// to bfloat16 where they are multiplied, a step's results are stored after its barrier, and what belongs to no row is
+// computed like the rest. A warp has 16 units, and of them all gates. Forward it has a tile of W_hh for each gate, so
+// that a thread ends up with the products of all gates of its two units. Back, where the vectors are the gates of all
+// units, two warps share 32 units: each multiplies with one half of the vectors, its own tile of W_hh^T and the
+// other's, so that each reads only half of them from shared memory; a second barrier, and the sums are exchanged.
+//
+// What a unit keeps from step to step stays in its thread's registers, in float32. What a thread reads of the next step
+// it fetches by cp.async as soon as it has read this step's: the product in between takes as long as memory.
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
@@ -19,241 +20,384 @@ namespace reel::cuda {
 namespace {
 
 constexpr Widths<64, 128> kWidths;
-constexpr int kPairs = kTileResults;  // of a unit and a batch row, of a thread
+constexpr int kUnits = 2;  // of a thread, adjacent
+using Numbers = Adjacent<float, kUnits>;
+using Pair = Adjacent<std::uint32_t, 1>;  // the same, rounded
 
 template <int kHidden>
 constexpr int kThreads = kHidden / kTileUnits * 32;
 
-/// What a thread alone reads in a step.
-template <int kHidden, int kValues>
-struct OwnSlots {
-  using Slots = float[kValues][kPairs][kThreads<kHidden>];
-  Slots& slots;
+__device__ int own_unit() { return static_cast<int>(threadIdx.x) / 4 * kUnits; }
+/// The unit of row u of the tile of a thread's warp.
+__device__ int unit_of_row(int thread, int u) { return thread / 32 * kTileUnits + u % 8 * kUnits + u / 8; }
 
-  __device__ float& at(int value, int p) const { return slots[value][p][threadIdx.x]; }
-};
+/// 1 / (1 + exp(-x)), within some 1e-7.
+__device__ inline float sigmoid_fast(float x) {
+  constexpr float kLog2E = 1.44269504f;
+  return reciprocal_approx(1.0f + exp2_approx(__fmul_rn(-kLog2E, x)));
+}
 
-/// Whose numbers a thread works out: pair p is that of a unit and a batch row. Functions rather than arrays: registers
-/// are scarce.
-struct Pairs {
-  const TileRows& rows;
-  int first_unit, hidden, batch;
+/// The number of gate `g` that next_gated_state() takes, from the sum of its input and its product; of GRU's m from the
+/// product and its bias. Within what fp16 can tell, but for gate 1: how much is kept from step to step, where errors
+/// add up.
+template <Cell kCell>
+__device__ inline float gate_of(int g, float sum) {
+  if (g == 1) return sigmoid_fast(sum);
+  if (g == 2) return kCell == Cell::kLstm ? tanh_approx(sum) : sum;
+  return fmaf(0.5f, tanh_approx(__fmul_rn(0.5f, sum)), 0.5f);
+}
 
-  __device__ Pairs(const TileRows& tile, int hidden_size, int batch_rows)
-      : rows(tile),
-        first_unit(static_cast<int>(threadIdx.x) / 32 * kTileUnits + tile_unit(0)),
-        hidden(hidden_size),
-        batch(batch_rows) {}
-  __device__ int unit(int p) const { return first_unit + p / 2 * 8; }
-  __device__ int row(int p) const { return rows.row[p % 2]; }
-  __device__ bool valid(int p) const { return unit(p) < hidden && row(p) < batch; }
-  __device__ bool has_step(int t, int p) const { return unit(p) < hidden && t < rows.length[p % 2]; }
-  /// Where the unit's numbers of step t begin in an array [T, B, width], which has less than 2^31 elements.
-  __device__ unsigned at(int t, int p, int width) const {
-    return static_cast<unsigned>(t * batch + row(p)) * static_cast<unsigned>(width) + static_cast<unsigned>(unit(p));
-  }
-};
-
-template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(kThreads<kHidden>) rnn_forward_tensor_core_gated_kernel(RnnForwardArgs args) {
+template <int kHidden, Cell kCell, bool kWhole>
+__global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_gated_kernel(RnnForwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   using Matrix = TensorCoreTiles<kGates, kHidden, 1, __half>;
-  using Inputs = OwnSlots<kHidden, kGates>;
+  using Queue = StepQueue<kGates, 1, kThreads<kHidden>, kUnits, kWhole>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
-  REEL_SHARED(typename Inputs::Slots, slots);
-  const Inputs inputs{slots};
-  const int H = args.hidden, first_unit = static_cast<int>(threadIdx.x) / 32 * kTileUnits;
+  REEL_SHARED(typename Queue::Slots, slots);
+  REEL_SHARED(RowIndices::Ring, indices);
   static_assert(sizeof(slots) >= kThreads<kHidden> / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
   w_hh.template load<false>(slots, [&](int gate, int u, int k) {
-    const int unit = first_unit + u;
+    const int H = args.hidden, unit = unit_of_row(static_cast<int>(threadIdx.x), u);
     return unit < H && k < H ? args.w_hh[(gate * H + unit) * H + k] : 0.0f;
   });
-  const auto b_hh = [&](int unit) { return traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f; };
-  const float bias[2] = {b_hh(first_unit + tile_unit(0)), b_hh(first_unit + tile_unit(2))};
+  const OwnUnits<kUnits, kWhole> own(own_unit(), args.hidden);
+  const float* input = args.input + own.first;
+  const unsigned H = static_cast<unsigned>(args.hidden);
+  unsigned step_size = static_cast<unsigned>(args.batch) * H;
+  unsigned row_bytes = kGates * H * static_cast<unsigned>(sizeof(float));
+  keep(input), keep(step_size), keep(row_bytes);
+  VectorBuffers vectors(states, own_unit());
+  Queue inputs(slots, own);
+  Numbers bias{};
+#pragma unroll
+  for (int u = 0; u < kUnits; ++u) {
+    if (traits(kCell).recurrent_bias && u < own.count) bias.at[u] = args.b_hh[own.first + u];
+  }
 
-  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < args.batch;
-       first += static_cast<int>(gridDim.x) * kTileRows) {
-    const TileRows rows(args.lengths, first, args.batch);
-    const Pairs own(rows, H, args.batch);
-    NextRows next{args.row_of, rows, args.steps};
-    const auto fetch = [&](int t) {  // step t, whose rows were read a step ago
+  const int tile = rows_of_tile(args.batch);
+  for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
+       begin += static_cast<int>(gridDim.x) * tile) {
+    const int end = min(begin + tile, args.batch);
+    const TileRows rows(args.lengths, begin, end, own.count > 0);
+    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps);
+    __syncthreads();
+    const auto fetch = [&](int t) {
+      const Adjacent<std::int32_t, kOwnRows> row = input_rows.at(t);
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        if (!own.has_step(t, p)) continue;
-        const float* const from = args.input + static_cast<unsigned>(next.next[p % 2] * kGates * H + own.unit(p));
+      for (int r = 0; r < kOwnRows; ++r) {
+        const float* const from = row_at(input, row.at[r], row_bytes);
 #pragma unroll
-        for (int g = 0; g < kGates; ++g) cp_async_4(&inputs.at(g, p), from + g * H);
+        for (int g = 0; g < kGates; ++g) inputs.fetch(g, r, from + static_cast<unsigned>(g) * H);
       }
-      cp_async_commit();
-      next.read(t + 1);
+      input_rows.copy(t + 2);
+      inputs.commit();
     };
-    next.read(0);
-    fetch(0);
-    float h[kPairs], c[kPairs];
+    Numbers x[kGates][kOwnRows];
+    const auto take = [&] {
+      inputs.wait();
 #pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const unsigned i = own.at(0, p, H);
-      h[p] = own.valid(p) ? args.h[i] : 0.0f;
-      c[p] = kCell == Cell::kLstm && args.initial_c != nullptr && own.valid(p) ? args.initial_c[i] : 0.0f;
-      states[0][tile_row(p)][own.unit(p)] = __float2half_rn(h[p]);
+      for (int i = 0; i < kGates * kOwnRows; ++i) {
+        x[i / kOwnRows][i % kOwnRows] = inputs.oldest(i / kOwnRows, i % kOwnRows);
+      }
+    };
+    fetch(0);
+    float* to_h[kOwnRows];
+    float* to_saved[kOwnRows];
+    const bool saves = args.saved != nullptr;
+    unsigned at = 0;  // step t from the first, in h
+    Numbers h[kOwnRows] = {}, c[kOwnRows] = {}, gates[4][kOwnRows] = {};
+#pragma unroll
+    for (int r = 0; r < kOwnRows; ++r) {
+      const auto row = static_cast<unsigned>(rows.first + r), first = static_cast<unsigned>(own.first);
+      to_h[r] = args.h + (row * H + first);
+      to_saved[r] = saves ? args.saved + (row * kSaved * H + first) : nullptr;
+      keep(to_h[r]);
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) {
+        if (u >= own.count || !rows.has(r)) continue;
+        h[r].at[u] = to_h[r][u];
+        if (kCell == Cell::kLstm && args.initial_c != nullptr) {
+          c[r].at[u] = args.initial_c[row * H + first + static_cast<unsigned>(u)];
+        }
+      }
+      vectors.write(r, Pair{pack_fp16(h[r].at[0], h[r].at[1])});
     }
+    const auto store = [&](int t) {  // h[t], but for the one that was given, and what was saved before it
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (static_cast<unsigned>(t - 1) >= static_cast<unsigned>(rows.length[r])) continue;
+        own.store(to_h[r] + at, h[r]);
+        if (!saves) continue;
+        float* const saved = to_saved[r] + (at - step_size) * kSaved;
+#pragma unroll
+        for (int g = 0; g < 4; ++g) own.store(saved + static_cast<unsigned>(g) * H, gates[g][r]);
+        if (kCell == Cell::kLstm) own.store(saved + 4 * H, c[r]);
+      }
+      at += step_size;
+    };
+    take();
+    fetch(1);
     __syncthreads();
 #pragma unroll 1
     for (int t = 0; t < rows.longest; ++t) {
-      typename Matrix::Results products;
-      w_hh.times(states[t % 2], products);
-      cp_async_wait<0>();
+      typename Matrix::Fragments fragments;
+      vectors.read(fragments);
+      typename Matrix::Results sums;
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        float gates[4], next_c = c[p];
+      for (int i = 0; i < kOwnRows * kUnits; ++i) {
+        const int r = i % kOwnRows, u = i / kOwnRows;
 #pragma unroll
-        for (int g = 0; g < 4; ++g) {
-          const int from = g < kGates ? g : kGates - 1;  // see gate_value()
-          gates[g] = gate_value_approx<kCell>(g, products[from][p], inputs.at(from, p), bias[p / 2]);
+        for (int g = 0; g < kGates; ++g) {
+          sums[g][i] = kCell == Cell::kGru && g == 2 ? bias.at[u] : x[g][r].at[u];
         }
-        const float next_h = next_gated_state<kCell, false>(gates, h[p], next_c);
-        const bool active = own.has_step(t, p);  // selected afterwards, so that pairs run side by side
-        h[p] = active ? next_h : h[p];
-        c[p] = active ? next_c : c[p];
-        if (active) args.h[own.at(t + 1, p, H)] = next_h;
-        if (active && args.saved != nullptr) {
-          float* const saved = args.saved + own.at(t, p, kSaved * H);
-#pragma unroll
-          for (int g = 0; g < 4; ++g) saved[g * H] = gates[g];
-          if (kCell == Cell::kLstm) saved[4 * H] = next_c;
-        }
-        states[(t + 1) % 2][tile_row(p)][own.unit(p)] = __float2half_rn(h[p]);  // carried over unless the row goes on
       }
-      fetch(t + 1);
+      const Numbers candidate[kOwnRows] = {x[2][0], x[2][1]};  // GRU's input of it
+      store(t);
+      take();
+      fetch(t + 2);
+      w_hh.add_products(fragments, sums);
+      vectors.swap();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) {
+          float values[4], next_c = c[r].at[u];
+#pragma unroll
+          for (int g = 0; g < 4; ++g) {
+            values[g] = g < kGates ? gate_of<kCell>(g, sums[g < kGates ? g : 0][u * kOwnRows + r]) : candidate[r].at[u];
+          }
+          h[r].at[u] = next_gated_state<kCell, false>(values, h[r].at[u], next_c);
+          c[r].at[u] = t < rows.length[r] ? next_c : c[r].at[u];
+#pragma unroll
+          for (int g = 0; g < 4; ++g) gates[g][r].at[u] = values[g];
+        }
+        vectors.write(r, Pair{pack_fp16(h[r].at[0], h[r].at[1])});
+      }
       __syncthreads();
     }
+    store(rows.longest);
+    cp_async_wait<0>();  // what was fetched beyond the last step
 #pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      if (kCell == Cell::kLstm && args.final_c != nullptr && own.valid(p)) args.final_c[own.at(0, p, H)] = c[p];
+    for (int r = 0; r < kOwnRows; ++r) {
+      if (kCell != Cell::kLstm || args.final_c == nullptr || !rows.has(r)) continue;
+      own.store(args.final_c + (static_cast<unsigned>(rows.first + r) * H + static_cast<unsigned>(own.first)), c[r]);
     }
   }
 }
 
-template <int kHidden, Cell kCell>
-__global__ void __launch_bounds__(kThreads<kHidden>) rnn_backward_tensor_core_gated_kernel(RnnStepsBackwardArgs args) {
+/// kSteps: with what flows into single steps, which is left out otherwise.
+template <int kHidden, Cell kCell, bool kWhole, bool kSteps>
+__global__ void __launch_bounds__(kThreads<kHidden>, 1)
+    rnn_backward_tensor_core_gated_kernel(RnnStepsBackwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
-  constexpr bool kCarriesC = kCell == Cell::kLstm;
-  using Matrix = TensorCoreTiles<1, kGates * kHidden, 2, __nv_bfloat16>;
-  constexpr int kBefore = 4, kAbove = 5, kValues = 6;  // beside what was saved, but c: c (LSTM) or h (GRU) before the
-                                                       // step, and what a layer above adds
-  using Step = OwnSlots<kHidden, kValues>;
-  REEL_SHARED(typename Matrix::Vectors[2], gradients);
-  REEL_SHARED(typename Step::Slots, slots);
-  const Step step{slots};
+  constexpr bool kCarriesC = kCell == Cell::kLstm, kRecurrent = traits(kCell).recurrent_bias;
+  constexpr int kBefore = 4, kAbove = 5;  // numbers beside what was saved, but c: c (LSTM) or h (GRU) before the step,
+                                          // and what a layer above adds
+  constexpr int kDepth = kGates * kHidden / 2, kHalf = kThreads<kHidden> / 2;
+  using Matrix = TensorCoreTiles<2, kDepth, (kHidden > 64 ? 1 : 2), __nv_bfloat16>;
+  using Vectors = __nv_bfloat16[kTileRows][2 * kDepth + 8];
+  using Sums = Adjacent<float, 4>;
+  using Queue = StepQueue<kSteps ? 6 : 5, 1, kThreads<kHidden>, kUnits, kWhole>;
+  REEL_SHARED(Vectors[2], gradients);
+  REEL_SHARED(Sums[kThreads<kHidden>], partner_sums);
+  REEL_SHARED(typename Queue::Slots, slots);
   const RnnBackwardArgs& all = args.all;
   const StepGradientArgs& single = args.single;
-  const int H = all.hidden, first_unit = static_cast<int>(threadIdx.x) / 32 * kTileUnits;
   static_assert(sizeof(slots) >= kThreads<kHidden> / 32 * sizeof(typename Matrix::Staging));
   Matrix w_hh;
-  w_hh.template load<true>(slots, [&](int, int u, int k) {
-    const int unit = first_unit + u, gate = k / kHidden, from = k % kHidden;
+  const int own_thread = static_cast<int>(threadIdx.x), partner = (own_thread + kHalf) % kThreads<kHidden>;
+  const int first_k = own_thread / kHalf * kDepth;
+  w_hh.template load<true>(slots, [&](int m, int u, int k) {
+    const int H = all.hidden, unit = unit_of_row(m == 0 ? own_thread : partner, u);
+    const int gate = (first_k + k) / kHidden, from = (first_k + k) % kHidden;
     return unit < H && from < H ? all.w_hh[(gate * H + from) * H + unit] : 0.0f;
   });
+  const OwnUnits<kUnits, kWhole> own(own_unit(), all.hidden);
+  const unsigned H = static_cast<unsigned>(all.hidden);
+  unsigned step_size = static_cast<unsigned>(all.batch) * H;
+  keep(step_size);
+  VectorBuffers vectors(gradients, own_unit(), first_k);
+  Queue step(slots, own);
+  const bool has_above = kSteps && single.above != nullptr;
 
-  for (int first = static_cast<int>(blockIdx.x) * kTileRows; first < all.batch;
-       first += static_cast<int>(gridDim.x) * kTileRows) {
-    const TileRows rows(all.lengths, first, all.batch);
-    const Pairs own(rows, H, all.batch);
-    NextRows above{single.row_of, rows, all.steps};
-    const auto read_above = [&](int t) {
-      if (single.above != nullptr) above.read(t);
-    };
-    const auto fetch = [&](int t) {  // step t, whose rows above were read a step ago
+  const int tile = rows_of_tile(all.batch);
+  for (int begin = static_cast<int>(blockIdx.x) * tile; begin < all.batch;
+       begin += static_cast<int>(gridDim.x) * tile) {
+    const TileRows rows(all.lengths, begin, min(begin + tile, all.batch), own.count > 0);
+    const int last = rows.longest - 1;
+    const auto first = static_cast<unsigned>(own.first);
+    // What is read of a row that has no step is the longest row's, and after its last step what that was: whatever
+    // flows back, it is multiplied by 0.
+    const float* saved[kOwnRows];
+    const float* h[kOwnRows];
+    float* d_input[kOwnRows];
+    float* d_recurrent[kOwnRows];
+    int last_step[kOwnRows], argmax[kOwnRows][kUnits], above_row[kOwnRows] = {};
+    const auto index = [&](int r) { return static_cast<unsigned>(rows.first + r) * H + first; };  // in [B, H]
+    Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, maximum[kOwnRows] = {}, c[kOwnRows] = {},
+            carry[kOwnRows] = {};
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        if (t < 0 || !own.has_step(t, p)) continue;
-        const float* const from = all.saved + own.at(t, p, kSaved * H);
+    for (int r = 0; r < kOwnRows; ++r) {
+      const int row = rows.first + r, from = rows.length[r] > 0 ? row : rows.longest_row;
+      last_step[r] = rows.length[r] > 0 ? rows.length[r] - 1 : last;
+      saved[r] = all.saved + (static_cast<unsigned>(from) * kSaved * H + first);
+      h[r] = all.h + (static_cast<unsigned>(from) * H + first);
+      d_input[r] = all.d_input + (static_cast<unsigned>(row) * kGates * H + first);
+      d_recurrent[r] = all.d_recurrent + (static_cast<unsigned>(row) * kGates * H + first);
+      keep(saved[r]), keep(d_input[r]);
+      if (!kCarriesC) keep(h[r]);
+      if (kRecurrent) keep(d_recurrent[r]);
 #pragma unroll
-        for (int s = 0; s < 4; ++s) cp_async_4(&step.at(s, p), from + s * H);
-        if (!kCarriesC) {
-          cp_async_4(&step.at(kBefore, p), all.h + own.at(t, p, H));
-        } else if (t > 0) {
-          cp_async_4(&step.at(kBefore, p), all.saved + own.at(t - 1, p, kSaved * H) + 4 * H);
-        } else if (all.initial_c != nullptr) {
-          cp_async_4(&step.at(kBefore, p), all.initial_c + own.at(0, p, H));
-        } else {
-          step.at(kBefore, p) = 0;
+      for (int u = 0; u < kUnits; ++u) {
+        argmax[r][u] = -1;
+        if (u >= own.count || !rows.has(r)) continue;
+        const unsigned j = index(r) + static_cast<unsigned>(u);
+        every[r].at[u] = all.d_output.every_at(j);
+        at_last[r].at[u] = every[r].at[u] + all.d_output.last_at(j);
+        if (kCarriesC && rows.length[r] > 0) {
+          c[r].at[u] =
+              saved[r][static_cast<unsigned>(last_step[r]) * step_size * kSaved + 4 * H + static_cast<unsigned>(u)];
         }
-        if (single.above != nullptr) {
-          cp_async_4(&step.at(kAbove, p), single.above + static_cast<std::size_t>(above.next[p % 2]) * single.width +
-                                              single.column + own.unit(p));
+        if (kSteps && single.maximum != nullptr) {
+          maximum[r].at[u] = single.maximum[j];
+          argmax[r][u] = single.argmax[j];
         }
-      }
-      cp_async_commit();
-      read_above(t - 1);
-    };
-    read_above(rows.longest - 1);
-    fetch(rows.longest - 1);
-    float c[kPairs] = {}, carry[kPairs] = {}, every[kPairs], last[kPairs], maximum[kPairs] = {};
-    int argmax[kPairs];
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      every[p] = own.valid(p) ? all.d_output.every_at(own.at(0, p, H)) : 0.0f;
-      last[p] = own.valid(p) ? all.d_output.last_at(own.at(0, p, H)) : 0.0f;
-      if (kCarriesC && own.has_step(0, p)) c[p] = all.saved[own.at(rows.length[p % 2] - 1, p, kSaved * H) + 4 * H];
-      argmax[p] = -1;
-      if (single.maximum != nullptr && own.valid(p)) {
-        maximum[p] = single.maximum[own.at(0, p, H)];
-        argmax[p] = single.argmax[own.at(0, p, H)];
       }
 #pragma unroll 1
-      for (int t = rows.longest; t < all.steps && own.valid(p); ++t) {
-        const unsigned to = own.at(t, p, kGates * H);
+      for (int t = rows.longest; t < all.steps && rows.has(r); ++t) {
+        const unsigned to = static_cast<unsigned>(t) * step_size * kGates;
 #pragma unroll
-        for (int g = 0; g < kGates; ++g) {
-          all.d_input[to + static_cast<unsigned>(g * H)] = 0;
-          if (traits(kCell).recurrent_bias) all.d_recurrent[to + static_cast<unsigned>(g * H)] = 0;
+        for (unsigned g = 0; g < kGates; ++g) {
+          own.store(d_input[r] + (to + g * H), Numbers{});
+          if (kRecurrent) own.store(d_recurrent[r] + (to + g * H), Numbers{});
         }
       }
     }
-    typename Matrix::Results sums = {};
-#pragma unroll 1
-    for (int t = rows.longest - 1; t >= 0; --t) {
-      cp_async_wait<0>();
+    const auto read_above_rows = [&](int t) {
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        float d_h = sums[0][p] + every[p], saved[kSaved], next_carry = carry[p];
-        if (single.above != nullptr) d_h += step.at(kAbove, p);
-        d_h += t == argmax[p] ? maximum[p] : 0.0f;
-        d_h += t == rows.length[p % 2] - 1 ? last[p] : 0.0f;
-#pragma unroll
-        for (int s = 0; s < 4; ++s) saved[s] = step.at(s, p);
-        const float before = step.at(kBefore, p);
-        if constexpr (kCarriesC) saved[4] = c[p];
-        const GateGradients d = gate_gradients<kCell, false>(saved, before, d_h, next_carry);
-        const bool active = own.has_step(t, p);
-        carry[p] = active ? next_carry : 0.0f;
-        if (kCarriesC) c[p] = active ? before : c[p];
-        const unsigned to = own.at(t, p, kGates * H);
-#pragma unroll
-        for (int g = 0; g < kGates; ++g) {
-          const float d_input = active ? d.d_input[g] : 0.0f, d_recurrent = active ? d.recurrent<kCell>(g) : 0.0f;
-          round_to(d_recurrent, gradients[t % 2][tile_row(p)][g * kHidden + own.unit(p)]);
-          if (!own.valid(p)) continue;
-          all.d_input[to + static_cast<unsigned>(g * H)] = d_input;
-          if (traits(kCell).recurrent_bias) all.d_recurrent[to + static_cast<unsigned>(g * H)] = d_recurrent;
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (has_above && t >= 0 && t < rows.length[r]) {
+          above_row[r] = single.row_of[static_cast<std::size_t>(rows.first + r) * static_cast<unsigned>(all.steps) +
+                                       static_cast<unsigned>(t)];
         }
       }
-      fetch(t - 1);
+    };
+    const auto fetch = [&](int t) {  // step t, whose rows above were read a step ago
+      if (t < 0) return;
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        const unsigned at = static_cast<unsigned>(min(t, last_step[r])) * step_size;
+#pragma unroll
+        for (unsigned s = 0; s < 4; ++s) step.fetch(static_cast<int>(s), r, saved[r] + (at * kSaved + s * H));
+        if (!kCarriesC) {
+          step.fetch(kBefore, r, h[r] + at);
+        } else if (t > 0) {
+          step.fetch(kBefore, r, saved[r] + (at * kSaved + 4 * H - (at > 0 ? step_size * kSaved : 0)));
+        } else if (all.initial_c != nullptr && rows.has(r)) {
+          step.fetch(kBefore, r, all.initial_c + index(r));
+        } else {
+          step.oldest(kBefore, r) = Numbers{};
+        }
+        if (has_above) {
+          step.fetch(kAbove, r,
+                     single.above + static_cast<std::size_t>(above_row[r]) * static_cast<unsigned>(single.width) +
+                         (static_cast<unsigned>(single.column) + first));
+        }
+      }
+      step.commit();
+      read_above_rows(t - 1);
+    };
+    Numbers values[6][kOwnRows];
+    typename Matrix::Results sums;
+    const auto begin_sums = [&](int t) {  // with what flows into step t beside the product
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) {
+          float d_h = t == rows.length[r] - 1 ? at_last[r].at[u] : every[r].at[u];
+          if (kSteps) d_h += t == argmax[r][u] ? maximum[r].at[u] : 0.0f;
+          sums[0][u * kOwnRows + r] = t < rows.length[r] ? d_h : 0.0f;
+          sums[1][u * kOwnRows + r] = 0;
+        }
+      }
+    };
+    const auto take = [&](int t) {
+      step.wait();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int s = 0; s < 5; ++s) values[s][r] = step.oldest(s, r);
+        if (!has_above) continue;
+        const Numbers above = step.oldest(kAbove, r);
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) sums[0][u * kOwnRows + r] += t < rows.length[r] ? above.at[u] : 0.0f;
+      }
+    };
+    read_above_rows(last);
+    fetch(last);
+    begin_sums(last);
+    take(last);
+    fetch(last - 1);
+    unsigned to = static_cast<unsigned>(last) * step_size * kGates;
+#pragma unroll 1
+    for (int t = last; t >= 0; --t) {
+      Numbers d_in[kGates][kOwnRows], d_rec[kOwnRows];
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) {
+          float numbers[kSaved];
+#pragma unroll
+          for (int s = 0; s < 4; ++s) numbers[s] = values[s][r].at[u];
+          const float previous = values[kBefore][r].at[u];
+          if constexpr (kCarriesC) numbers[4] = c[r].at[u];
+          const GateGradients d =
+              gate_gradients<kCell, false>(numbers, previous, sums[0][u * kOwnRows + r], carry[r].at[u]);
+          if (kCarriesC) c[r].at[u] = t < rows.length[r] ? previous : c[r].at[u];
+#pragma unroll
+          for (int g = 0; g < kGates; ++g) d_in[g][r].at[u] = d.d_input[g];
+          d_rec[r].at[u] = d.template recurrent<kCell>(kGates - 1);
+        }
+#pragma unroll
+        for (int g = 0; g < kGates; ++g) {
+          const Numbers& rounded = kRecurrent && g == kGates - 1 ? d_rec[r] : d_in[g][r];
+          vectors.write(r, Pair{pack_bf16(rounded.at[0], rounded.at[1])}, g * kHidden);
+        }
+      }
       __syncthreads();
-      if (t > 0) w_hh.times(gradients[t % 2], sums);
+      typename Matrix::Fragments fragments;
+      vectors.read(fragments);
+      vectors.swap();
+#pragma unroll
+      for (int r = 0; r < kOwnRows; ++r) {
+        if (!rows.has(r)) continue;
+#pragma unroll
+        for (unsigned g = 0; g < kGates; ++g) {
+          own.store(d_input[r] + (to + g * H), d_in[g][r]);
+          if (kRecurrent) own.store(d_recurrent[r] + (to + g * H), g == kGates - 1 ? d_rec[r] : d_in[g][r]);
+        }
+      }
+      to -= step_size * kGates;
+      if (t == 0) break;
+      begin_sums(t - 1);
+      w_hh.add_products(fragments, sums);
+      partner_sums[partner] = Sums{sums[1][0], sums[1][1], sums[1][2], sums[1][3]};
+      take(t - 1);
+      fetch(t - 2);
+      __syncthreads();
+      const Sums others = partner_sums[own_thread];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sums[0][e] += others.at[e];
     }
   }
 }
 
 template <int kHidden, class Args>
 void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const Args& args) {
-  const std::int64_t tiles = (batch + kTileRows - 1) / kTileRows;
   constexpr int kBlocks = kHidden <= 64 ? 2 : 1;  // of a multiprocessor
-  const std::int64_t blocks = std::min<std::int64_t>(tiles, kBlocks * context.platform.limits().multiprocessors);
   launch(kernel,
-         {.grid = dim3(static_cast<unsigned>(blocks)),
+         {.grid = dim3(blocks_of_batch(static_cast<int>(batch), context.platform.limits().multiprocessors, kBlocks)),
           .block = dim3(kThreads<kHidden>),
           .stream = context.platform.stream()},
          args);
@@ -262,15 +406,35 @@ void run(CudaContext& context, void (*kernel)(Args), std::int64_t batch, const A
 }  // namespace
 
 void rnn_forward_tensor_core_gated(CudaContext& context, const RecurrenceForward<float>& op) {
+  const bool whole = can_move_units(kUnits, op.shape.hidden,
+                                    {op.input.values.data(), op.h.data(), op.saved.data(), op.final_c.data()});
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
-    run<width()>(context, rnn_forward_tensor_core_gated_kernel<width(), cell()>, op.shape.batch, RnnForwardArgs(op));
+    const auto run_kernel = [&](auto kernel) { run<width()>(context, kernel, op.shape.batch, RnnForwardArgs(op)); };
+    if (whole) {
+      run_kernel(rnn_forward_tensor_core_gated_kernel<width(), cell(), true>);
+    } else {
+      run_kernel(rnn_forward_tensor_core_gated_kernel<width(), cell(), false>);
+    }
   });
 }
 
 void rnn_backward_tensor_core_gated(CudaContext& context, const RecurrenceBackward<float>& op) {
+  const IndexedRows<float>& above = op.d_output.above;
+  const bool whole = above.width % kUnits == 0 && op.d_output.column % kUnits == 0 &&
+                     can_move_units(kUnits, op.shape.hidden,
+                                    {op.h.data(), op.saved.data(), op.initial_c.data(), op.d_input.data(),
+                                     op.d_recurrent.data(), above.values.data()});
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
-    run<width()>(context, rnn_backward_tensor_core_gated_kernel<width(), cell()>, op.shape.batch,
-                 RnnStepsBackwardArgs(op));
+    const auto run_kernel = [&](auto kernel) {
+      run<width()>(context, kernel, op.shape.batch, RnnStepsBackwardArgs(op));
+    };
+    if (!whole) {
+      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), false, true>);
+    } else if (op.d_output.has_steps()) {
+      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), true, true>);
+    } else {
+      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), true, false>);
+    }
   });
 }
 
