@@ -48,7 +48,7 @@ void DeviceOptions::add_to(CLI::App& app) {
              "Where to compute; auto takes a GPU when there is one");
   add_choice(
       app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
-      "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256, many rows of GRU and "
+      "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256, GRU and "
       "LSTM up to 128), or bfloat16 on a CPU (all but ReLU); what it does not know, or would do more slowly, runs in "
       "float32, as the line 'recurrence' says");
   add_choice(

@@ -7,11 +7,30 @@
 
 namespace reel::cuda {
 
+namespace {
+
+/// The template arguments, after width and cell, of the instance that runs; nothing where they say how many rows it
+/// takes at once, of which the table has all.
+std::optional<std::string> arguments_of(const RecurrenceRun& run) {
+  const auto has = [&](const char* part) { return run.kernel.find(part) != std::string::npos; };
+  const auto text = [](bool yes) { return std::string(yes ? "true" : "false"); };
+  const bool back = has("backward"), gated = has("gated");
+  if (has("tensor_core")) {
+    const bool whole = run.shape.hidden % 4 == 0;  // units are moved several at once
+    return text(whole) + (gated && back ? ", " + text(run.has_steps || !whole) : "");
+  }
+  if (gated) return std::nullopt;
+  return back && !has("cluster") ? text(run.has_steps) : "";
+}
+
+}  // namespace
+
 std::optional<double> estimated_microseconds(const RecurrenceRun& run) {
   constexpr double kMeanLength = 0.85;  // of IMDB's reviews cut at 200 words, of those 200
+  const std::optional<std::string> arguments = arguments_of(run);
   const auto fits = [&](const StepCycles& step) {
     return step.kernel == run.kernel && step.cell == run.cell && step.width >= run.shape.hidden &&
-           step.arguments != (run.has_steps ? "false" : "true");
+           (!arguments || step.arguments == *arguments);
   };
   int width = 0;
   for (const StepCycles& step : kStepCycles) {

@@ -59,32 +59,64 @@ bool gated_pays(const CudaContext& context, const SequenceShape& s) {
   return capacity > 0 && s.batch <= kMostTurns * capacity * gated_rows(s.hidden);
 }
 
-/// An estimate again: a step of eight rows on tensor cores takes 1.2 to 1.8 times as long as that of the rows which
-/// gated.cu takes at once.
-bool gated_tensor_cores_pay(const CudaContext& context, const SequenceShape& s) {
-  return s.hidden <= kMaxTensorCoreGatedHidden && s.batch > gated_capacity(context, s.hidden) * gated_rows(s.hidden);
-}
-
 bool multiplies_16_bits(const CudaContext& context, Cell cell) {
   return context.precision == Precision::kMixed && traits(cell).bounded;
 }
 
+/// The one launch for all steps of a way.
+RecurrenceRun run_of(const CudaContext& context, const Strategy& strategy, const char* way, Cell cell,
+                     const SequenceShape& s, bool has_steps) {
+  const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
+  return {.kernel = std::string("rnn_") + way + "_" + strategy.family + "kernel",
+          .cell = cell,
+          .shape = s,
+          .has_steps = has_steps,
+          .parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
+                   : clusters             ? gated_capacity(context, s.hidden)
+                                          : context.platform.limits().multiprocessors};
+}
+
+/// Microseconds forward and back, by the model; nothing where it knows nothing of the strategy.
+std::optional<double> estimate_of(const CudaContext& context, const Strategy& strategy, Cell cell,
+                                  const SequenceShape& s) {
+  if (strategy.family == nullptr) return std::nullopt;
+  const auto forward = estimated_microseconds(run_of(context, strategy, "forward", cell, s, false));
+  const auto backward = estimated_microseconds(run_of(context, strategy, "backward", cell, s, false));
+  if (!forward || !backward) return std::nullopt;
+  return *forward + *backward;
+}
+
+const Strategy& in_float32(const CudaContext& context, Cell cell, const SequenceShape& s) {
+  if (traits(cell).gates > 1) return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
+  if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
+  return resident_fits(context, s.hidden) ? kResident : kStepwise;
+}
+
+/// Null where there is none.
+const Strategy* on_tensor_cores(Cell cell, const SequenceShape& s) {
+  if (traits(cell).gates > 1) return s.hidden <= kMaxTensorCoreGatedHidden ? &kTensorCoresGated : nullptr;
+  return s.hidden <= kMaxResidentHidden ? &kTensorCores : nullptr;
+}
+
+struct Choice {
+  const Strategy& strategy;
+  bool declines = false;  // kMixed runs in float32, since tensor cores would take longer
+};
+
 /// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
-/// the stepwise ones index with 32 bits: the states, what is saved, and the input's `rows`. Where tensor cores have no
-/// kernels, or where float32 is faster, kMixed runs in float32.
-const Strategy& choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
-  if (context.recurrence != Recurrence::kReel) return kCudnn;
+/// the stepwise ones index with 32 bits: the states, what is saved, and the input's `rows`. kMixed takes tensor cores
+/// where they have kernels and float32 is not expected to be faster (step_cycles.h).
+Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
+  if (context.recurrence != Recurrence::kReel) return {kCudnn};
   const std::int64_t numbers = std::max(traits(cell).gates, traits(cell).saved);  // of a unit and step, at most
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * numbers * s.hidden;
-  if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return kStepwise;
-  const bool mixed = multiplies_16_bits(context, cell);
-  if (traits(cell).gates > 1) {
-    if (mixed && gated_tensor_cores_pay(context, s)) return kTensorCoresGated;
-    return s.hidden <= kMaxGatedHidden && gated_pays(context, s) ? kGated : kStepwise;
-  }
-  if (s.hidden > kMaxResidentHidden) return cluster_pays(context, s) ? kCluster : kStepwise;
-  if (mixed) return kTensorCores;
-  return resident_fits(context, s.hidden) ? kResident : kStepwise;
+  if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return {kStepwise};
+  const Strategy& float32 = in_float32(context, cell, s);
+  const Strategy* const tensor_cores = multiplies_16_bits(context, cell) ? on_tensor_cores(cell, s) : nullptr;
+  if (tensor_cores == nullptr) return {float32};
+  const auto theirs = estimate_of(context, *tensor_cores, cell, s), its = estimate_of(context, float32, cell, s);
+  if (theirs && its && *theirs > *its) return {float32, true};
+  return {*tensor_cores};
 }
 
 /// Where some of what flows back is known step by step alone: some strategies add to the last step and to every step.
@@ -99,19 +131,10 @@ std::optional<PlanRecorder::Known> known_of(const CudaContext& context, const St
                                             Cell cell, const SequenceShape& s, bool has_steps, int numbers) {
   if (strategy.family == nullptr) return {};
   const auto units_and_steps = static_cast<double>(s.steps * s.batch * s.hidden);
-  const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
-  const int parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
-                    : clusters             ? gated_capacity(context, s.hidden)
-                                           : context.platform.limits().multiprocessors;
-  const RecurrenceRun run{.kernel = std::string("rnn_") + way + "_" + strategy.family + "kernel",
-                          .cell = cell,
-                          .shape = s,
-                          .has_steps = has_steps,
-                          .parts = parts};
   return PlanRecorder::Known{
       .work = {.bytes = 4 * numbers * units_and_steps,
                .flops = 2 * traits(cell).gates * units_and_steps * static_cast<double>(s.hidden)},
-      .microseconds = estimated_microseconds(run)};
+      .microseconds = estimated_microseconds(run_of(context, strategy, way, cell, s, has_steps))};
 }
 
 }  // namespace
@@ -141,7 +164,7 @@ bool projects_input(const CudaContext& context, Cell cell) {
 
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps) {
-  const Strategy& strategy = choose(context, cell, shape, rows);
+  const auto& [strategy, declines] = choose(context, cell, shape, rows);
   std::string text = strategy.description;
   if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
   if (&strategy == &kGated && shape.hidden > kMaxGatedHiddenOfABlock) {
@@ -151,6 +174,7 @@ std::string describe_recurrence(const CudaContext& context, Cell cell, const Seq
     text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, cell, shape.hidden));
     if (projects_input(context, cell)) text += ", with the projection";
   }
+  if (declines) text += ", tensor cores would take longer";
   const Strategy& back = backward_of(context, strategy, shape.hidden, has_steps);
   if (&back != &strategy) text += std::string("; back ") + back.description;
   return text;
@@ -169,7 +193,7 @@ void execute(CudaContext& context, const LayerBackward<float>& op) {
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const CellTraits& cell = traits(op.cell);
-  const Strategy& strategy = choose(context, op.cell, op.shape, op.input.rows());
+  const Strategy& strategy = choose(context, op.cell, op.shape, op.input.rows()).strategy;
   const PlannedWork work(known_of(context, strategy, "forward", op.cell, op.shape, false,
                                   cell.gates + 1 + (op.saved.empty() ? 0 : cell.saved)));
   strategy.forward(context, op);
@@ -178,7 +202,8 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const bool has_steps = op.d_output.has_steps();
-  const Strategy& strategy = backward_of(context, choose(context, op.cell, op.shape, 0), op.shape.hidden, has_steps);
+  const Strategy& strategy =
+      backward_of(context, choose(context, op.cell, op.shape, 0).strategy, op.shape.hidden, has_steps);
   {
     const CellTraits& cell = traits(op.cell);
     const PlannedWork work(known_of(context, strategy, "backward", op.cell, op.shape, has_steps,
