@@ -62,11 +62,10 @@ void PlanRecorder::add_kernel(const void* kernel, const Launch& launch) {
   const Work& work = known_ ? known_->work : launch.work;
   const double threads = launch.block.x, blocks = launch.grid.x;
   const double at_once = multiprocessors_ * std::min(2048 / threads, 32.0), waves = std::max(blocks / at_once, 1.0);
-  const double seconds =
-      known_ && known_->microseconds
-          ? 1e-6 * *known_->microseconds
-          : std::max({work.bytes / DeviceRates::kBytesPerSecond, work.flops / DeviceRates::kFlopsPerSecond,
-                      waves * work.loads * DeviceRates::kLoadSeconds});
+  const double computing = known_ && known_->microseconds ? 1e-6 * *known_->microseconds
+                                                          : std::max(work.flops / DeviceRates::kFlopsPerSecond,
+                                                                     waves * work.loads * DeviceRates::kLoadSeconds);
+  const double seconds = std::max(work.bytes / DeviceRates::kBytesPerSecond, computing);
   add(launch.stream, {.name = name_of(kernel), .bytes = work.bytes, .flops = work.flops}, seconds);
 }
 
