@@ -159,6 +159,7 @@ class CudaBackend final : public Backend<float> {
     cuda::execute(after({Side::kSort, Side::kHead, Side::kRecurrent, Side::kInput}), op);
   }
   void execute(const ProjectTokens<float>& op) override {
+    if (op.dropout.rate > 0) context_.join(Side::kTokens);  // asks which words are left out
     cuda::execute(after({Side::kHead, Side::kRecurrent, Side::kInput}), op);
   }
   void execute(const RecurrenceForward<float>& op) override {
