@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -56,6 +57,12 @@ std::size_t allowed_shared_memory(Runtime& r, const void* kernel) {
   const auto asked = r.shared_memory_asked_for.find(kernel);
   if (asked != r.shared_memory_asked_for.end()) return static_cast<std::size_t>(asked->second);
   return kSharedMemoryWithoutAsking - resources_of(kernel).shared;
+}
+
+/// Of the largest size the device says itself, of others as many as its multiprocessors have room for, a block on each.
+int active_clusters(const Device& device, unsigned size) {
+  if (size == kLargestCluster || device.clusters == 0) return device.clusters;
+  return std::max(device.clusters, device.multiprocessors / static_cast<int>(size));
 }
 
 cudaError_t check_cluster(const Device& device, const cudaLaunchConfig_t& config) {
@@ -157,7 +164,7 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel, co
     if (cluster_of(*config) == 1) return cudaErrorInvalidClusterSize;
     const cudaError_t error = check(r, kernel, *config);
     if (error == cudaErrorLaunchOutOfResources) return cudaSuccess;
-    if (error == cudaSuccess) *clusters = r.options.device.clusters;
+    if (error == cudaSuccess) *clusters = active_clusters(r.options.device, cluster_of(*config));
     return error;
   });
 }
