@@ -195,8 +195,10 @@ TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   EXPECT_EQ(gated(128, 11), stepwise);
   EXPECT_EQ(gated(257, 1), stepwise);
   EXPECT_EQ(gated(128, 3, Precision::kMixed), "tensor cores, one launch for all steps, W_hh resident by unit");
-  EXPECT_EQ(gated(128, 2, Precision::kMixed), gated(128, 3, Precision::kMixed));
-  EXPECT_EQ(gated(127, 2, Precision::kMixed), gated(127, 2) + ", tensor cores would take longer");
+  const std::string longer = ", tensor cores would take longer";
+  EXPECT_EQ(gated(128, 2, Precision::kMixed), gated(128, 3, Precision::kMixed) + "; back " + gated(128, 2) + longer);
+  EXPECT_EQ(gated(127, 2, Precision::kMixed), gated(128, 2, Precision::kMixed));
+  EXPECT_EQ(describe(67, 1, Precision::kMixed), resident + longer);
   EXPECT_EQ(gated(64, 9, Precision::kMixed), "tensor cores, one launch for all steps, W_hh resident by unit");
   EXPECT_EQ(gated(129, 1, Precision::kMixed), resident + " by unit in clusters of blocks, 2 at once");
   // PyTorch goes back with small H up to 256, and 128, only; both passes share an algorithm here.

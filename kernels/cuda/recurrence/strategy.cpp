@@ -42,9 +42,9 @@ bool resident_fits(const CudaContext& context, std::int64_t hidden) {
 
 /// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
 /// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
-/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two. (bench/cycles.py, which reads
-/// the machine code, says 0.5 us and 1.3 us for every four rows: a quarter with one tile, and nothing with two. Until a
-/// GPU has said which, the threshold stays.)
+/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two. (bench/results/cycles.json,
+/// from the machine code, says 0.3 us and 1.0 us for every four rows: two fifths with one tile, a seventh with two.
+/// Until a GPU has said which, the threshold stays.)
 bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;
@@ -63,27 +63,22 @@ bool multiplies_16_bits(const CudaContext& context, Cell cell) {
   return context.precision == Precision::kMixed && traits(cell).bounded;
 }
 
-/// The one launch for all steps of a way.
-RecurrenceRun run_of(const CudaContext& context, const Strategy& strategy, const char* way, Cell cell,
-                     const SequenceShape& s, bool has_steps) {
-  const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
-  return {.kernel = std::string("rnn_") + way + "_" + strategy.family + "kernel",
-          .cell = cell,
-          .shape = s,
-          .has_steps = has_steps,
-          .parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
-                   : clusters             ? gated_capacity(context, s.hidden)
-                                          : context.platform.limits().multiprocessors};
-}
+enum class Way { kForward, kBack };
 
-/// Microseconds forward and back, by the model; nothing where it knows nothing of the strategy.
+/// How long the one launch for all steps of a way is expected to take; nothing where there is none, or the model does
+/// not know it.
 std::optional<double> estimate_of(const CudaContext& context, const Strategy& strategy, Cell cell,
-                                  const SequenceShape& s) {
+                                  const SequenceShape& s, Way way, bool has_steps) {
   if (strategy.family == nullptr) return std::nullopt;
-  const auto forward = estimated_microseconds(run_of(context, strategy, "forward", cell, s, false));
-  const auto backward = estimated_microseconds(run_of(context, strategy, "backward", cell, s, false));
-  if (!forward || !backward) return std::nullopt;
-  return *forward + *backward;
+  const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
+  return estimated_microseconds(
+      {.kernel = std::string(way == Way::kForward ? "rnn_forward_" : "rnn_backward_") + strategy.family + "kernel",
+       .cell = cell,
+       .shape = s,
+       .has_steps = has_steps,
+       .parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
+                : clusters             ? gated_capacity(context, s.hidden)
+                                       : context.platform.limits().multiprocessors});
 }
 
 const Strategy& in_float32(const CudaContext& context, Cell cell, const SequenceShape& s) {
@@ -103,38 +98,60 @@ struct Choice {
   bool declines = false;  // kMixed runs in float32, since tensor cores would take longer
 };
 
-/// Up to H = 256 a step of the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but
-/// the stepwise ones index with 32 bits: the states, what is saved, and the input's `rows`. kMixed takes tensor cores
-/// where they have kernels and float32 is not expected to be faster (step_cycles.h).
-Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
+/// Each way for itself: what the way back reads of the way forward is the same whichever ran. Up to H = 256 a step of
+/// the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but the stepwise ones index
+/// with 32 bits: the states, what is saved, and the input's `rows`. With gradients of single steps (has_steps, back)
+/// only those run that add to them. kMixed takes tensor cores where they have kernels and float32 is not expected to be
+/// faster (step_cycles.h).
+Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows, Way way,
+              bool has_steps) {
   if (context.recurrence != Recurrence::kReel) return {kCudnn};
   const std::int64_t numbers = std::max(traits(cell).gates, traits(cell).saved);  // of a unit and step, at most
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * numbers * s.hidden;
   if (s.hidden > kMaxClusterHidden || largest >= std::int64_t{1} << 31) return {kStepwise};
-  const Strategy& float32 = in_float32(context, cell, s);
+  const auto runs = [&](const Strategy& strategy) { return !has_steps || strategy.adds_to_steps; };
+  const Strategy& first = in_float32(context, cell, s);
+  const Strategy& float32 = runs(first) ? first : kStepwise;
   const Strategy* const tensor_cores = multiplies_16_bits(context, cell) ? on_tensor_cores(cell, s) : nullptr;
-  if (tensor_cores == nullptr) return {float32};
-  const auto theirs = estimate_of(context, *tensor_cores, cell, s), its = estimate_of(context, float32, cell, s);
+  if (tensor_cores == nullptr || !runs(*tensor_cores)) return {float32};
+  const auto theirs = estimate_of(context, *tensor_cores, cell, s, way, has_steps);
+  const auto its = estimate_of(context, float32, cell, s, way, has_steps);
   if (theirs && its && *theirs > *its) return {float32, true};
   return {*tensor_cores};
 }
 
-/// Where some of what flows back is known step by step alone: some strategies add to the last step and to every step.
-const Strategy& backward_of(const CudaContext& context, const Strategy& chosen, std::int64_t hidden, bool has_steps) {
-  if (!has_steps || chosen.adds_to_steps) return chosen;
-  return &chosen == &kTensorCores && resident_fits(context, hidden) ? kResident : kStepwise;
+Choice choose_forward(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
+  return choose(context, cell, s, rows, Way::kForward, false);
+}
+Choice choose_back(const CudaContext& context, Cell cell, const SequenceShape& s, bool has_steps) {
+  return choose(context, cell, s, 0, Way::kBack, has_steps);
+}
+
+std::string text_of(const CudaContext& context, const Choice& choice, Cell cell, std::int64_t hidden) {
+  const auto& [strategy, declines] = choice;
+  std::string text = strategy.description;
+  if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, hidden)) + " at once";
+  if (&strategy == &kGated && hidden > kMaxGatedHiddenOfABlock) {
+    text += " in clusters of blocks, " + std::to_string(gated_capacity(context, hidden)) + " at once";
+  }
+  if (&strategy == &kCudnn) {
+    text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, cell, hidden));
+    if (projects_input(context, cell)) text += ", with the projection";
+  }
+  if (declines) text += ", tensor cores would take longer";
+  return text;
 }
 
 /// Of the one launch for all steps: what it reads, writes and multiplies, and how long it is expected to take.
 /// `numbers`: of a unit and step, that come from memory or go there.
-std::optional<PlanRecorder::Known> known_of(const CudaContext& context, const Strategy& strategy, const char* way,
-                                            Cell cell, const SequenceShape& s, bool has_steps, int numbers) {
+std::optional<PlanRecorder::Known> known_of(const CudaContext& context, const Strategy& strategy, Cell cell,
+                                            const SequenceShape& s, Way way, bool has_steps, int numbers) {
   if (strategy.family == nullptr) return {};
   const auto units_and_steps = static_cast<double>(s.steps * s.batch * s.hidden);
   return PlanRecorder::Known{
       .work = {.bytes = 4 * numbers * units_and_steps,
                .flops = 2 * traits(cell).gates * units_and_steps * static_cast<double>(s.hidden)},
-      .microseconds = estimated_microseconds(run_of(context, strategy, way, cell, s, has_steps))};
+      .microseconds = estimate_of(context, strategy, cell, s, way, has_steps)};
 }
 
 }  // namespace
@@ -164,19 +181,10 @@ bool projects_input(const CudaContext& context, Cell cell) {
 
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps) {
-  const auto& [strategy, declines] = choose(context, cell, shape, rows);
-  std::string text = strategy.description;
-  if (&strategy == &kCluster) text += ", " + std::to_string(cluster_capacity(context, shape.hidden)) + " at once";
-  if (&strategy == &kGated && shape.hidden > kMaxGatedHiddenOfABlock) {
-    text += " in clusters of blocks, " + std::to_string(gated_capacity(context, shape.hidden)) + " at once";
-  }
-  if (&strategy == &kCudnn) {
-    text += std::string(", ") + name_of_cudnn_algorithm(cudnn_algorithm(context.recurrence, cell, shape.hidden));
-    if (projects_input(context, cell)) text += ", with the projection";
-  }
-  if (declines) text += ", tensor cores would take longer";
-  const Strategy& back = backward_of(context, strategy, shape.hidden, has_steps);
-  if (&back != &strategy) text += std::string("; back ") + back.description;
+  const Choice forward = choose_forward(context, cell, shape, rows),
+               back = choose_back(context, cell, shape, has_steps);
+  std::string text = text_of(context, forward, cell, shape.hidden);
+  if (&back.strategy != &forward.strategy) text += "; back " + text_of(context, back, cell, shape.hidden);
   return text;
 }
 
@@ -193,8 +201,8 @@ void execute(CudaContext& context, const LayerBackward<float>& op) {
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const CellTraits& cell = traits(op.cell);
-  const Strategy& strategy = choose(context, op.cell, op.shape, op.input.rows()).strategy;
-  const PlannedWork work(known_of(context, strategy, "forward", op.cell, op.shape, false,
+  const Strategy& strategy = choose_forward(context, op.cell, op.shape, op.input.rows()).strategy;
+  const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kForward, false,
                                   cell.gates + 1 + (op.saved.empty() ? 0 : cell.saved)));
   strategy.forward(context, op);
 }
@@ -202,11 +210,10 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const bool has_steps = op.d_output.has_steps();
-  const Strategy& strategy =
-      backward_of(context, choose(context, op.cell, op.shape, 0).strategy, op.shape.hidden, has_steps);
+  const Strategy& strategy = choose_back(context, op.cell, op.shape, has_steps).strategy;
   {
     const CellTraits& cell = traits(op.cell);
-    const PlannedWork work(known_of(context, strategy, "backward", op.cell, op.shape, has_steps,
+    const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kBack, has_steps,
                                     1 + cell.saved + cell.gates * (cell.recurrent_bias ? 2 : 1)));
     strategy.backward(context, op);
   }
