@@ -153,6 +153,9 @@ class TimedWork {
   std::vector<double> samples_;
 };
 
+/// A graph that is run again has the same steps, whose rows are up to date then: nothing would be left to update.
+constexpr RowUpdates kUpdates = RowUpdates::kEveryStep;
+
 /// As many runs as are a few milliseconds.
 std::int64_t runs_of(const Settings& settings, std::int64_t tokens) {
   return std::clamp<std::int64_t>(2'000'000 / (tokens + 1), 1, settings.number("runs"));
@@ -160,7 +163,7 @@ std::int64_t runs_of(const Settings& settings, std::int64_t tokens) {
 
 void time_step(const Settings& settings) {
   const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = settings.precision()});
-  Training training(*backend, settings.shape());
+  Training training(*backend, settings.shape(), 1, kUpdates);
   const std::pair<const char*, void (Training::*)()> parts[] = {{"training_step", &Training::step},
                                                                 {"select", &Training::select},
                                                                 {"forward", &Training::forward},
@@ -286,7 +289,7 @@ void time_window(const Settings& settings) {
   const std::int64_t steps = std::min<std::int64_t>(50, settings.number("runs"));
   constexpr int kWindows = 8;
   const auto backend = make_backend({.device = DeviceKind::kCuda, .precision = settings.precision()});
-  Training training(*backend, settings.shape());
+  Training training(*backend, settings.shape(), 1, kUpdates);
   TimedWork device(*backend, "window", steps, [&](std::int64_t) { training.step(); });
   std::vector<double> collect, start, step;
   for (std::int64_t i = 0; i < settings.number("samples"); ++i) {
