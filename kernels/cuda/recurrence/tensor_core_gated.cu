@@ -8,8 +8,9 @@
 // units, two warps share 32 units: each multiplies with one half of the vectors, its own tile of W_hh^T and the
 // other's, so that each reads only half of them from shared memory; a second barrier, and the sums are exchanged.
 //
-// What a unit keeps from step to step stays in its thread's registers, in float32. What a thread reads of the next step
-// it fetches by cp.async as soon as it has read this step's: the product in between takes as long as memory.
+// What a unit keeps from step to step stays in its thread's registers, in float32. What a thread reads of a step it
+// fetches by cp.async: forward two steps early, since the compiler starts a copy only after the products, and what is
+// left of a step is shorter than the way from memory; back one step early, where a step is long enough.
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr Widths<64, 128> kWidths;
 constexpr int kUnits = 2;  // of a thread, adjacent
+constexpr int kAhead = 2;  // steps between fetching a step's input and using it, forward
 using Numbers = Adjacent<float, kUnits>;
 using Pair = Adjacent<std::uint32_t, 1>;  // the same, rounded
 
@@ -51,7 +53,7 @@ template <int kHidden, Cell kCell, bool kWhole>
 __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_gated_kernel(RnnForwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   using Matrix = TensorCoreTiles<kGates, kHidden, 1, __half>;
-  using Queue = StepQueue<kGates, 1, kThreads<kHidden>, kUnits, kWhole>;
+  using Queue = StepQueue<kGates, kAhead, kThreads<kHidden>, kUnits, kWhole>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
   REEL_SHARED(typename Queue::Slots, slots);
   REEL_SHARED(RowIndices::Ring, indices);
@@ -90,7 +92,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
 #pragma unroll
         for (int g = 0; g < kGates; ++g) inputs.fetch(g, r, from + static_cast<unsigned>(g) * H);
       }
-      input_rows.copy(t + 2);
+      input_rows.copy(t + kAhead + 1);
       inputs.commit();
     };
     Numbers x[kGates][kOwnRows];
@@ -101,7 +103,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
         x[i / kOwnRows][i % kOwnRows] = inputs.oldest(i / kOwnRows, i % kOwnRows);
       }
     };
-    fetch(0);
+    for (int t = 0; t < kAhead; ++t) fetch(t);
     float* to_h[kOwnRows];
     float* to_saved[kOwnRows];
     const bool saves = args.saved != nullptr;
@@ -137,7 +139,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
       at += step_size;
     };
     take();
-    fetch(1);
+    fetch(kAhead);
     __syncthreads();
 #pragma unroll 1
     for (int t = 0; t < rows.longest; ++t) {
@@ -155,7 +157,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
       const Numbers candidate[kOwnRows] = {x[2][0], x[2][1]};  // GRU's input of it
       store(t);
       take();
-      fetch(t + 2);
+      fetch(t + kAhead + 1);
       w_hh.add_products(fragments, sums);
       vectors.swap();
 #pragma unroll
