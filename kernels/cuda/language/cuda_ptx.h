@@ -169,7 +169,7 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
-/// 1 / x of a normal x with a normal result, within 1 ulp (PTX ISA, rcp.approx.ftz.f32).
+/// 1 / x of a normal x with a normal result, within 1 ulp; of +Inf, 0 (PTX ISA, rcp.approx.ftz.f32).
 __device__ __forceinline__ float reciprocal_approx(float x) {
   float y;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

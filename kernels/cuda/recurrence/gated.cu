@@ -181,15 +181,17 @@ struct SavedQueue {
   const RnnBackwardArgs& args;
   SlotRing<kAhead, kSlots * kOwners> slots;  // of the step that is taken next, and then fetched to
   int b, unit;
-  int saved, state;  // where what was saved, and the state before it, begin at the step that is fetched next
+  // Where what was saved, and the state before it, begin at the step that is fetched next. Below the first step they
+  // wrap around, and nothing is fetched.
+  unsigned saved, state;
 
   __device__ SavedQueue(const RnnBackwardArgs& all, const float* own_slots, int row, int j, int steps)
       : args(all),
         slots(own_slots),
         b(row),
         unit(j),
-        saved(((steps - 1) * all.batch + row) * kSaved * all.hidden + j),
-        state(((steps - 1) * all.batch + row) * all.hidden + j) {}
+        saved(static_cast<unsigned>(((steps - 1) * all.batch + row) * kSaved * all.hidden + j)),
+        state(static_cast<unsigned>(((steps - 1) * all.batch + row) * all.hidden + j)) {}
 
   /// Of step t, which comes before what was fetched last, as part of a group of copies.
   __device__ void fetch(int t) {
@@ -209,8 +211,9 @@ struct SavedQueue {
   }
   __device__ void advance() {
     slots.advance();
-    saved -= args.batch * args.hidden * kSaved;
-    state -= args.batch * args.hidden;
+    const auto step_size = static_cast<unsigned>(args.batch * args.hidden);
+    saved -= step_size * kSaved;
+    state -= step_size;
   }
   __device__ SharedAddress slot(int s) const { return slots.current + s * kOwners * static_cast<int>(sizeof(float)); }
 };
