@@ -196,7 +196,7 @@ TEST_F(RuntimePlan, MixedIsNeverExpectedToBeSlowerThanFloat32) {
   int declined = 0;
   for (const CellTraits& cell : kCells) {
     for (const std::int64_t hidden : {64, 67, 128, 130, 256}) {
-      for (const std::int64_t batch : {1, 8, 64, 256, 2048}) {
+      for (const std::int64_t batch : {1, 8, 64, 256, 1024, 4096}) {
         TrainConfig config = preset_config(Preset::kRecipe, cell.cell);
         config.model.vocabulary = 100;
         config.model.hidden = hidden;
