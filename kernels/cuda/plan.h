@@ -30,7 +30,8 @@ struct DeviceRates {
   static constexpr double kStartSeconds = 2e-6;
 };
 
-/// While it lives, what this thread enqueues to a CUDA device is recorded here and not enqueued.
+/// While it lives, what this thread enqueues to a CUDA device is recorded here and not enqueued, but for the zeros of
+/// memory that is allocated: they are no part of the plan.
 class PlanRecorder {
  public:
   explicit PlanRecorder(int multiprocessors);

@@ -130,6 +130,17 @@ TEST_F(RuntimePlan, RunsNothing) {
   EXPECT_EQ(plan.nodes[0].bytes, 16);
 }
 
+/// What takes memory while it is planned finds zeros in it when it runs.
+TEST_F(RuntimePlan, ClearsMemoryAllTheSame) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  Buffer<float> made;
+  const Plan plan = backend->plan([&] { made = backend->allocate<float>(2); });
+  std::vector<float> values(2, 1);
+  backend->download(std::as_const(made).span(), std::span(values));
+  EXPECT_THAT(values, ElementsAre(0, 0));
+  EXPECT_TRUE(plan.nodes.empty());
+}
+
 TEST_F(RuntimePlan, EndsWithAnError) {
   const auto backend = make_backend({.device = DeviceKind::kCuda});
   EXPECT_THROW(backend->plan([] { throw std::runtime_error("in between"); }), std::runtime_error);
