@@ -122,13 +122,11 @@ void add_model_flags(CLI::App& app, TrainConfig& c) {
 
 void add_optimizer_flags(CLI::App& app, TrainConfig& c) {
   OptimizerConfig& o = c.optimizer;
-  add_choice<OptimizerKind>(app, "--optimizer", o.kind,
-                            {{"adam", OptimizerKind::kAdam},
-                             {"adamw", OptimizerKind::kAdamW},
-                             {"sgd", OptimizerKind::kSgd},
-                             {"rmsprop", OptimizerKind::kRmsprop},
-                             {"adagrad", OptimizerKind::kAdagrad}},
-                            "The optimizer");
+  std::vector<std::pair<std::string, OptimizerKind>> kinds;
+  for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {
+    kinds.emplace_back(kOptimizerNames[kind], static_cast<OptimizerKind>(kind));
+  }
+  add_choice(app, "--optimizer", o.kind, kinds, "The optimizer");
   add_choice<Convention>(app, "--convention", o.convention,
                          {{"keras", Convention::kKeras}, {"torch", Convention::kTorch}},
                          "Whose formulas and defaults the optimizer has");

@@ -12,6 +12,7 @@
 namespace reel {
 
 enum class OptimizerKind { kAdam, kAdamW, kSgd, kRmsprop, kAdagrad };
+constexpr std::array<const char*, 5> kOptimizerNames = {"adam", "adamw", "sgd", "rmsprop", "adagrad"};  // by kind
 enum class Convention { kKeras, kTorch };
 
 /// Gradients of all parameters: of the rows of the embedding table that the batch touched, and of everything else.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/contract/cells.h"
+#include "kernels/contract/optimizer.h"
 
 namespace reel::cuda {
 namespace {
@@ -30,6 +31,9 @@ std::string name_of(const void* kernel) {
   std::string name = status == 0 ? demangled.get() : mangled;
   for (const CellTraits& cell : kCells) {
     replace_all(name, "(reel::Cell)" + std::to_string(static_cast<int>(cell.cell)), cell.name);
+  }
+  for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {
+    replace_all(name, "(reel::OptimizerKind)" + std::to_string(kind), kOptimizerNames[kind]);
   }
   replace_all(name, "(anonymous namespace)::", "");
   replace_all(name, "reel::cuda::", "");

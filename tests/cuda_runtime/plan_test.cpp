@@ -141,6 +141,24 @@ TEST_F(RuntimePlan, ClearsMemoryAllTheSame) {
   EXPECT_TRUE(plan.nodes.empty());
 }
 
+TEST_F(RuntimePlan, NamesWhatKernelsAreInstancesOf) {
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  TrainConfig config = preset_config(Preset::kRecipe);
+  config.model = {.vocabulary = 100, .embedding = 4, .hidden = 6};
+  config.batch_size = 2;
+  config.preprocessing.maxlen = 5;
+  const auto last_name = [&](OptimizerKind kind) {
+    config.optimizer.kind = kind;
+    return plan_step(*backend, config).nodes.back().name;
+  };
+  EXPECT_EQ(last_name(OptimizerKind::kAdam), "optimizer_step_kernel<adam>");
+  EXPECT_EQ(last_name(OptimizerKind::kSgd), "optimizer_step_kernel<sgd>");
+  EXPECT_EQ(last_name(OptimizerKind::kRmsprop), "optimizer_step_kernel<rmsprop>");
+  EXPECT_EQ(last_name(OptimizerKind::kAdagrad), "optimizer_step_kernel<adagrad>");
+  config.model.vocabulary = 1 << 18;  // rows may lag behind
+  EXPECT_EQ(last_name(OptimizerKind::kAdamW), "lazy_rows_kernel<adam>");
+}
+
 TEST_F(RuntimePlan, EndsWithAnError) {
   const auto backend = make_backend({.device = DeviceKind::kCuda});
   EXPECT_THROW(backend->plan([] { throw std::runtime_error("in between"); }), std::runtime_error);
