@@ -4,6 +4,7 @@
 
 #include "host/model/parameters.h"
 #include "kernels/backend.h"
+#include "kernels/check.h"
 
 namespace reel {
 
@@ -50,8 +51,11 @@ class ParameterStore {
   }
   /// For who updates them: rows may lag.
   std::span<Real> lagging_values() { return values_.span(); }
-  /// Null: no row lags from now on.
-  void set_lagging(LaggingTable<Real>* table) { lagging_ = table; }
+  /// One at a time. Null: no row lags from now on.
+  void set_lagging(LaggingTable<Real>* table) {
+    REEL_CHECK(lagging_ == nullptr || table == nullptr, "a second optimizer of one model");
+    lagging_ = table;
+  }
 
   /// The first `rows` of the embedding rows' gradients, [rows, E].
   std::span<Real> row_gradients(std::int64_t rows) { return gradients_.first(rows * config_.embedding); }

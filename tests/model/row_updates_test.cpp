@@ -156,6 +156,17 @@ TEST_P(RowUpdatesTest, WhenReadIsEveryStepBitForBit) {
   }
 }
 
+/// The steps that rows lack are of one optimizer alone.
+TEST(RowUpdates, AModelHasOneOptimizer) {
+  const auto backend = make_cpu_backend<float>(1);
+  Model<float> model(*backend, {.vocabulary = 20, .embedding = 3, .hidden = 2}, 2, 3);
+  auto first = std::make_unique<Optimizer<float>>(model, OptimizerSettings{}, RowUpdates::kWhenRead);
+  EXPECT_THROW(Optimizer<float>(model, {}, RowUpdates::kWhenRead), ContractError);
+  EXPECT_THROW(Optimizer<float>(model, {}, RowUpdates::kWhenRead), ContractError);  // the first one is still there
+  first.reset();
+  EXPECT_NO_THROW(Optimizer<float>(model, {}, RowUpdates::kWhenRead));
+}
+
 /// One device with Reel's kernels of each kind.
 std::vector<TestDevice> devices() { return {{.name = "Cpu"}, test::cuda_device()}; }
 
