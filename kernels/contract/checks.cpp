@@ -1,5 +1,7 @@
 #include "kernels/contract/checks.h"
 
+#include <utility>
+
 #include "kernels/check.h"
 
 namespace reel {
@@ -25,5 +27,9 @@ void check_positive(std::int64_t number, const char* name) { REEL_CHECK(number >
 void check_not_negative(double number, const char* name) { REEL_CHECK(number >= 0, "{} is {}", name, number); }
 
 void check_share(double number, const char* name) { REEL_CHECK(number >= 0 && number <= 1, "{} is {}", name, number); }
+
+void check_int32(std::int64_t number, const char* name) {
+  REEL_CHECK(std::in_range<std::int32_t>(number), "{} is {}", name, number);
+}
 
 }  // namespace reel

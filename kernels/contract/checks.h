@@ -13,7 +13,8 @@ void check_same(std::int64_t number, std::int64_t other, const char* name, const
 void check_same_address(const void* argument, const void* other, const char* name, const char* other_name);
 void check_positive(std::int64_t number, const char* name);
 void check_not_negative(double number, const char* name);
-void check_share(double number, const char* name);  // 0 to 1
+void check_share(double number, const char* name);        // 0 to 1
+void check_int32(std::int64_t number, const char* name);  // fits
 
 template <class T>
 void check_size(std::span<T> tensor, std::int64_t expected, const char* name) {

@@ -147,6 +147,7 @@ void check_arguments(const OptimizerStep<Real>& op) {
   check_size(op.state1, parameters, "state1");
   check_size(op.state2, op.settings.has_state2() ? parameters : 0, "state2");
   check_optional(op.lazy.taken, op.gradient.index.vocabulary(), "lazy.taken");
+  if (!op.lazy.taken.empty()) check_int32(op.step, "step");
 }
 
 template <class Real>
@@ -154,6 +155,7 @@ void check_arguments(const CatchUp<Real>& op) {
   const auto parameters = static_cast<std::int64_t>(op.parameters.size());
   const auto rows = static_cast<std::int64_t>(op.lazy.taken.size());
   check_not_negative(static_cast<double>(op.step), "step");
+  check_int32(op.step, "step");
   check_arguments(op.settings);
   check_positive(op.embedding, "embedding");
   check_positive(rows, "lazy.taken");

@@ -439,6 +439,10 @@ TEST_F(Contract, OfOptimizers) {
   expect_refused<OptimizerStep<double>>(step, "step", [](auto& op) { op.step = 0; });
   expect_refused<OptimizerStep<double>>(step, "lazy.taken",
                                         [this](auto& op) { op.lazy.taken = room<std::int32_t>(V - 1); });
+  OptimizerStep<double> late = step;
+  late.step = std::int64_t{1} << 31;  // more than `taken` has room for
+  EXPECT_NO_THROW(check_arguments(late));
+  expect_refused<OptimizerStep<double>>(late, "step", [this](auto& op) { op.lazy.taken = room<std::int32_t>(V); });
   const CatchUp<double> catch_up{.embedding = E,
                                  .index = gradient().index,
                                  .parameters = reals(V * E + D),
@@ -449,6 +453,7 @@ TEST_F(Contract, OfOptimizers) {
   REEL_SHORT(catch_up, state2);
   REEL_WRONG(catch_up, embedding, 0);
   REEL_WRONG(catch_up, step, -1);
+  REEL_WRONG(catch_up, step, std::int64_t{1} << 31);
   expect_refused<CatchUp<double>>(catch_up, "lazy.taken", [](auto& op) { op.lazy.taken = {}; });
   expect_refused<CatchUp<double>>(catch_up, "parameters", [this](auto& op) { op.parameters = reals(V * E - 1); });
   expect_refused<CatchUp<double>>(catch_up, "index.count", [](auto& op) { op.index.count = {}; });
