@@ -27,6 +27,36 @@ TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
   }
 }
 
+/// Rows of a large table take their steps when they are read, unless a batch may have half of its words: here --maxlen
+/// decides that, beyond any review's length.
+TEST_F(TrainerTest, RowsThatLagBehindHaveTheBitsOfEveryStep) {
+  least_vocabulary_ = 8192;
+  TrainConfig config = small_config();
+  config.model.embedding = 128;
+  config.word_dropout = 0;  // its random numbers are those of positions in a batch
+  config.batch_size = 2;    // 40 steps an epoch, in which rows lag as far as they may
+  config.validation_split = 0.2;
+  config.checkpoint_every = {.steps = 35};
+  const auto train_at = [&](std::int64_t maxlen, const std::string& name, std::int64_t max_steps, bool resume) {
+    backend_ = make_cpu_backend<float>(BackendOptions{.threads = 2, .timings = true});
+    config.preprocessing.maxlen = maxlen;
+    config.max_steps = max_steps;
+    EXPECT_EQ(train(config, name, resume), Outcome::kFinished);
+    const auto ranges = backend_->timings();
+    return std::ranges::find(ranges, "catch_up", &RangeTiming::name) != ranges.end();
+  };
+  EXPECT_FALSE(train_at(2100, "every step", 0, false));
+  EXPECT_TRUE(train_at(100, "when read", 0, false));
+  expect_same_weights("when read", "every step");
+  EXPECT_EQ(without_times(metrics_of("when read")), without_times(metrics_of("every step")));
+  for (const std::int64_t step : {7, 40}) {  // within an epoch, and after one
+    const std::string name = "resumed at " + std::to_string(step);
+    train_at(100, name, step, false);
+    EXPECT_TRUE(train_at(100, name, 0, true));
+    expect_same_weights(name, "every step");
+  }
+}
+
 /// Ends at a report, as a process that is killed would; checkpoints fall within windows of three steps and on their
 /// ends.
 TEST_F(TrainerTest, ARunThatDiesGoesOnFromItsLastCheckpoint) {

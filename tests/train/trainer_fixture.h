@@ -1,6 +1,7 @@
 // A trainer of the generated reviews, small.
 #pragma once
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -28,7 +29,7 @@ class TrainerTest : public testing::Test {
   /// Trains into the folder `name`; `resume` continues it.
   Outcome train(TrainConfig config, const std::string& name, bool resume = false) {
     data_ = std::make_unique<TrainingData>(make_training_data(generate_corpus(100, 40), config));
-    config.model.vocabulary = data_->vocabulary.size();
+    config.model.vocabulary = std::max(data_->vocabulary.size(), least_vocabulary_);
     const RunFolder run = resume ? RunFolder::open(folder_ / name) : RunFolder::create(folder_ / name);
     if (!resume) folder_.write(name + "/config.toml", "");
     Trainer trainer(*backend_, config, *data_, run,
@@ -65,6 +66,7 @@ class TrainerTest : public testing::Test {
   TemporaryFolder folder_;
   std::unique_ptr<Backend<float>> backend_ = make_cpu_backend<float>(2);
   std::unique_ptr<TrainingData> data_;
+  std::int64_t least_vocabulary_ = 0;  // the words beyond those of the data are in no review
   std::function<void()> on_step_;
   std::string said_;
 };
