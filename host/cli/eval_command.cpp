@@ -53,6 +53,7 @@ int evaluate_model(EvalOptions options) {
   }
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   warn(options.device.unused_precision(model.saved.config.cell));
+  warn(options.device.unused_products());
   const DefaultCorpusEvents events{
       .announce = [&](const std::string& line) { fmt::print(options.json ? stderr : stdout, "{}\n", line); }};
   // A single file of rows is all test: every row is scored, and every word known.

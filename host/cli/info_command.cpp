@@ -9,6 +9,7 @@
 #include "host/model/checkpoint.h"
 #include "host/model/preprocessing.h"
 #include "host/predict/trained_model.h"
+#include "host/train/progress.h"
 #include "host/train/step_plan.h"
 #include "kernels/check.h"
 #include "kernels/error.h"
@@ -99,6 +100,7 @@ Command add_info_command(CLI::App& app) {
   step->add_to(*command);
   command->get_option("--step")->excludes(given);
   return [model, device, step] {
+    warn(device->unused_products());
     if (step->step) {
       step->show(*device);
       return kSuccess;

@@ -82,10 +82,6 @@ DeviceKind DeviceOptions::kind() const {
 
 std::unique_ptr<Backend<float>> DeviceOptions::make() const {
   if (no_graph && kind() == DeviceKind::kCpu) fail("--no-graph: needs --device cuda, found cpu");
-  if (mixed_products != MixedProducts::kAuto && !mixes_on_cpu()) {
-    fail("--mixed-products {}: needs --precision mixed on a CPU, found {}", name_of(mixed_products),
-         precision == Precision::kMixed ? "a GPU" : "float32");
-  }
   return make_backend({.device = kind(),
                        .precision = precision,
                        .mixed_products = mixed_products,
@@ -110,6 +106,12 @@ std::string DeviceOptions::unused_precision(Cell cell) const {
   const bool chosen = mixed_products == MixedProducts::kAuto || mixed_products == MixedProducts::kFloat32;
   if (!mixes_on_cpu() || !chosen || fastest_mixed_products() != MixedProducts::kFloat32) return "";
   return "--precision mixed: this processor multiplies bfloat16 more slowly than float32: products stay float32";
+}
+
+std::string DeviceOptions::unused_products() const {
+  if (mixed_products == MixedProducts::kAuto || mixes_on_cpu()) return "";
+  return fmt::format("--mixed-products {}: does nothing without --precision mixed on a CPU, found {}",
+                     name_of(mixed_products), precision == Precision::kMixed ? "a GPU" : "float32");
 }
 
 std::string to_text(const std::vector<RangeTiming>& timings) {

@@ -73,8 +73,7 @@ std::string with_mark(std::string argument);
 std::string take_mark(std::string argument);
 
 /// Where and how to compute; what --device, --precision, --mixed-products, --recurrence, --threads and --no-graph say;
-/// and
-/// --timings of `reel train`.
+/// and --timings of `reel train`.
 struct DeviceOptions {
   enum class Device { kAuto, kCpu, kCuda };
   Device device = Device::kAuto;
@@ -94,6 +93,8 @@ struct DeviceOptions {
   std::string fallback() const;
   /// That --precision mixed does nothing for a model of such cells, or "".
   std::string unused_precision(Cell cell) const;
+  /// That --mixed-products does nothing, or "": a run's config.toml has it, and may be used elsewhere.
+  std::string unused_products() const;
 };
 
 /// A table: a line for each range, its share in that around it.

@@ -156,6 +156,7 @@ int predict(const PredictOptions& options) {
   TrainedModel trained = load_trained_model(options.model);
   const std::unique_ptr<Backend<float>> backend = options.device.make();
   warn(options.device.unused_precision(trained.saved.config.cell));
+  warn(options.device.unused_products());
   if (options.top > 0 && trained.labels.task == Task::kRegression) {
     fail("--top: {} gives a number, not labels", trained.file.string());
   }

@@ -54,8 +54,8 @@ void introduce(const TrainOptions& options, const TrainingData& data, const Back
   progress.note("device: " + to_text(backend.info()) + options.device.fallback());
   progress.note("recurrence: " + backend.describe_recurrence(model.cell, shape, model.vocabulary, model.has_steps()));
   progress.note("run: " + folder.string());
-  if (const std::string unused = options.device.unused_precision(model.cell); !unused.empty()) {
-    progress.line("warning: " + unused);
+  for (const std::string& unused : {options.device.unused_precision(model.cell), options.device.unused_products()}) {
+    if (!unused.empty()) progress.line("warning: " + unused);
   }
   for (const std::string& line : check_reviews(data)) progress.line("warning: " + line);
   const PaddingCheck padding = check_padding(data.train, config.preprocessing, model.pool);

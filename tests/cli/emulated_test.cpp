@@ -69,6 +69,9 @@ TEST_F(EmulatedProgram, SaysWhereMixedPrecisionDoesNothing) {
   EXPECT_THAT(reel("train --data " + data() + kFlags + " --out relu --cell relu" + mixed).out, HasSubstr(unused));
   EXPECT_EQ(reel("predict relu film" + mixed).err, "reel: " + unused);
   EXPECT_THAT(reel("eval relu --data " + data() + mixed).err, StartsWith("reel: " + unused));
+  EXPECT_EQ(reel("predict relu film" + mixed + " --mixed-products bf16").err,
+            "reel: " + unused +
+                "reel: warning: --mixed-products bf16: does nothing without --precision mixed on a CPU, found a GPU\n");
   EXPECT_EQ(reel("predict relu film --device cuda").err, "");
 }
 
