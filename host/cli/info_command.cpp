@@ -61,17 +61,19 @@ struct StepOptions {
   TrainConfig config = preset_config(Preset::kRecipe);
 
   void add_to(CLI::App& app) {
-    app.option_defaults()->group("The plan of a training step");
+    const std::string group = "The plan of a training step";
+    app.option_defaults()->group(group);
     CLI::Option* const asked =
         app.add_flag("--step", step,
                      "List what one step would enqueue, what each part waits for, moves and computes, and for how long "
                      "it is expected to take; of the recipe, on a CUDA device");
-    app.add_flag("--json", json, "As JSON, on one line")->needs(asked);
+    app.add_flag("--json", json, "As JSON, on one line");
     app.add_option("--batch-size", config.batch_size, "Reviews of the step")
         ->capture_default_str()
-        ->transform(within<std::int64_t>(1, 65536))
-        ->needs(asked);
+        ->transform(within<std::int64_t>(1, 65536));
     add_size_flags(app, config.model);
+    const auto of_a_step = [&](const CLI::Option* option) { return option->get_group() == group && option != asked; };
+    for (CLI::Option* const option : app.get_options(of_a_step)) option->needs(asked);
   }
 
   void show(const DeviceOptions& device) {

@@ -162,7 +162,10 @@ TEST_F(EmulatedProgram, InfoListsATrainingStep) {
   }
   expect_one_line(reel("info --device cpu --step"), 1, "--step: needs --device cuda, found cpu");
   expect_one_line(reel(step + " --recurrence cudnn"), 1, "--step: knows Reel's own kernels");
-  expect_one_line(reel("info --device cuda --json"), 2, "--json requires --step");
+  for (const std::string flag : {"--json", "--batch-size 2", "--embedding-dim 2", "--hidden-size 2", "--cell gru",
+                                 "--nonlinearity relu", "--layers 2", "--bidirectional"}) {
+    expect_one_line(reel("info " + flag), 2, " requires --step");
+  }
 }
 
 /// Cells of several gates, whose input cuDNN projects: with all that a run does.
