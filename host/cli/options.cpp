@@ -58,7 +58,7 @@ void DeviceOptions::add_to(CLI::App& app) {
        {"bf16", MixedProducts::kBf16},
        {"amx", MixedProducts::kAmx}},
       "What --precision mixed multiplies on a CPU: bfloat16 by AVX512-BF16 or by AMX, or float32; auto takes what "
-      "is fastest on this processor");
+      "is fastest on this processor; a resumed run keeps what it began with");
   add_choice(
       app, "--recurrence", recurrence,
       {{"reel", Recurrence::kReel},

@@ -92,6 +92,17 @@ void write_names(const fs::path& file, const std::string& text, const RunFolder&
   write_file(file, text);
 }
 
+/// A run that began in float32, or on a GPU, chooses what it multiplies on a CPU when it first goes on there in mixed
+/// precision, and keeps that.
+void keep_mixed_products(const DeviceOptions& device, const RunFolder& folder) {
+  const auto line = [](MixedProducts products) { return fmt::format("mixed-products = \"{}\"\n", name_of(products)); };
+  std::string text = folder.config_text();
+  const std::string open = line(MixedProducts::kAuto);
+  const std::size_t begin = text.find(open);
+  if (!device.mixes_on_cpu() || begin == std::string::npos) return;
+  write_file(folder.config(), text.replace(begin, open.size(), line(device.mixed_products)));
+}
+
 /// What the flags ask of labels that the data does not have.
 void check_labels(const TrainConfig& config, const TrainingData& data) {
   const LabelSet& labels = data.labels;
@@ -174,6 +185,7 @@ int train(TrainOptions options, const std::string& config_text) {
   if (resuming) {
     if (begins) progress.note("no checkpoint yet: from the beginning");
     trainer->resume();
+    keep_mixed_products(options.device, *folder);
     if (!is_there(folder->vocabulary())) write_file(folder->vocabulary(), words);
     if (!is_there(folder->labels())) write_file(folder->labels(), names);
   }
@@ -228,7 +240,7 @@ Command add_train_command(CLI::App& app, const std::vector<std::string>& argumen
       fmt::print("{}", dump_config(*command));
       return kSuccess;
     }
-    if (options->resume.empty()) options->settle_mixed_products(*command);
+    options->settle_mixed_products(*command);
     return train(*options, dump_config(*command));
   };
 }

@@ -20,6 +20,10 @@ void check_same_flags(const std::string& saved, const RunFolder& folder) {
     then.erase(std::string(key));
     now.erase(std::string(key));
   }
+  if (const auto products = then.find("mixed-products"); products != then.end() && products->second == "auto") {
+    now.erase("mixed-products");  // chosen since: see train_command.cpp
+    then.erase(products);
+  }
   for (const auto& [key, value] : then) now.try_emplace(key, "");
   const auto text = [](const std::string& value) { return value.empty() ? "not given" : "'" + value + "'"; };
   for (const auto& [key, value] : now) {

@@ -151,7 +151,7 @@ std::unique_ptr<Backend<Real>> make_cpu_backend(const BackendOptions& options) {
     products = options.mixed_products;
     if (!cpu_has(products)) {
       const bool any = products == MixedProducts::kAuto;
-      fail("{}: needs {}a processor with {}, found {} ({})",
+      fail("{}: needs {}a processor with {}, found {} ({}); --precision float32 works without",
            any ? "--precision mixed" : fmt::format("--mixed-products {}", name_of(products)),
            any ? "a CUDA device or " : "", products == MixedProducts::kAmx ? "AMX-BF16" : "AVX512-BF16",
            processor_name(), cpu::instruction_set());

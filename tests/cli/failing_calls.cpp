@@ -14,12 +14,14 @@
 //   REEL_FAULT=memory                   of the allocations from the first opening of such a file on: there is no memory
 //   REEL_FAULT=memory-of-cpp            of those by `new` alone
 //   REEL_FAULT=no-locks                 of any file: there are no locks on this disk
+//   REEL_FAULT=no-amx                   the system keeps AMX's tiles from the process
 //   REEL_FAULT_LOG=FILE                 a line for each fsync and rename ("fsync run/config.toml.tmp-abcdef"), and one
 //                                       where a call begins to take its time ("wait run/metrics.jsonl")
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -200,6 +202,24 @@ int flock(int descriptor, int operation) noexcept {
   static const auto next = real<int (*)(int, int)>("flock");
   return fault(Call::kWrites, descriptor) != nullptr ? -1 : next(descriptor, operation);
 }
+
+#ifdef SYS_arch_prctl
+long syscall(long number, ...) noexcept {
+  long arguments[6];
+  va_list more;
+  va_start(more, number);
+  for (long& argument : arguments) argument = va_arg(more, long);
+  va_end(more);
+  const char* const kind = std::getenv("REEL_FAULT");
+  if (number == SYS_arch_prctl && kind != nullptr && is(kind, "no-amx")) {
+    errno = EINVAL;
+    return -1;
+  }
+  static const auto next = real<long (*)(long, ...)>("syscall");
+  const auto& [a, b, c, d, e, f] = arguments;
+  return next(number, a, b, c, d, e, f);
+}
+#endif
 
 int rename(const char* from, const char* to) noexcept {
   static const auto next = real<int (*)(const char*, const char*)>("rename");

@@ -11,6 +11,7 @@ namespace reel {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -238,6 +239,11 @@ TEST_F(Program, MixedProductsAreKeptOnResume) {
     EXPECT_EQ(reel("train --resume other-" + name + " --precision float32").code, 0);
   }
   expect_failure("train --resume float32 --mixed-products bf16", 2, "--mixed-products: a resumed run keeps the flags");
+  if (cpu_has(MixedProducts::kAmx)) {  // elsewhere the system may keep it from the process
+    const Result refused = reel("train --resume amx", "", fault("no-amx", "nothing", 0));
+    expect_one_line(refused, 1, "--mixed-products amx: needs a processor with AMX-BF16, found ");
+    EXPECT_THAT(refused.err, EndsWith("; --precision float32 works without\n"));
+  }
   // As versions without the flag wrote it, all of which multiplied bfloat16 by vectors.
   std::string config = contents(folder_ / "float32" / "config.toml");
   const std::string line = "mixed-products = \"float32\"\n";
@@ -248,6 +254,32 @@ TEST_F(Program, MixedProductsAreKeptOnResume) {
     return expect_failure("train --resume old", 1, "--mixed-products bf16: needs a processor with AVX512-BF16");
   }
   EXPECT_THAT(reel("train --resume old").out, HasSubstr("bfloat16 products (AVX512-BF16)"));
+}
+
+TEST_F(Program, MixedProductsAreChosenWhenAFloat32RunGoesOnAsMixed) {
+  const auto chosen = [&] {
+    const std::string config = contents(folder_ / "run" / "config.toml"), key = "mixed-products = \"";
+    const std::size_t begin = config.find(key) + key.size();
+    return config.substr(begin, config.find('"', begin) - begin);
+  };
+  train_small("--device cpu --max-steps 1 --out run");
+  ASSERT_EQ(reel("train --resume run --max-steps 2").code, 0);
+  EXPECT_EQ(chosen(), "auto");
+  if (!cpu_has(MixedProducts::kAuto)) {
+    return expect_failure("train --resume run --precision mixed", 1, "--precision float32 works without");
+  }
+  const Result mixed = reel("train --resume run --precision mixed --max-steps 3");
+  ASSERT_EQ(mixed.code, 0) << mixed.err;
+  const std::string fastest = name_of(fastest_mixed_products());
+  EXPECT_EQ(chosen(), fastest);
+  // As if that had been on a processor that knows no other products.
+  std::string config = contents(folder_ / "run" / "config.toml");
+  folder_.write("run/config.toml", config.replace(config.find('"' + fastest + '"'), fastest.size() + 2, "\"float32\""));
+  const Result again = reel("train --resume run --precision mixed --max-steps 4");
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("recurrence: float32"));
+  EXPECT_EQ(chosen(), "float32");
+  EXPECT_EQ(reel("train --resume run").code, 0);
 }
 
 TEST_F(Program, MixedProductsAreOfMixedPrecisionOnTheCpu) {
