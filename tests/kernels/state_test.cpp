@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "tests/kernels/devices.h"
@@ -88,18 +89,23 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
   }
 
   /// Forward, with or without what the way back needs.
-  Ran forward(const CellTraits& cell, const Rows& rows, bool save) { return run(cell, rows, save, false, 0); }
-  /// And back, of gradients into the last step and into every one.
+  Ran forward(const CellTraits& cell, const Rows& rows, bool save) { return run(cell, rows, save, {}, 0); }
+  /// And back, of gradients into the last step and `every` [B, H].
+  Ran forward_and_back(const CellTraits& cell, const Rows& rows, std::int64_t bptt, const Values& every) {
+    return run(cell, rows, true, every, bptt);
+  }
   Ran forward_and_back(const CellTraits& cell, const Rows& rows, std::int64_t bptt) {
-    return run(cell, rows, true, true, bptt);
+    return forward_and_back(cell, rows, bptt, numbers(B * H, 7));
   }
 
   std::int64_t H = 0;
   std::unique_ptr<Backend<float>> backend_;
 
  private:
-  Ran run(const CellTraits& cell, const Rows& rows, bool save, bool back, std::int64_t bptt) {
+  /// Back where there is something to flow there.
+  Ran run(const CellTraits& cell, const Rows& rows, bool save, const Values& into_every, std::int64_t bptt) {
     const std::int64_t GH = cell.gates * H;
+    const bool back = !into_every.empty();
     Ids row_of;
     for (const std::int32_t first : rows.first) {
       const auto b = static_cast<std::int64_t>(row_of.size()) / T;
@@ -135,7 +141,7 @@ class DeviceState : public testing::TestWithParam<TestDevice> {
       }
     }
     if (!back) return ran;
-    const auto last = upload(numbers(B * H, 6)), every = upload(numbers(B * H, 7));
+    const auto last = upload(numbers(B * H, 6)), every = upload(into_every);
     const Values poison(as_size(T * B * GH), 1e3f);  // written over wherever anybody reads
     auto d_input = upload(poison), d_recurrent = upload(cell.recurrent_bias ? poison : Values());
     auto d_w_hh = backend_->allocate<float>(GH * H), d_b_hh = backend_->allocate<float>(cell.recurrent_bias ? H : 0);
@@ -212,6 +218,22 @@ TEST_P(DeviceState, GradientsStopAsFarFromTheEndAsIsAskedFor) {
           } else if (t < first || GetParam().kind == DeviceKind::kCuda) {
             EXPECT_EQ(d_input, 0) << "step " << t << " of row " << b;
           }
+        }
+      }
+    }
+  });
+}
+
+/// After a row's end gradients are 0, even where what flows into its steps is no number.
+TEST_P(DeviceState, GradientsEndWithTheirRow) {
+  if (GetParam().kind != DeviceKind::kCuda) GTEST_SKIP() << "leaves what is after a row's end as it is";
+  for_each_cell([&](const CellTraits& cell) {
+    if (cell.gates > 1) return;
+    for (const float number : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+      Ran ran = forward_and_back(cell, whole(cell), 0, Values(static_cast<std::size_t>(B * H), number));
+      for (std::int64_t b = 0; b < B; ++b) {
+        for (std::int64_t t = kLengths[static_cast<std::size_t>(b)]; t < T; ++t) {
+          for (std::int64_t j = 0; j < H; ++j) EXPECT_EQ(at(ran.d_input, (t * B + b) * H + j), 0) << b << " " << t;
         }
       }
     }

@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       }
       states.commit();
     };
-    const auto take = [&](int t) {  // no gradient passes the end of a row
+    const auto take = [&](int t) {  // after a row's end gradients are 0 times 0
       states.wait();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
@@ -218,7 +218,9 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 #pragma unroll
       for (int i = 0; i < kOwnRows * kUnits; ++i) {
         const int r = i / kUnits, u = i % kUnits;
-        Matrix::result(sums, r, u) = t == rows.length[r] - 1 ? at_last[r].at[u] : every[r].at[u];
+        Matrix::result(sums, r, u) = t == rows.length[r] - 1 ? at_last[r].at[u]
+                                     : t < rows.length[r]    ? every[r].at[u]
+                                                             : 0.0f;
       }
     };
 #pragma unroll 1
