@@ -36,7 +36,10 @@ class Optimizer final : private LaggingTable<Real> {
         backend_(model.backend()),
         settings_(settings),
         state1_(backend_.template allocate<Real>(parameter_count(model.config()))),
-        scale_(backend_.template allocate<Real>(1)) {
+        scale_(backend_.template allocate<Real>(1)),
+        unscaled_(backend_.template allocate<Real>(1)) {
+    const Real one = 1;
+    backend_.upload(std::span(&one, 1), unscaled_.span());
     if (settings.has_state2()) state2_ = backend_.template allocate<Real>(parameter_count(model.config()));
     if (settings.kind == OptimizerKind::kAdagrad && settings.convention == Convention::kKeras) {
       const std::vector<Real> start(state1_.size(), static_cast<Real>(0.1));
@@ -65,16 +68,17 @@ class Optimizer final : private LaggingTable<Real> {
     lags_ = !lazy_.taken.empty();
     lazy_.learning_rates[static_cast<std::size_t>(steps_ % LazyRows::kMaxLag)] = learning_rate;
     const ParameterGradient<Real> gradient = model_.gradient();
+    const bool scales = clipping.norm > 0;
     backend_.run(ClipGradient<Real>{.gradient = gradient,
                                     .clip_value = clipping.value,
                                     .clip_norm = clipping.norm,
-                                    .scale = scale_.span(),
+                                    .scale = scales ? scale_.span() : std::span<Real>(),
                                     .stats = stats});
     backend_.run(OptimizerStep<Real>{.settings = settings_,
                                      .step = steps_,
                                      .learning_rate = learning_rate,
                                      .gradient = gradient,
-                                     .scale = scale_.span(),
+                                     .scale = scales ? scale_.span() : unscaled_.span(),
                                      .parameters = model_.store().lagging_values(),
                                      .state1 = state1_.span(),
                                      .state2 = state2_.span(),
@@ -126,7 +130,7 @@ class Optimizer final : private LaggingTable<Real> {
   Backend<Real>& backend_;
   OptimizerSettings settings_;
   std::int64_t steps_ = 0;
-  Buffer<Real> state1_, state2_, scale_;
+  Buffer<Real> state1_, state2_, scale_, unscaled_;  // unscaled_ is 1
   LazyRows lazy_;
   Buffer<std::int32_t> taken_;
   bool lags_ = false;  // some row

@@ -27,14 +27,15 @@ struct ParameterGradient {
 };
 
 /// Clips each element to [-clip_value, clip_value] in place, then writes the global norm to stats.grad_norm and
-/// min(1, clip_norm / (norm + 1e-6)) to `scale`, by which the optimizer multiplies. A limit of 0 means no limit.
+/// min(1, clip_norm / (norm + 1e-6)) to `scale`, by which the optimizer multiplies. A limit of 0 means no limit. Where
+/// nobody asks for the scale, an optimizer step need not wait for the norm.
 template <class Real>
 struct ClipGradient {
   static constexpr const char* kName = "clip";
   ParameterGradient<Real> gradient;
   double clip_value = 0;
   double clip_norm = 0;
-  std::span<Real> scale;        // out [1]
+  std::span<Real> scale;        // out [1], or empty where clip_norm is 0
   std::span<BatchStats> stats;  // in/out [1]
 };
 
@@ -86,7 +87,7 @@ struct OptimizerStep {
   std::int64_t step = 1;  // counts from 1
   double learning_rate = 0;
   ParameterGradient<Real> gradient;
-  std::span<const Real> scale;  // [1] from ClipGradient
+  std::span<const Real> scale;  // [1] of the gradient, from ClipGradient
   std::span<Real> parameters;   // in/out [V*E + D]
   std::span<Real> state1;       // in/out [V*E + D]: first moment, momentum or accumulator
   std::span<Real> state2;       // in/out [V*E + D]: Adam's second moment, RMSprop's momentum; else empty
@@ -120,7 +121,8 @@ void check_arguments(const ParameterGradient<Real>& gradient) {
 template <class Real>
 void check_arguments(const ClipGradient<Real>& op) {
   check_arguments(op.gradient);
-  check_size(op.scale, 1, "scale");
+  if (op.clip_norm > 0) check_size(op.scale, 1, "scale");
+  check_optional(op.scale, 1, "scale");
   check_size(op.stats, 1, "stats");
   check_not_negative(op.clip_value, "clip_value");
   check_not_negative(op.clip_norm, "clip_norm");

@@ -1,4 +1,5 @@
 // The CUDA backend; its operations stand in files of their own beside it.
+#include <algorithm>
 #include <exception>
 #include <initializer_list>
 #include <memory>
@@ -142,8 +143,10 @@ class CudaBackend final : public Backend<float> {
     std::unique_ptr<Readback> readback_;
   };
 
-  CudaContext& after(std::initializer_list<Side> sides) {
-    for (const Side side : sides) context_.join(side);
+  CudaContext& after_all_but(std::initializer_list<Side> sides) {
+    for (std::size_t i = 0; i < kSides; ++i) {
+      if (std::ranges::find(sides, static_cast<Side>(i)) == sides.end()) context_.join(static_cast<Side>(i));
+    }
     return context_;
   }
   CudaContext& after_all() {
@@ -151,36 +154,27 @@ class CudaBackend final : public Backend<float> {
     return context_;
   }
 
-  // What an operation does on a side is done before any other one begins, but for those here that name what they wait
-  // for: of what the others read and write they touch nothing. What a side has last read they may write over only after
-  // it.
+  // What an operation does on a side is done before any other one begins, but for those here that name a side they do
+  // not wait for: of what it reads and writes they touch nothing, but to read what it reads.
   void execute(const SelectRows& op) override { cuda::execute(after_all(), op); }
-  void execute(const IndexTokens& op) override {
-    cuda::execute(after({Side::kSort, Side::kHead, Side::kRecurrent, Side::kInput}), op);
-  }
+  void execute(const IndexTokens& op) override { cuda::execute(after_all_but({Side::kTokens}), op); }
   void execute(const ProjectTokens<float>& op) override {
     if (op.dropout.rate > 0) context_.join(Side::kTokens);  // asks which words are left out
-    cuda::execute(after({Side::kHead, Side::kRecurrent, Side::kInput}), op);
+    cuda::execute(after_all_but({Side::kTokens, Side::kSort}), op);
   }
-  void execute(const RecurrenceForward<float>& op) override {
-    cuda::execute(after({Side::kTokens, Side::kHead, Side::kRecurrent, Side::kInput}), op);
-  }
+  void execute(const RecurrenceForward<float>& op) override { cuda::execute(after_all_but({Side::kSort}), op); }
   void execute(const IndexSteps& op) override { cuda::execute(after_all(), op); }
   void execute(const ReverseIndex& op) override { cuda::execute(after_all(), op); }
   void execute(const StackStates<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const StackGradient<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const HeadForward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const HeadBackward<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const RecurrenceBackward<float>& op) override {
-    cuda::execute(after({Side::kTokens, Side::kSort, Side::kRecurrent, Side::kInput}), op);
-  }
-  void execute(const ProjectionGradient<float>& op) override {
-    cuda::execute(after({Side::kTokens, Side::kSort, Side::kHead, Side::kInput}), op);
-  }
+  void execute(const RecurrenceBackward<float>& op) override { cuda::execute(after_all_but({Side::kHead}), op); }
+  void execute(const ProjectionGradient<float>& op) override { cuda::execute(after_all_but({Side::kRecurrent}), op); }
   void execute(const LayerForward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const LayerBackward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const ClipGradient<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const OptimizerStep<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const OptimizerStep<float>& op) override { cuda::execute(after_all_but({Side::kNorm}), op); }
   void execute(const CatchUp<float>& op) override { cuda::execute(after_all(), op); }
 
   static constexpr std::size_t kMostUnread = 4096;

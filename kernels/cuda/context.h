@@ -46,8 +46,9 @@ enum class Side {
   kHead,       // its statistics and the gradients of its parameters, and later those of the input's biases
   kRecurrent,  // the gradients of W_hh and its bias
   kInput,      // the gradient of W_ih
+  kNorm,       // of all gradients, where none is clipped
 };
-inline constexpr std::size_t kSides = 5;
+inline constexpr std::size_t kSides = 6;
 
 struct CudaContext {
   explicit CudaContext(const BackendOptions& options)
@@ -57,17 +58,24 @@ struct CudaContext {
         // that have no room beside another one's.
         in_order(options.timings || options.recurrence != Recurrence::kReel) {
     if (recurrence != Recurrence::kReel) cudnn = std::make_unique<Cudnn>(platform, recurrence, precision);
+    counters.emplace(sizeof(std::uint32_t) * kCounters * (1 + kSides));
+    platform.clear(counters->data(), counters->size());
+    arrived = static_cast<std::uint32_t*>(counters->data());
   }
   /// A side of another context.
-  CudaContext(const CudaContext& other, bool multiplies)
-      : precision(other.precision), recurrence(other.recurrence), in_order(true), platform(multiplies) {}
+  CudaContext(const CudaContext& other, Side which)
+      : precision(other.precision),
+        recurrence(other.recurrence),
+        in_order(true),
+        platform(which == Side::kRecurrent || which == Side::kInput),
+        arrived(other.arrived + kCounters * (1 + static_cast<std::int64_t>(which))) {}
 
   /// The context of a side, made when it is first asked for; this one where everything runs in order. What a side takes
   /// from its scratch memory, it takes and uses before this context is given other work.
   CudaContext& side(Side which) {
     if (in_order) return *this;
     std::unique_ptr<CudaContext>& made = sides[static_cast<std::size_t>(which)];
-    if (!made) made = std::make_unique<CudaContext>(*this, which == Side::kRecurrent || which == Side::kInput);
+    if (!made) made = std::make_unique<CudaContext>(*this, which);
     return *made;
   }
   /// The same; what it is given begins when everything that this context has been given is done, or another side.
@@ -94,7 +102,10 @@ struct CudaContext {
   bool in_order;
   Platform platform;
   Scratch scratch;
-  std::unique_ptr<Cudnn> cudnn;  // if asked for
+  static constexpr std::int64_t kCounters = 64;
+  std::optional<DeviceMemory> counters;  // these and those of the sides
+  std::uint32_t* arrived = nullptr;      // [kCounters] of blocks of one kernel at a time, 0 before and after it
+  std::unique_ptr<Cudnn> cudnn;          // if asked for
   // How many clusters run at once, by the width of the kernels, once asked: cluster.cu's and gated.cu's.
   mutable std::array<std::optional<int>, 2> cluster_capacities, gated_capacities;
   std::array<std::unique_ptr<CudaContext>, kSides> sides;

@@ -69,7 +69,8 @@ void PlanRecorder::add_kernel(const void* kernel, const Launch& launch) {
   const double computing = known_ && known_->microseconds ? 1e-6 * *known_->microseconds
                                                           : std::max(work.flops / DeviceRates::kFlopsPerSecond,
                                                                      waves * work.loads * DeviceRates::kLoadSeconds);
-  const double seconds = std::max(work.bytes / DeviceRates::kBytesPerSecond, computing);
+  const double seconds =
+      std::max(work.bytes / DeviceRates::kBytesPerSecond, computing) + work.last_loads * DeviceRates::kLoadSeconds;
   add(launch.stream, {.name = name_of(kernel), .bytes = work.bytes, .flops = work.flops}, seconds);
 }
 

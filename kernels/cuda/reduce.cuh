@@ -1,5 +1,7 @@
-// Sums and maxima in a fixed order: of numbers in memory, and over the threads of a block.
+// Sums and maxima in a fixed order: of numbers in memory, over the threads of a block, and over the blocks of a grid.
 #pragma once
+
+#include <cuda_ptx.h>
 
 #include "kernels/cuda/device.h"
 
@@ -42,6 +44,16 @@ __device__ inline Real block_sum(Real value, Real* partial) {
   for (unsigned warp = 0; warp < blockDim.x / 32; ++warp) sum += partial[warp];
   __syncthreads();
   return sum;
+}
+
+/// Whether this is the last of `blocks` blocks that come here: it sees what the others have written before, whatever
+/// their order was. `arrived` is one of CudaContext's; all threads of a block come together.
+__device__ inline bool is_last_block(std::uint32_t* arrived, unsigned blocks) {
+  REEL_SHARED(bool, last);
+  __syncthreads();
+  if (threadIdx.x == 0) last = count_arrival(arrived, blocks - 1) == blocks - 1;
+  __syncthreads();
+  return last;
 }
 
 struct Largest {

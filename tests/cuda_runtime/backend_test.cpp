@@ -94,7 +94,7 @@ TEST_F(RuntimeBackend, SaysHowMuchMemoryThereWouldHaveToBe) {
   use({.device = {.memory = std::size_t{100} << 20}});
   const auto backend = test::cuda_device().make();
   expect_error([&] { backend->allocate<float>(30 << 20); },
-               {"CUDA: out of memory: 120 MiB asked for, 68 of 100 MiB free; try a smaller --batch-size"});
+               {"CUDA: out of memory: 120 MiB asked for, 67 of 100 MiB free; try a smaller --batch-size"});
   EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "what follows does not fail for it";
 }
 

@@ -72,8 +72,21 @@ TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
   EXPECT_THAT(pairs, beside("cublasSgemm", "sum_chunks")) << "W_hh's gradient";
   EXPECT_THAT(pairs, beside("sum_slices", "cublasSgemm")) << "the biases' gradient";
   EXPECT_THAT(pairs, beside("cublasSgemm", "cublasSgemm")) << "the gradients of W_ih and of the words";
-  for (const char* last : {"clip_values", "clip_scale", "optimizer_step"}) {
+  for (const char* last : {"clip_kernel", "optimizer_step"}) {
     for (const auto& [first, second] : pairs) EXPECT_THAT(second, testing::Not(HasSubstr(last))) << first;
+  }
+}
+
+/// Nobody asks how much longer a gradient is than it may be.
+TEST_F(RuntimePlan, RunsTheNormBesideTheOptimizerWhereNothingIsClipped) {
+  for (const Clipping& clipping : {Clipping{}, {.norm = 1}, {.value = 1}}) {
+    TrainConfig config = preset_config(Preset::kRecipe, Cell::kTanh);
+    config.clipping = clipping;
+    const auto backend = make_backend({.device = DeviceKind::kCuda});
+    const Plan plan = plan_step(*backend, config);
+    const std::size_t norm = plan.nodes.size() - 2;
+    EXPECT_EQ(plan.nodes.at(norm).name, "clip_kernel");
+    EXPECT_EQ(std::ranges::count(plan.nodes.back().after, norm), clipping.norm > 0 || clipping.value > 0);
   }
 }
 

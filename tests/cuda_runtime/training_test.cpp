@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string_view>
+#include <tuple>
 
 #include "host/train/trainer.h"
 #include "kernels/make_backend.h"
@@ -46,13 +47,14 @@ class RuntimeTraining : public RuntimeBackend {
     backend->timings();
     return losses;
   }
-  /// Steps and losses of metrics.jsonl.
-  std::vector<std::pair<int, double>> metrics() {
+  /// Steps, losses and the norms of gradients of metrics.jsonl.
+  std::vector<std::tuple<int, double, double>> metrics() {
     std::istringstream lines(contents(folder_ / "run" / "metrics.jsonl"));
-    std::vector<std::pair<int, double>> result;
+    std::vector<std::tuple<int, double, double>> result;
     for (std::string line; std::getline(lines, line);) {
       const nlohmann::json values = nlohmann::json::parse(line);
-      result.emplace_back(values["step"], values["loss"]);
+      const nlohmann::json& norm = values["grad_norm"];  // none of an evaluation
+      result.emplace_back(values["step"], values["loss"], norm.is_null() ? 0.0 : norm.get<double>());
     }
     return result;
   }
@@ -67,19 +69,27 @@ TEST_F(RuntimeTraining, IsTheSameWheneverWorkRuns) {
   ASSERT_LE(data_.vocabulary.size(), config_.batch_size * config_.preprocessing.maxlen);
   ASSERT_GT(data_.vocabulary.size(), data_.train.size() % config_.batch_size * config_.preprocessing.maxlen);
   config_.embedding_dropout = 0.1f;  // asks the index which words are left out
-  for (const auto& [precision, layers] :
-       {std::pair{Precision::kFloat32, 1}, {Precision::kMixed, 1}, {Precision::kFloat32, 2}}) {
-    config_.model.layers = layers;
+  struct Kind {
+    Precision precision = Precision::kFloat32;
+    std::int64_t layers = 1;
+    Clipping clipping{.norm = 1};
+  };
+  for (const Kind& kind : {Kind{}, {.precision = Precision::kMixed}, {.layers = 2}, {.clipping = {}}}) {
+    const Precision precision = kind.precision;
+    config_.model.layers = kind.layers;
+    config_.clipping = kind.clipping;
     use({});
     const std::vector<double> expected =
         train({.device = DeviceKind::kCuda, .precision = precision, .graphs = false, .timings = true});
     EXPECT_EQ(expected.size(), 8u) << "steps 2, 4, 6 and 7, twice";
+    const auto expected_metrics = metrics();
     for (std::uint64_t i = 0; i < (deep() ? 100u : 4u); ++i) {
       const std::uint64_t seed = i == 0 ? 0 : test_seed() * 1000 + i;  // 0: work runs when it must
       for (const bool graphs : {true, false}) {
         use({.seed = seed});
         const BackendOptions options{.device = DeviceKind::kCuda, .precision = precision, .graphs = graphs};
         EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs;
+        EXPECT_EQ(metrics(), expected_metrics) << "seed " << seed << " graphs " << graphs;
       }
     }
   }

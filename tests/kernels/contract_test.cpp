@@ -418,7 +418,8 @@ TEST_F(Contract, OfStacks) {
 }
 
 TEST_F(Contract, OfOptimizers) {
-  const ClipGradient<double> clip{.gradient = gradient(), .scale = reals(1), .stats = room<BatchStats>(1)};
+  const ClipGradient<double> clip{
+      .gradient = gradient(), .clip_norm = 1, .scale = reals(1), .stats = room<BatchStats>(1)};
   REEL_SHORT(clip, gradient.rows);
   REEL_SHORT(clip, scale);
   REEL_SHORT(clip, stats);

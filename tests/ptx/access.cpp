@@ -78,6 +78,13 @@ void BlockExecution::store(Warp& warp, const Instruction& in, int lane) const {
   }
 }
 
+void BlockExecution::count(Warp& warp, const Instruction& in, int lane) const {
+  auto* const counter =
+      reinterpret_cast<std::uint32_t*>(address(warp, in, Space::kGlobal, in.source, lane, sizeof(std::uint32_t)));
+  const auto last = static_cast<std::uint32_t>(read(warp, in.source2[0], lane));
+  write(warp, in.destination[0], lane, cuda::count_arrival(counter, last));
+}
+
 void BlockExecution::start_copy(Warp& warp, const Instruction& in, int lane) const {
   const auto bytes = static_cast<std::size_t>(in.bytes);
   char* const to = address(warp, in, Space::kShared, in.destination, lane, bytes);

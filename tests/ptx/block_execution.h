@@ -116,6 +116,7 @@ class BlockExecution {
   void move(Warp& warp, const Instruction& in, int lane) const;
   void load(Warp& warp, const Instruction& in, int lane) const;
   void store(Warp& warp, const Instruction& in, int lane) const;
+  void count(Warp& warp, const Instruction& in, int lane) const;
   void start_copy(Warp& warp, const Instruction& in, int lane) const;
   static void finish_copies(Warp& warp, int pending, int lane);
   /// The block whose shared memory a cluster address means.

@@ -48,6 +48,19 @@ TEST(PtxErrors, NoneWhereThereIsNoMistake) {
   EXPECT_THAT(out, testing::Each(63.0f));
 }
 
+/// Lanes one after the other, here.
+TEST(PtxErrors, NoneWhereThreadsCount) {
+  std::vector<float> out;
+  EXPECT_EQ(run("\tld.param.u64 \t%rd3, [sample_kernel_param_0];\n\tmov.u32 \t%r5, 47;\n"
+                "\tatom.acq_rel.gpu.inc.u32 \t%r4, [%rd3], %r5;\n\tbar.sync \t0;\n"
+                "\tcvt.rn.f32.u32 \t%f1, %r4;\n\tst.global.f32 \t[%rd1], %f1;\n",
+                &out),
+            "");
+  std::vector<float> expected(64);
+  for (std::size_t i = 0; i < 64; ++i) expected[i] = static_cast<float>(i % 48);
+  EXPECT_EQ(out, expected);
+}
+
 TEST(PtxErrors, UnknownInstruction) { EXPECT_THAT(run("\tsin.approx.f32 \t%f1, %f2;\n"), HasSubstr("sin.approx.f32")); }
 
 TEST(PtxErrors, MisalignedAddress) {

@@ -53,6 +53,8 @@ void BlockExecution::execute(Warp& warp, const Instruction& in, std::uint32_t la
       return for_each(lanes, [&](int lane) { load(warp, in, lane); });
     case Action::kStore:
       return for_each(lanes, [&](int lane) { store(warp, in, lane); });
+    case Action::kCount:
+      return for_each(lanes, [&](int lane) { count(warp, in, lane); });
     case Action::kBranch:
       return for_each(lanes, [&](int lane) { warp.pc[lane] = static_cast<std::size_t>(in.target); });
     case Action::kReturn:

@@ -33,6 +33,7 @@ enum class Action {
   kMove,  // between registers, packing and unpacking
   kLoad,
   kStore,
+  kCount,  // atomically, up to a number and then from 0 again
   kBranch,
   kReturn,
   kBarrier,

@@ -94,7 +94,8 @@ class KernelParser {
       std::size_t alignment = 1;
       words >> align >> alignment >> type >> name;
       const auto bracket = name.find('[');
-      const std::size_t size = std::stoul(name.substr(bracket + 1));
+      const std::size_t size = bracket == std::string::npos ? std::stoul(type.substr(2)) / 8  // .u8 name
+                                                            : std::stoul(name.substr(bracket + 1));
       std::size_t& used = kind == ".shared" ? kernel_.static_shared : kernel_.local_bytes;
       used = round_up(used, alignment);
       symbols_[name.substr(0, bracket)] = used;
@@ -222,6 +223,10 @@ class KernelParser {
     if (opcode.starts_with("ld.")) {
       decode_memory(in, opcode, Action::kLoad);
       in.source = rest(1);
+    } else if (opcode == "atom.acq_rel.gpu.inc.u32") {
+      decode_memory(in, opcode, Action::kCount);
+      in.source = rest(1);
+      in.source2 = rest(2);
     } else if (opcode.starts_with("mov.")) {
       in.action = Action::kMove;
       in.bytes = opcode.ends_with("64") ? 8 : opcode.ends_with("32") ? 4 : 1;

@@ -176,6 +176,14 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
   return y;
 }
 
+/// Counts in global memory from 0 to `last` and then from 0 again; the count before. What a thread wrote before it
+/// counts, others see that count after it.
+__device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter, std::uint32_t last) {
+  std::uint32_t before;
+  asm volatile("atom.acq_rel.gpu.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(last) : "memory");
+  return before;
+}
+
 /// As fminf and fmaxf, but NaN where either is.
 __device__ __forceinline__ float min_or_nan(float a, float b) {
   float least;

@@ -140,6 +140,14 @@ inline float tanh_approx(float x) { return emulator::tanh_approx(x); }
 inline float exp2_approx(float x) { return std::exp2(x); }
 inline float reciprocal_approx(float x) { return emulator::reciprocal_approx(x); }
 
+inline std::uint32_t count_arrival(std::uint32_t* counter, std::uint32_t last) {
+  std::uint32_t before = __atomic_load_n(counter, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(counter, &before, before >= last ? 0 : before + 1, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_RELAXED)) {
+  }
+  return before;
+}
+
 inline float min_or_nan(float a, float b) { return emulator::min_or_nan(a, b); }
 inline float max_or_nan(float a, float b) { return emulator::max_or_nan(a, b); }
 
