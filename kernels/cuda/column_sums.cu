@@ -1,6 +1,8 @@
-// Sums of a matrix's columns: a thread for each slice of the rows and column, then one for each column over the slices'
-// sums.
+// Sums of a matrix's columns: a block for each kColumns columns and slice of the rows, kRows threads a column, whose
+// sums are added in order; the last block of these columns to end adds the slices' sums, in order.
 #include "kernels/cuda/column_sums.h"
+
+#include <algorithm>
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -8,34 +10,69 @@
 namespace reel::cuda {
 namespace {
 
-struct SliceSumArgs {
+constexpr int kColumns = 32, kRows = 8;
+
+struct ColumnSumArgs {
   const float* matrix;  // [rows, columns], rows `stride` floats apart
-  float* sums;          // [slices, columns]: of every slices-th row
-  std::int64_t rows, stride;
-  int columns, slices;
+  float* partial;       // [slices, columns]
+  float* sums;          // [columns]
+  std::uint32_t* arrived;
+  std::int64_t rows, stride, columns;
+  std::int64_t slices;
 };
 
-__global__ void sum_slices_kernel(SliceSumArgs args) {
-  const std::int64_t i = global_thread();
-  if (i >= static_cast<std::int64_t>(args.slices) * args.columns) return;
-  const std::int64_t first = i / args.columns, rows = (args.rows - first + args.slices - 1) / args.slices;
-  args.sums[i] = add_in_order(0, args.matrix + first * args.stride + i % args.columns, args.slices * args.stride, rows);
+/// Of a column's rows first, first + step, ... by each of its threads, the sum of them all in the first one. All
+/// threads of a block call it.
+__device__ inline float sum_column(const float* column, std::int64_t rows, std::int64_t stride, std::int64_t first,
+                                   std::int64_t step, bool there, float (&sums)[kRows][kColumns]) {
+  const int lane = static_cast<int>(threadIdx.x) % kColumns, thread = static_cast<int>(threadIdx.x) / kColumns;
+  const std::int64_t count = there && first < rows ? (rows - first + step - 1) / step : 0;
+  float sum = add_in_order(0, column + first * stride, step * stride, count);
+  sums[thread][lane] = sum;
+  __syncthreads();
+  for (int i = 1; thread == 0 && i < kRows; ++i) sum += sums[i][lane];
+  return sum;
 }
+
+__global__ void sum_columns_kernel(ColumnSumArgs args) {
+  REEL_SHARED(float[kRows][kColumns], sums);
+  const int thread = static_cast<int>(threadIdx.x) / kColumns;
+  const std::int64_t tile = blockIdx.x / args.slices, slice = blockIdx.x % args.slices;
+  const std::int64_t j = tile * kColumns + threadIdx.x % kColumns;
+  const bool there = j < args.columns, writes = there && thread == 0;
+  float sum =
+      sum_column(args.matrix + j, args.rows, args.stride, slice * kRows + thread, args.slices * kRows, there, sums);
+  if (args.slices > 1) {
+    if (writes) args.partial[slice * args.columns + j] = sum;
+    if (!is_last_block(args.arrived + tile, static_cast<unsigned>(args.slices))) return;
+    sum = sum_column(args.partial + j, args.slices, args.columns, thread, kRows, there, sums);
+  }
+  if (writes) args.sums[j] = sum;
+}
+
+std::int64_t tiles_of(const ColumnSums& args) { return (args.columns + kColumns - 1) / kColumns; }
 
 }  // namespace
 
+std::int64_t ColumnSums::slices() const {
+  constexpr std::int64_t kLeastRows = 2 * kLoadsAtOnce * kRows, kBlocks = 1024, kMost = 256;
+  const std::int64_t tiles = tiles_of(*this);
+  if (tiles > CudaContext::kCounters) return 1;
+  return std::clamp<std::int64_t>((rows + kLeastRows - 1) / kLeastRows, 1, std::min(kMost, kBlocks / tiles));
+}
+
 void sum_columns(CudaContext& context, const ColumnSums& args) {
-  constexpr int kSlices = ColumnSums::kSlices;
-  float* const slices = context.scratch.take<float>(kSlices * args.columns);
-  const int columns = static_cast<int>(args.columns);
-  const std::int64_t rows = (args.rows + kSlices - 1) / kSlices;
-  const auto loads = static_cast<double>(rows / kLoadsAtOnce + rows % kLoadsAtOnce);
-  launch(sum_slices_kernel,
-         over(context, kSlices * args.columns, {.bytes = bytes_of(args.rows * args.columns), .loads = loads}),
-         {args.matrix, slices, args.rows, args.stride, columns, kSlices});
-  launch(sum_slices_kernel,
-         over(context, args.columns, {.bytes = bytes_of(kSlices * args.columns), .loads = kSlices / kLoadsAtOnce}),
-         {slices, args.sums, kSlices, args.columns, columns, 1});
+  const std::int64_t slices = args.slices();
+  const auto loads = [](std::int64_t rows) {
+    return static_cast<double>((rows + kRows * kLoadsAtOnce - 1) / (kRows * kLoadsAtOnce));
+  };
+  launch(sum_columns_kernel,
+         per_block(context, tiles_of(args) * slices, kRows * kColumns,
+                   {.bytes = bytes_of(args.rows * args.columns),
+                    .loads = loads((args.rows + slices - 1) / slices),
+                    .last_loads = slices > 1 ? 1 + loads(slices) : 0}),
+         {args.matrix, context.scratch.take<float>(slices * args.columns), args.sums, context.arrived, args.rows,
+          args.stride, args.columns, slices});
 }
 
 }  // namespace reel::cuda

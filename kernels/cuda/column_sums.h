@@ -10,8 +10,9 @@ struct ColumnSums {
   std::int64_t rows, stride, columns;
   float* sums;  // out [columns]
 
-  std::size_t scratch() const { return Scratch::need<float>(kSlices * columns); }
-  static constexpr int kSlices = 64;
+  std::size_t scratch() const { return Scratch::need<float>(slices() * columns); }
+  /// Of the rows, so many that a thread of each loads a few times and all of them fill the device.
+  std::int64_t slices() const;
 };
 
 /// Each column by interleaved slices, which are added in order. Takes scratch() from what the operation has reserved.

@@ -6,8 +6,11 @@
 //
 // Gradient: positions are sorted by token. First level: a block for each kChunk sorted positions sums d_input by token,
 // in order. A token within one chunk is done; one that spans chunks leaves a partial sum in each: slot 0 if it began
-// earlier, 1 if it begins here. Second level: a block for each slot adds its partial sums in order. All orders are
-// fixed by the index, so the bits are too.
+// earlier, 1 if it begins here. Second level: a block for each chunk adds the partial sums of the token that begins in
+// it and ends in a later one, in order. The bias's gradient is the sum of all positions: the first level leaves it of
+// each chunk. All orders are fixed by the index, so the bits are too.
+#include <algorithm>
+
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
@@ -18,35 +21,36 @@
 namespace reel::cuda {
 namespace {
 
+constexpr int kThreads = 128;
 constexpr int kChunk = 64, kLoads = 16;  // of which so many at once, since stores between them would part them
+
+struct FillArgs {
+  const float* row;  // [W]
+  float* out;        // [rows, W]
+  std::int64_t rows, width;
+
+  __device__ void fill(std::int64_t i) const {
+    if (i < rows * width) out[i] = row[i % width];
+  }
+};
+
+__global__ void fill_rows_kernel(FillArgs args) { args.fill(global_thread()); }
 
 struct GatherArgs {
   const std::int32_t* count;   // [1] U
   const std::int32_t* tokens;  // [U]
   const float* embedding;      // [V, E]
   float* rows;                 // [slots, E]
-  std::int64_t slots;
-  int embedding_size;
+  std::int64_t slots, embedding_size;
+  FillArgs filled;  // besides, if it has rows
 };
 
 __global__ void gather_rows_kernel(GatherArgs args) {
   const std::int64_t i = global_thread();
+  args.filled.fill(i);
   if (i >= args.slots * args.embedding_size) return;
   const auto u = static_cast<int>(i / args.embedding_size), e = static_cast<int>(i % args.embedding_size);
-  args.rows[i] =
-      u < args.count[0] ? args.embedding[static_cast<std::int64_t>(args.tokens[u]) * args.embedding_size + e] : 0.0f;
-}
-
-struct FillArgs {
-  const float* row;  // [W]
-  float* out;        // [rows, W]
-  std::int64_t rows;
-  int width;
-};
-
-__global__ void fill_rows_kernel(FillArgs args) {
-  const std::int64_t i = global_thread();
-  if (i < args.rows * args.width) args.out[i] = args.row[i % args.width];
+  args.rows[i] = u < args.count[0] ? args.embedding[args.tokens[u] * args.embedding_size + e] : 0.0f;
 }
 
 struct ScaleRowsArgs {
@@ -75,9 +79,11 @@ struct SumArgs {
   const std::int32_t* segment;   // [U + 1]
   const std::int32_t* position;  // [segment[U]], sorted by token
   const float* d_input;          // [T, B, W]
+  std::int32_t* spanning;        // [chunks] the token that begins there and ends in a later chunk, or -1
   float* partial;                // [chunks][2][W]
-  float* sums;                   // [U, W]
-  int batch, steps, width;
+  float* totals;                 // [chunks][W] of all positions, or null
+  float* sums;                   // [slots, W], 0 where a token has no position
+  int batch, steps, width, slots;
 };
 
 /// Where the sum of token u over `chunk` is written: to its own row, or to one of the chunk's two partial sums.
@@ -85,6 +91,24 @@ __device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
   const int begin = args.segment[u], end = args.segment[u + 1], first = chunk * kChunk;
   if (begin >= first && end <= first + kChunk) return args.sums + static_cast<std::int64_t>(u) * args.width;
   return args.partial + (static_cast<std::int64_t>(chunk) * 2 + (begin < first ? 0 : 1)) * args.width;
+}
+
+/// Tokens without a position, of a block's share of the slots.
+__device__ inline void clear_unused(const SumArgs& args) {
+  REEL_SHARED(bool[kThreads], unused);
+  const int thread = static_cast<int>(threadIdx.x), count = args.count[0];
+  const auto share = [&](std::int64_t block) { return static_cast<int>(block * args.slots / gridDim.x); };
+  const int end = share(blockIdx.x + std::int64_t{1});
+  for (int first = share(blockIdx.x); first < end; first += kThreads) {
+    const int u = first + thread;
+    unused[thread] = u < end && (u >= count || args.segment[u] == args.segment[u + 1]);
+    __syncthreads();
+    for (int i = 0; i < kThreads && first + i < end; ++i) {
+      float* const sums = args.sums + static_cast<std::int64_t>(first + i) * args.width;
+      for (int j = thread; unused[i] && j < args.width; j += kThreads) sums[j] = 0;
+    }
+    __syncthreads();
+  }
 }
 
 /// A block for each chunk of sorted positions; a thread for each column.
@@ -95,6 +119,7 @@ __global__ void sum_chunks_kernel(SumArgs args) {
   const int chunk = static_cast<int>(blockIdx.x), first = chunk * kChunk;
   const int left = args.segment[args.count[0]] - first;
   const int size = left < kChunk ? left : kChunk;
+  clear_unused(args);
   for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
     const int position = args.position[first + i];
     positions[i] = position;
@@ -104,9 +129,14 @@ __global__ void sum_chunks_kernel(SumArgs args) {
   for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
     targets[i] = i + 1 == size || slots[i + 1] != slots[i] ? sum_of(args, slots[i], chunk) : nullptr;
   }
+  if (threadIdx.x == 0) {
+    const int last = size > 0 ? slots[size - 1] : 0;
+    const bool spans = size > 0 && args.segment[last] >= first && args.segment[last + 1] > first + kChunk;
+    args.spanning[chunk] = spans ? last : -1;
+  }
   __syncthreads();
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
-    float sum = 0;
+    float sum = 0, total = 0;
     for (int begin = 0; begin < size; begin += kLoads) {
       float values[kLoads];
 #pragma unroll
@@ -121,35 +151,46 @@ __global__ void sum_chunks_kernel(SumArgs args) {
         float* const target = targets[begin + i];
         if (target == nullptr) continue;
         target[j] = sum;
+        total += sum;
         sum = 0;
       }
     }
+    if (args.totals != nullptr) args.totals[static_cast<std::int64_t>(chunk) * args.width + j] = total;
   }
 }
 
-/// A block for each slot.
+/// A block for each chunk.
 __global__ void add_chunks_kernel(SumArgs args) {
-  const auto u = static_cast<int>(blockIdx.x);
-  const bool used = u < args.count[0];
-  const int begin = used ? args.segment[u] : 0, end = used ? args.segment[u + 1] : 0;
-  const int first = begin / kChunk, last = end > begin ? (end - 1) / kChunk : first;
-  if (begin < end && first == last) return;  // the first level has written it
+  const auto chunk = static_cast<int>(blockIdx.x);
+  const int u = args.spanning[chunk];
+  if (u < 0) return;
+  const int last = (args.segment[u + 1] - 1) / kChunk;
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
-    const float* const partial = args.partial + static_cast<std::int64_t>(first) * 2 * args.width + j;
-    float sum = begin < end ? partial[args.width] : 0.0f;
-    sum = add_in_order(sum, partial + 2 * args.width, std::int64_t{2} * args.width, last - first);
-    args.sums[static_cast<std::int64_t>(u) * args.width + j] = sum;
+    const float* const partial = args.partial + static_cast<std::int64_t>(chunk) * 2 * args.width + j;
+    args.sums[static_cast<std::int64_t>(u) * args.width + j] =
+        add_in_order(partial[args.width], partial + 2 * args.width, std::int64_t{2} * args.width, last - chunk);
   }
 }
 
-/// The embedding rows of the slots of a list of distinct tokens with room for U; `whole`: it is the vocabulary.
-const float* rows_of(CudaContext& context, bool whole, std::span<const std::int32_t> count,
-                     std::span<const std::int32_t> tokens, std::span<const float> embedding, std::int64_t E) {
-  if (whole) return embedding.data();
-  const auto U = static_cast<std::int64_t>(tokens.size());
-  float* const rows = context.scratch.take<float>(U * E);
-  launch(gather_rows_kernel, over(context, U * E, {.bytes = bytes_of(2 * U * E), .loads = 2}),
-         {count.data(), tokens.data(), embedding.data(), rows, U, static_cast<int>(E)});
+void fill_rows(CudaContext& context, const FillArgs& args) {
+  const std::int64_t size = args.rows * args.width;
+  if (size > 0) launch(fill_rows_kernel, over(context, size, {.bytes = bytes_of(size), .loads = 1}), args);
+}
+
+/// The embedding rows of the slots of a list of distinct tokens with room for U; `whole`: it is the vocabulary. Fills
+/// rows besides.
+const float* rows_of(CudaContext& context, Scratch& scratch, bool whole, std::span<const std::int32_t> count,
+                     std::span<const std::int32_t> tokens, std::span<const float> embedding, std::int64_t E,
+                     const FillArgs& filled = {}) {
+  if (whole) {
+    fill_rows(context, filled);
+    return embedding.data();
+  }
+  const auto U = static_cast<std::int64_t>(tokens.size()), filling = filled.rows * filled.width;
+  float* const rows = scratch.take<float>(U * E);
+  launch(gather_rows_kernel,
+         over(context, std::max(U * E, filling), {.bytes = bytes_of(2 * U * E + filling), .loads = 2}),
+         {count.data(), tokens.data(), embedding.data(), rows, U, E, filled});
   return rows;
 }
 
@@ -177,27 +218,43 @@ __global__ void add_rows_kernel(AddRowsArgs args) {
   args.rows[i] = fmaf(args.sums[i], factor, args.accumulate ? args.rows[i] : 0.0f);
 }
 
-/// Of d_input [T, B, width]: `sums` has room for U rows. `partial` is [chunks][2][width].
-void sum_by_token(CudaContext& context, const ProjectionGradient<float>& op, const float* d_input, std::int64_t width,
-                  float* partial, float* sums) {
+/// The first level, of d_input [T, B, width] into `sums`, which has room for U rows; `totals`: [chunks][width], or
+/// null. Takes sums_scratch().
+SumArgs sum_chunks(CudaContext& context, Scratch& scratch, const ProjectionGradient<float>& op, const float* d_input,
+                   std::int64_t width, float* totals, float* sums) {
   const auto [B, T] = op.shape;
+  const std::int64_t chunks = chunks_of(op.shape), U = op.index.capacity();
   const SumArgs args{.count = op.index.count.data(),
                      .row_of = op.index.row_of.data(),
                      .segment = op.index.segment.data(),
                      .position = op.index.position.data(),
                      .d_input = d_input,
-                     .partial = partial,
+                     .spanning = scratch.take<std::int32_t>(chunks),
+                     .partial = scratch.take<float>(chunks * 2 * width),
+                     .totals = totals,
                      .sums = sums,
                      .batch = static_cast<int>(B),
                      .steps = static_cast<int>(T),
-                     .width = static_cast<int>(width)};
-  const std::int64_t chunks = chunks_of(op.shape), U = op.index.capacity();
+                     .width = static_cast<int>(width),
+                     .slots = static_cast<int>(U)};
   launch(sum_chunks_kernel,
-         per_block(context, chunks, 128, {.bytes = bytes_of((B * T + U) * width), .loads = 5 + kChunk / kLoads}), args);
+         per_block(context, chunks, kThreads, {.bytes = bytes_of((B * T + U) * width), .loads = 6 + kChunk / kLoads}),
+         args);
+  return args;
+}
+
+/// The second level.
+void add_chunks(CudaContext& context, const ProjectionGradient<float>& op, const SumArgs& args) {
+  const std::int64_t chunks = chunks_of(op.shape);
   // Of a token that spans many chunks, the more the more frequent it is: at most all of them, a twentieth in reviews.
   const double spanned = 1 + static_cast<double>(chunks) / (20 * kLoadsAtOnce);
-  launch(add_chunks_kernel, per_block(context, U, 128, {.bytes = bytes_of(2 * chunks * width), .loads = 2 + spanned}),
+  launch(add_chunks_kernel,
+         per_block(context, chunks, kThreads, {.bytes = bytes_of(2 * chunks * args.width), .loads = 2 + spanned}),
          args);
+}
+
+std::size_t sums_scratch(const BatchShape& shape, std::int64_t width) {
+  return Scratch::need<std::int32_t>(chunks_of(shape)) + Scratch::need<float>(chunks_of(shape) * 2 * width);
 }
 
 }  // namespace
@@ -206,12 +263,9 @@ void execute(CudaContext& context, const ProjectTokens<float>& op) {
   const std::int64_t U = op.rows(), E = op.embedding_width(), W = op.width();
   const bool whole = lists_vocabulary(op.rows(), op.vocabulary());
   if (!whole) context.scratch.reserve(Scratch::need<float>(U * E));
-  const float* const rows = rows_of(context, whole, op.count, op.tokens, op.embedding, E);
   const bool drops = op.dropout.rate > 0;
-  if (!drops) {
-    launch(fill_rows_kernel, over(context, U * W, {.bytes = bytes_of(U * W), .loads = 1}),
-           {op.bias.data(), op.projected.data(), U, static_cast<int>(W)});
-  }
+  const float* const rows = rows_of(context, context.scratch, whole, op.count, op.tokens, op.embedding, E,
+                                    {op.bias.data(), op.projected.data(), drops ? 0 : U, W});
   context.platform.product({.m = U,
                             .n = W,
                             .k = E,
@@ -227,24 +281,25 @@ void execute(CudaContext& context, const ProjectTokens<float>& op) {
 
 void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const std::int64_t U = op.index.capacity(), E = op.embedding_width(), W = op.width(), chunks = chunks_of(op.shape);
-  const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary());
+  const bool whole = lists_vocabulary(op.index.capacity(), op.index.vocabulary()), drops = op.dropout.rate > 0;
   const float* const d_projected = op.d_projected.data();
-  context.scratch.reserve(Scratch::need<float>(chunks * 2 * W));
-  sum_by_token(context, op, op.d_input.data(), W, context.scratch.take<float>(chunks * 2 * W), op.d_projected.data());
-
-  const bool drops = op.dropout.rate > 0;
-  const ColumnSums bias{.matrix = d_projected, .rows = U, .stride = W, .columns = W, .sums = op.d_bias.data()};
-  CudaContext& sums = drops ? context : context.fork(Side::kHead);  // of what has not been scaled
-  sums.scratch.reserve(bias.scratch());
-  sum_columns(sums, bias);
+  ColumnSums bias{.matrix = nullptr, .rows = chunks, .stride = W, .columns = W, .sums = op.d_bias.data()};
+  Scratch& scratch = context.side(Side::kHead).scratch;
+  scratch.reserve(sums_scratch(op.shape, W) + Scratch::need<float>(chunks * W) + bias.scratch() +
+                  Scratch::need<float>(whole ? 0 : U * E));
+  CudaContext& gathering = whole ? context : context.fork(Side::kInput);
+  const float* const rows = rows_of(gathering, scratch, whole, op.index.count, op.index.tokens, op.embedding, E);
+  float* const totals = scratch.take<float>(chunks * W);
+  bias.matrix = totals;
+  const SumArgs chunk_sums = sum_chunks(context, scratch, op, op.d_input.data(), W, totals, op.d_projected.data());
+  sum_columns(context.fork(Side::kHead), bias);
+  add_chunks(context, op, chunk_sums);
   if (drops) {
     launch(scale_rows_kernel, over(context, U * W, {.bytes = bytes_of(2 * U * W), .loads = 2}),
            {op.index.count.data(), op.index.tokens.data(), nullptr, op.d_projected.data(), U, static_cast<int>(W),
             op.dropout});
   }
   CudaContext& input = context.fork(Side::kInput);
-  if (!whole) input.scratch.reserve(Scratch::need<float>(U * E));
-  const float* const rows = rows_of(input, whole, op.index.count, op.index.tokens, op.embedding, E);
   input.platform.product(
       {.m = W, .n = E, .k = U, .a = d_projected, .b = rows, .c = op.d_w_ih.data(), .a_transposed = true});
   context.platform.product({.m = U,
@@ -258,15 +313,14 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
 
 std::size_t row_gradient_scratch(const ProjectionGradient<float>& op) {
   const std::int64_t E = op.embedding_width();
-  return Scratch::need<float>(chunks_of(op.shape) * 2 * E) + Scratch::need<float>(op.index.capacity() * E);
+  return sums_scratch(op.shape, E) + Scratch::need<float>(op.index.capacity() * E);
 }
 
 void row_gradient(CudaContext& context, const ProjectionGradient<float>& op, const float* d_rows) {
   const std::int64_t U = op.index.capacity(), E = op.embedding_width();
   const bool as_they_are = !op.accumulate && op.dropout.rate <= 0;
-  float* const partial = context.scratch.take<float>(chunks_of(op.shape) * 2 * E);
   float* const sums = as_they_are ? op.d_embedding.data() : context.scratch.take<float>(U * E);
-  sum_by_token(context, op, d_rows, E, partial, sums);
+  add_chunks(context, op, sum_chunks(context, context.scratch, op, d_rows, E, nullptr, sums));
   if (as_they_are) return;
   launch(add_rows_kernel, over(context, U * E, {.bytes = bytes_of(3 * U * E), .loads = 2}),
          {op.index.count.data(), op.index.tokens.data(), sums, op.d_embedding.data(), U, static_cast<int>(E),

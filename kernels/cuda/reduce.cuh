@@ -12,17 +12,13 @@ constexpr int kLoadsAtOnce = 8;
 
 /// sum + values[0] + values[stride] + ..., `count` of them, one after the other.
 __device__ inline float add_in_order(float sum, const float* values, std::int64_t stride, std::int64_t count) {
-  for (; count >= kLoadsAtOnce; count -= kLoadsAtOnce) {
+  for (; count > 0; count -= kLoadsAtOnce) {
     float next[kLoadsAtOnce];
 #pragma unroll
-    for (int i = 0; i < kLoadsAtOnce; ++i) next[i] = values[i * stride];
+    for (int i = 0; i < kLoadsAtOnce; ++i) next[i] = i < count ? values[i * stride] : 0.0f;
 #pragma unroll
-    for (int i = 0; i < kLoadsAtOnce; ++i) sum += next[i];
+    for (int i = 0; i < kLoadsAtOnce; ++i) sum = i < count ? sum + next[i] : sum;
     values += kLoadsAtOnce * stride;
-  }
-  for (; count > 0; --count) {
-    sum += *values;
-    values += stride;
   }
   return sum;
 }

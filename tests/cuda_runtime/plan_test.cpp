@@ -70,7 +70,7 @@ TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
   EXPECT_THAT(pairs, beside("head_weights", "rnn_backward"));
   EXPECT_THAT(pairs, beside("head_stats", "rnn_backward"));
   EXPECT_THAT(pairs, beside("cublasSgemm", "sum_chunks")) << "W_hh's gradient";
-  EXPECT_THAT(pairs, beside("sum_slices", "cublasSgemm")) << "the biases' gradient";
+  EXPECT_THAT(pairs, beside("sum_columns", "cublasSgemm")) << "the biases' gradient";
   EXPECT_THAT(pairs, beside("cublasSgemm", "cublasSgemm")) << "the gradients of W_ih and of the words";
   for (const char* last : {"clip_kernel", "optimizer_step"}) {
     for (const auto& [first, second] : pairs) EXPECT_THAT(second, testing::Not(HasSubstr(last))) << first;

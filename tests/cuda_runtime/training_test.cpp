@@ -140,7 +140,7 @@ TEST_F(RuntimeTraining, TwoDirectionsAreTwoBranchesOfTheGraph) {
   for (const bool bidirectional : {false, true}) {
     config_.model.bidirectional = bidirectional;
     train({.device = DeviceKind::kCuda});
-    for (const char* const kernel : {"fill_rows", "rnn_forward", "rnn_backward"}) {
+    for (const char* const kernel : {"gather_rows", "rnn_forward", "rnn_backward"}) {
       EXPECT_EQ(testing::Matches(both_are(kernel))(concurrent_nodes()), bidirectional) << kernel;
     }
   }
