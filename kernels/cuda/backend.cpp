@@ -175,7 +175,7 @@ class CudaBackend final : public Backend<float> {
   void execute(const LayerBackward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const ClipGradient<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const OptimizerStep<float>& op) override { cuda::execute(after_all_but({Side::kNorm}), op); }
-  void execute(const CatchUp<float>& op) override { cuda::execute(after_all(), op); }
+  void execute(const CatchUp<float>& op) override { cuda::execute(after_all_but({Side::kSort}), op); }
 
   static constexpr std::size_t kMostUnread = 4096;
   struct TimedRange {

@@ -1,9 +1,12 @@
-// Selecting the rows of a batch, and indexing its tokens by a stable sort of (token, position).
+// Selecting the rows of a batch, and indexing its tokens.
 //
-// Distinct tokens are listed in ascending order, or the whole vocabulary is (lists_vocabulary). Then every id is its
-// own slot, so that the way forward does not need the sort, which runs beside it.
+// Distinct tokens are listed in ascending order: each position marks its word, and the sum of the marks up to a word is
+// its slot. Or the whole vocabulary is listed (lists_vocabulary): every id is its own slot. Where a token occurs comes
+// from a stable sort of (token, position), which the way forward does not need: it runs beside it.
 #include <algorithm>
 #include <bit>
+
+#include <cuda_ptx.h>
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
@@ -76,29 +79,58 @@ struct IndexArgs {
   std::int32_t* keys;           // [T B] the token at position t * B + b, V beyond the row's end
   std::int32_t* positions;      // [T B]
   std::int32_t* sorted;         // [T B] keys, ascending
-  std::int32_t* sums;           // [T B] how many distinct tokens up to here
+  std::int32_t* marks;          // [V] 1 where the batch has the word, else 0
+  std::int32_t* sums;           // [V] how many words the batch has up to here
   std::int32_t* count;          // of TokenIndex, as are those below
   std::int32_t* tokens;
   std::int32_t* slot;
   std::int32_t* row_of;
   std::int32_t* segment;
-  const std::int32_t* position;
   int vocabulary, batch, steps;
 };
 
-/// What is sorted at position i.
-__device__ inline void list_token(const IndexArgs& args, int i) {
-  if (i >= args.batch * args.steps) return;
+/// What is sorted at position i, which is returned.
+__device__ inline int list_token(const IndexArgs& args, int i) {
   const int t = i / args.batch, b = i % args.batch;
-  args.keys[i] = t < args.lengths[b] ? args.ids[b * args.steps + t] : args.vocabulary;
+  const int key = t < args.lengths[b] ? args.ids[b * args.steps + t] : args.vocabulary;
+  args.keys[i] = key;
   args.positions[i] = i;
+  return key;
 }
 
-/// Slots of words that the batch lacks stay as they are here.
-__global__ void list_tokens_kernel(IndexArgs args) {
+/// Every id of the vocabulary has its own slot.
+__global__ void list_vocabulary_kernel(IndexArgs args) {
   const auto i = static_cast<int>(global_thread());
-  list_token(args, i);
-  if (i < args.vocabulary) args.slot[i] = -1;
+  if (i < args.batch * args.steps) {
+    list_token(args, i);
+    args.row_of[i] = args.ids[i];
+  }
+  if (i < args.vocabulary) {
+    args.tokens[i] = i;
+    args.slot[i] = i;
+  }
+  if (i == 0) args.count[0] = args.vocabulary;
+}
+
+__global__ void mark_tokens_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  if (i >= args.batch * args.steps) return;
+  const int token = list_token(args, i);
+  if (token < args.vocabulary) store_relaxed(args.marks + token, 1);
+}
+
+__global__ void list_distinct_kernel(IndexArgs args) {
+  const auto i = static_cast<int>(global_thread());
+  if (i < args.vocabulary) {
+    const int u = args.sums[i] - 1;
+    const bool there = args.marks[i] != 0;
+    args.slot[i] = there ? u : -1;
+    if (there) args.tokens[u] = i;
+    if (i == args.vocabulary - 1) args.count[0] = u + 1;
+  }
+  if (i < args.batch * args.steps && i % args.steps < args.lengths[i / args.steps]) {
+    args.row_of[i] = args.sums[args.ids[i]] - 1;
+  }
 }
 
 /// Index of the first of the sorted keys [count] that is not below `key`.
@@ -116,52 +148,13 @@ __device__ inline int lower_bound(const std::int32_t* keys, int count, int key) 
   return first;
 }
 
-/// Every id of the vocabulary has its own slot.
-__global__ void list_vocabulary_kernel(IndexArgs args) {
-  const auto i = static_cast<int>(global_thread());
-  list_token(args, i);
-  if (i < args.vocabulary) {
-    args.tokens[i] = i;
-    args.slot[i] = i;
-  }
-  if (i < args.batch * args.steps) args.row_of[i] = args.ids[i];
-  if (i == 0) args.count[0] = args.vocabulary;
-}
-
-/// Thread V writes the end of the last segment.
-__global__ void segment_vocabulary_kernel(IndexArgs args) {
-  const auto i = static_cast<int>(global_thread());
-  if (i <= args.vocabulary) args.segment[i] = lower_bound(args.sorted, args.batch * args.steps, i);
-}
-
-__device__ inline bool begins_token(const IndexArgs& args, int i) {
-  return args.sorted[i] < args.vocabulary && (i == 0 || args.sorted[i - 1] != args.sorted[i]);
-}
-
-/// keys is reused for 1 where a token begins.
-__global__ void mark_begins_kernel(IndexArgs args) {
-  const auto i = static_cast<int>(global_thread());
-  if (i < args.batch * args.steps) args.keys[i] = begins_token(args, i) ? 1 : 0;
-}
-
-__global__ void index_distinct_kernel(IndexArgs args) {
-  const int i = static_cast<int>(global_thread()), positions = args.batch * args.steps;
-  if (i >= positions) return;
-  const bool valid = args.sorted[i] < args.vocabulary;
-  const int u = args.sums[i] - 1;
-  if (begins_token(args, i)) {
-    args.tokens[u] = args.sorted[i];
-    args.slot[args.sorted[i]] = u;
-    args.segment[u] = i;
-  }
-  if (valid) {
-    const int t = args.position[i] / args.batch, b = args.position[i] % args.batch;
-    args.row_of[b * args.steps + t] = u;
-  }
-  if (i == positions - 1) {
-    args.count[0] = u + 1;
-    args.segment[u + 1] = lower_bound(args.sorted, positions, args.vocabulary);
-  }
+/// Thread U writes the end of the last segment.
+__global__ void find_segments_kernel(IndexArgs args) {
+  const auto u = static_cast<int>(global_thread());
+  const int count = args.count[0];
+  if (u > count) return;
+  const int token = u < count ? args.tokens[u] : args.vocabulary;
+  args.segment[u] = lower_bound(args.sorted, args.batch * args.steps, token);
 }
 
 }  // namespace
@@ -193,24 +186,22 @@ void execute(CudaContext& context, const SelectRows& op) {
 
 void execute(CudaContext& context, const IndexTokens& op) {
   const auto [B, T] = op.shape;
-  const std::int64_t positions = B * T, V = op.index.vocabulary();
+  const std::int64_t positions = B * T, V = op.index.vocabulary(), U = op.index.capacity();
   const TokenIndex& index = op.index;
-  const bool whole = lists_vocabulary(index.capacity(), V);
-  if (!whole) context.join(Side::kTokens);
-  CudaContext& tokens = whole ? context.fork(Side::kTokens) : context;
-  tokens.scratch.reserve(4 * Scratch::need<std::int32_t>(positions));
+  Scratch& scratch = context.side(Side::kSort).scratch;
+  scratch.reserve(3 * Scratch::need<std::int32_t>(positions) + 2 * Scratch::need<std::int32_t>(V));
   const IndexArgs kernel_args{.ids = op.ids.data(),
                               .lengths = op.lengths.data(),
-                              .keys = tokens.scratch.take<std::int32_t>(positions),
-                              .positions = tokens.scratch.take<std::int32_t>(positions),
-                              .sorted = tokens.scratch.take<std::int32_t>(positions),
-                              .sums = tokens.scratch.take<std::int32_t>(positions),
+                              .keys = scratch.take<std::int32_t>(positions),
+                              .positions = scratch.take<std::int32_t>(positions),
+                              .sorted = scratch.take<std::int32_t>(positions),
+                              .marks = scratch.take<std::int32_t>(V),
+                              .sums = scratch.take<std::int32_t>(V),
                               .count = index.count.data(),
                               .tokens = index.tokens.data(),
                               .slot = index.slot.data(),
                               .row_of = index.row_of.data(),
                               .segment = index.segment.data(),
-                              .position = index.position.data(),
                               .vocabulary = static_cast<int>(V),
                               .batch = static_cast<int>(B),
                               .steps = static_cast<int>(T)};
@@ -221,20 +212,25 @@ void execute(CudaContext& context, const IndexTokens& op) {
                        .count = positions,
                        .bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(V)))};
   const std::int64_t all = std::max(positions, V);
-  const Work listing{.bytes = bytes_of((whole ? 4 : 3) * positions + (whole ? 2 : 1) * V), .loads = 2};
-  launch(whole ? list_vocabulary_kernel : list_tokens_kernel, over(tokens, all, listing), kernel_args);
-  if (whole) {
-    CudaContext& sorting = context.fork(Side::kSort, tokens);
-    sorting.platform.sort_pairs(sort);
-    const auto probes = static_cast<double>(std::bit_width(static_cast<std::uint64_t>(positions)));
-    launch(segment_vocabulary_kernel, over(sorting, V + 1, {.bytes = bytes_of(positions + V), .loads = probes}),
+  if (lists_vocabulary(U, V)) {
+    CudaContext& tokens = context.fork(Side::kTokens);
+    launch(list_vocabulary_kernel, over(tokens, all, {.bytes = bytes_of(4 * positions + 2 * V), .loads = 2}),
            kernel_args);
-    return;
+    context.fork(Side::kSort, tokens).platform.sort_pairs(sort);
+  } else {
+    context.platform.clear(kernel_args.marks, static_cast<std::size_t>(V) * sizeof(std::int32_t));
+    context.join(Side::kTokens);
+    launch(mark_tokens_kernel, over(context, positions, {.bytes = bytes_of(4 * positions), .loads = 2}), kernel_args);
+    context.fork(Side::kSort).platform.sort_pairs(sort);
+    context.platform.inclusive_sum({.values = kernel_args.marks, .sums = kernel_args.sums, .count = V});
+    launch(list_distinct_kernel, over(context, all, {.bytes = bytes_of(3 * positions + 4 * V), .loads = 2}),
+           kernel_args);
+    context.fork(Side::kSort);  // which asks for the tokens too
   }
-  context.platform.sort_pairs(sort);
-  launch(mark_begins_kernel, over(context, positions, {.bytes = bytes_of(2 * positions), .loads = 1}), kernel_args);
-  context.platform.inclusive_sum({.values = kernel_args.keys, .sums = kernel_args.sums, .count = positions});
-  launch(index_distinct_kernel, over(context, positions, {.bytes = bytes_of(7 * positions), .loads = 2}), kernel_args);
+  const auto probes = static_cast<double>(std::bit_width(static_cast<std::uint64_t>(positions)));
+  launch(find_segments_kernel,
+         over(context.side(Side::kSort), U + 1, {.bytes = bytes_of(positions + 2 * U), .loads = 2 + probes}),
+         kernel_args);
 }
 
 }  // namespace reel::cuda

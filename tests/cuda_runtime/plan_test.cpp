@@ -77,6 +77,26 @@ TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
   }
 }
 
+/// Of a batch of fewer words.
+TEST_F(RuntimePlan, SortsBesideTheRecurrenceWhereTheBatchsWordsAreProjected) {
+  bench::Shape shape = kShape;
+  shape.vocabulary = 200;
+  const auto backend = make_backend({.device = DeviceKind::kCuda});
+  bench::Training training(*backend, shape);
+  for (int round = 0; round < 2; ++round) {
+    GraphCapture graph(*backend, "step");
+    training.step();
+    graph.launch();
+  }
+  const auto beside = [](const char* first, const char* second) {
+    return testing::Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
+  };
+  EXPECT_THAT(concurrent_nodes(), beside("select_rows", "memset"));
+  for (const char* other : {"CUB sum", "list_distinct", "gather_rows", "cublasSgemm", "rnn_forward"}) {
+    EXPECT_THAT(concurrent_nodes(), beside("CUB sort", other));
+  }
+}
+
 /// Nobody asks how much longer a gradient is than it may be.
 TEST_F(RuntimePlan, RunsTheNormBesideTheOptimizerWhereNothingIsClipped) {
   for (const Clipping& clipping : {Clipping{}, {.norm = 1}, {.value = 1}}) {

@@ -184,6 +184,11 @@ __device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter, s
   return before;
 }
 
+/// To global memory, where other threads may store the same at the same time.
+__device__ __forceinline__ void store_relaxed(std::int32_t* to, std::int32_t value) {
+  asm volatile("st.relaxed.gpu.s32 [%0], %1;" ::"l"(to), "r"(value) : "memory");
+}
+
 /// As fminf and fmaxf, but NaN where either is.
 __device__ __forceinline__ float min_or_nan(float a, float b) {
   float least;

@@ -148,6 +148,8 @@ inline std::uint32_t count_arrival(std::uint32_t* counter, std::uint32_t last) {
   return before;
 }
 
+inline void store_relaxed(std::int32_t* to, std::int32_t value) { __atomic_store_n(to, value, __ATOMIC_RELAXED); }
+
 inline float min_or_nan(float a, float b) { return emulator::min_or_nan(a, b); }
 inline float max_or_nan(float a, float b) { return emulator::max_or_nan(a, b); }
 
