@@ -149,8 +149,18 @@ __global__ void head_weights_kernel(BackwardArgs args) {
   const int column = static_cast<int>(threadIdx.x) % kColumns, slice = static_cast<int>(threadIdx.x) / kColumns;
   const int j = static_cast<int>(blockIdx.x) * kColumns + column;
   float sum = 0;
-  for (int b = slice; j < args.width && b < args.batch; b += kSlices) {
-    sum = fmaf(args.d_logits[b], args.pooled[static_cast<std::size_t>(b) * args.width + j], sum);
+  for (int first = slice; j < args.width && first < args.batch; first += kSlices * kLoadsAtOnce) {
+    float d_logits[kLoadsAtOnce], pooled[kLoadsAtOnce];
+#pragma unroll
+    for (int i = 0; i < kLoadsAtOnce; ++i) {
+      const int b = first + i * kSlices;
+      d_logits[i] = b < args.batch ? args.d_logits[b] : 0;
+      pooled[i] = b < args.batch ? args.pooled[static_cast<std::size_t>(b) * args.width + j] : 0;
+    }
+#pragma unroll
+    for (int i = 0; i < kLoadsAtOnce; ++i) {
+      if (first + i * kSlices < args.batch) sum = fmaf(d_logits[i], pooled[i], sum);
+    }
   }
   sums[slice][column] = sum;
   __syncthreads();
@@ -245,7 +255,7 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
   if (one_logit) {
     launch(head_rows_kernel, per_block(context, B, kThreads, {.bytes = bytes_of(B * P), .loads = 2}), kernel_args);
     CudaContext& side = context.fork(Side::kHead);
-    const auto rows = static_cast<double>((B + kSlices - 1) / kSlices);
+    const auto rows = static_cast<double>((B + kSlices * kLoadsAtOnce - 1) / (kSlices * kLoadsAtOnce));
     launch(
         head_weights_kernel,
         per_block(side, (P + kColumns - 1) / kColumns, kColumns * kSlices, {.bytes = bytes_of(B * P), .loads = rows}),
