@@ -17,6 +17,7 @@
 #include <string>
 
 #include "kernels/contract/batch.h"
+#include "kernels/contract/clock.h"
 #include "kernels/contract/head.h"
 #include "kernels/contract/layer.h"
 #include "kernels/contract/optimizer.h"
@@ -72,6 +73,7 @@ class Backend : public Device {
                                           bool has_steps) const = 0;
 
  private:
+  virtual void execute(const BeginStep& op) = 0;
   virtual void execute(const SelectRows& op) = 0;
   virtual void execute(const IndexTokens& op) = 0;
   virtual void execute(const ProjectTokens<Real>& op) = 0;

@@ -1,29 +1,15 @@
-// The numbers of one optimizer step, from its settings: both backends apply the same rules with them.
+// The numbers of optimizer steps (kernels/contract/rates.h) from settings and learning rates.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "kernels/contract/optimizer.h"
 
 namespace reel {
-
-/// Every rule first takes weight decay: coupled, g += decay w (PyTorch but for AdamW), or decoupled, w -= shrink w.
-/// Formulas: keras/src/optimizers and torch/optim, see the table in host/model/optimizer.h.
-template <class Real>
-struct OptimizerRates {
-  Real decay = 0, shrink = 0;
-  Real momentum = 0;
-  /// Adam: s1 += rest1 (g - s1); s2 += rest2 (g^2 - s2); RMSprop: s1 += rest2 (g^2 - s1).
-  Real rest1 = 0, rest2 = 0;
-  /// Adam: w -= step_rate s1 / (root_scale sqrt(s2) + outside). Others: root = sqrt(s1 + inside) + outside.
-  Real root_scale = 1, inside = 0, outside = 0;
-  /// A move is scaled by move_rate when it enters the momentum, by step_rate when it leaves it.
-  Real move_rate = 1, step_rate = 1;
-  bool nesterov = false;
-};
 
 template <class Real>
 OptimizerRates<Real> optimizer_rates(const OptimizerSettings& s, double learning_rate, std::int64_t step) {
@@ -50,50 +36,17 @@ OptimizerRates<Real> optimizer_rates(const OptimizerSettings& s, double learning
   return rates;
 }
 
-/// Where a gradient is 0, most elements need neither root nor division for the same bits: Adam's where what it would
-/// subtract, step_rate |s1| / (root_scale sqrt(s2) + outside), is too little to round w to another number; RMSprop's
-/// and Adagrad's where 0 / root is 0. These bounds hold for all of the last steps, whichever of them an element lacks:
-/// |s1| only shrinks, and |w| and s2 keep at least a known share of themselves.
-template <class Real>
-struct IdleBounds {
-  bool possible = false;   // of some elements: none has a gradient from weight decay, and rates are of the usual kind
-  Real step_rate = 0;      // the largest
-  Real rounding = 0;       // what |w| times this is more than does change w, with a margin of 2
-  Real root_scale = 0;     // the least, of what is left of sqrt(s2)
-  Real least_squares = 0;  // what is left of a smaller s2, or of its last bit squared, may be denormal
-  Real outside = 0;
-};
-
-/// Where Adam's gradient is 0, root and denominator follow from those of the step before, nearly: sqrt(s2) falls by the
-/// same factor each step. Both bounds below are for all of the last steps, as above.
-template <class Real>
-struct DecayBounds {
-  bool possible = false;
-  Real root_factor = 1, inverse_factor = 1;  // of sqrt(s2) in a step, and of 1 / sqrt(s2)
-  Real least_s1 = 0;  // what is left of step_rate |s1| of a smaller one may be denormal, as above
-};
-
-/// The rates of the last steps, up to one, for rows that lack some of them: of step s at s % kMaxLag.
-template <class Real>
-struct RecentRates {
-  OptimizerRates<Real> of_step[LazyRows::kMaxLag];
-  IdleBounds<Real> idle;
-  DecayBounds<Real> decay;
-};
-
-template <class Real>
-RecentRates<Real> recent_rates(const OptimizerSettings& settings, const LazyRows& lazy, std::int64_t step) {
+/// Of the last steps, up to `step`; rates_of(s) gives the rates of each.
+template <class Real, class RatesOf>
+void find_bounds(std::int64_t step, const RatesOf& rates_of, IdleBounds<Real>& idle, DecayBounds<Real>& decay) {
   using Limits = std::numeric_limits<Real>;
   constexpr double kMargin = 0.99;  // what rounding takes from any of the bounds is far less
   const double kLeast = std::ldexp(static_cast<double>(Limits::min()), 2 * Limits::digits + 2);
-  RecentRates<Real> recent;
-  IdleBounds<Real>& idle = recent.idle;
-  idle.possible = true;
+  idle = {.possible = true};
   double weight = kMargin, squares = 1, root_scale = std::numeric_limits<double>::infinity();
   double moments = kMargin, step_rate = root_scale, change = 0, root_scale_before = 0;
   for (std::int64_t s = std::max<std::int64_t>(step - LazyRows::kMaxLag, 0) + 1; s <= step; ++s) {
-    const auto i = static_cast<std::size_t>(s % LazyRows::kMaxLag);
-    const OptimizerRates<Real> r = recent.of_step[i] = optimizer_rates<Real>(settings, lazy.learning_rates[i], s);
+    const OptimizerRates<Real>& r = rates_of(s);
     idle.possible = idle.possible && r.decay == 0 && r.shrink < 1 && r.momentum <= 1 && std::isfinite(r.move_rate) &&
                     std::isfinite(r.step_rate) && std::isfinite(r.root_scale) &&
                     std::max(r.inside, r.outside) >= Limits::min();
@@ -105,8 +58,8 @@ RecentRates<Real> recent_rates(const OptimizerSettings& settings, const LazyRows
     moments *= 1 - static_cast<double>(r.rest1);
     step_rate = std::min(step_rate, static_cast<double>(r.step_rate));
     const double factor = std::sqrt(1 - static_cast<double>(r.rest2));
-    recent.decay.root_factor = static_cast<Real>(factor);
-    recent.decay.inverse_factor = static_cast<Real>(1 / factor);
+    decay.root_factor = static_cast<Real>(factor);
+    decay.inverse_factor = static_cast<Real>(1 / factor);
     if (root_scale_before > 0) {
       change = std::max(change, std::abs(1 - factor * static_cast<double>(r.root_scale) / root_scale_before));
     }
@@ -116,9 +69,74 @@ RecentRates<Real> recent_rates(const OptimizerSettings& settings, const LazyRows
   idle.rounding = static_cast<Real>(std::ldexp(weight, -Limits::digits - 2));
   idle.root_scale = static_cast<Real>(kMargin * root_scale * std::sqrt(squares));
   idle.least_squares = static_cast<Real>(std::min<double>(kLeast / squares, Limits::max()));
-  recent.decay.least_s1 = static_cast<Real>(std::min<double>(kLeast / (step_rate * moments), Limits::max()));
-  recent.decay.possible = idle.possible && change <= 1e-3 && root_scale <= 1e6 && idle.outside <= 1;
+  decay.least_s1 = static_cast<Real>(std::min<double>(kLeast / (step_rate * moments), Limits::max()));
+  decay.possible = idle.possible && change <= 1e-3 && root_scale <= 1e6 && idle.outside <= 1;
+}
+
+/// The rates of the last steps, up to one, for rows that lack some of them: of step s at s % kMaxLag.
+template <class Real>
+struct RecentRates {
+  OptimizerRates<Real> of_step[LazyRows::kMaxLag];
+  IdleBounds<Real> idle;
+  DecayBounds<Real> decay;
+};
+
+template <class Real>
+RecentRates<Real> recent_rates(const OptimizerSettings& settings, const LazyRows& lazy, std::int64_t step) {
+  RecentRates<Real> recent;
+  const auto rates_of = [&](std::int64_t s) -> OptimizerRates<Real>& {
+    return recent.of_step[static_cast<std::size_t>(s % LazyRows::kMaxLag)];
+  };
+  for (std::int64_t s = std::max<std::int64_t>(step - LazyRows::kMaxLag, 0) + 1; s <= step; ++s) {
+    rates_of(s) =
+        optimizer_rates<Real>(settings, lazy.learning_rates[static_cast<std::size_t>(s % LazyRows::kMaxLag)], s);
+  }
+  find_bounds(step, rates_of, recent.idle, recent.decay);
   return recent;
+}
+
+/// The number of the step of an OptimizerStep or of CatchUp that lies on this host.
+template <class Real>
+std::int64_t step_of(const OptimizerStep<Real>& op) {
+  return op.clock == nullptr ? op.step : op.clock->step + 1;
+}
+template <class Real>
+std::int64_t step_of(const CatchUp<Real>& op) {
+  return op.clock == nullptr ? op.step : op.clock->step;
+}
+/// Its rates, and those of the steps before.
+template <class Real>
+OptimizerRates<Real> optimizer_rates(const OptimizerStep<Real>& op) {
+  if (op.clock == nullptr) return optimizer_rates<Real>(op.settings, op.learning_rate, op.step);
+  return op.rates[static_cast<std::size_t>(step_of(op)) % op.rates.size()].rates;
+}
+template <template <class> class Op, class Real>
+RecentRates<Real> recent_rates(const Op<Real>& op) {
+  const std::int64_t step = step_of(op);
+  if (op.clock == nullptr) return recent_rates<Real>(op.settings, op.lazy, step);
+  const auto at = [&](std::int64_t s) -> const StepRates<Real>& {
+    return op.rates[static_cast<std::size_t>(s) % op.rates.size()];
+  };
+  RecentRates<Real> recent{.of_step = {}, .idle = at(step).idle, .decay = at(step).decay};
+  for (std::int64_t s = std::max<std::int64_t>(step - LazyRows::kMaxLag, 0) + 1; s <= step; ++s) {
+    recent.of_step[static_cast<std::size_t>(s % LazyRows::kMaxLag)] = at(s).rates;
+  }
+  return recent;
+}
+
+/// Fills OptimizerStep::rates for steps from `first` on, as far as it has room beside those of the steps that rows may
+/// lack before; learning_rate(s) is that of step s, which counts from 1.
+template <class Real, class LearningRate>
+void fill_rates(const OptimizerSettings& settings, const LearningRate& learning_rate, std::int64_t first,
+                std::span<StepRates<Real>> ring) {
+  const auto size = static_cast<std::int64_t>(ring.size());
+  const auto at = [&](std::int64_t s) -> StepRates<Real>& { return ring[static_cast<std::size_t>(s % size)]; };
+  const auto rates_of = [&](std::int64_t s) -> const OptimizerRates<Real>& { return at(s).rates; };
+  const std::int64_t end = first + size - LazyRows::kMaxLag;
+  for (std::int64_t s = std::max<std::int64_t>(first - LazyRows::kMaxLag, 1); s < end; ++s) {
+    at(s).rates = optimizer_rates<Real>(settings, learning_rate(s), s);
+    if (s >= first - 1) find_bounds(s, rates_of, at(s).idle, at(s).decay);
+  }
 }
 
 }  // namespace reel

@@ -28,6 +28,9 @@ DeviceDataset to_device(Device& device, const Dataset& dataset);
 
 /// What varies from batch to batch. Random numbers are named by (seed, step).
 struct BatchOptions {
+  /// In backend memory, or null: names the step, and which `rows` of those that are given.
+  const StepClock* clock = nullptr;
+  std::int64_t rows = 0;
   Padding padding = Padding::kNone;
   float word_dropout = 0;
   std::int32_t unknown_id = 2;
@@ -46,11 +49,11 @@ class Batch {
  public:
   Batch(Device& device, std::int64_t max_batch, std::int64_t max_steps, std::int64_t outputs);
 
-  /// Takes `rows` [B] of the data set (both in backend memory).
+  /// Takes `rows` [B] of the data set (both in backend memory), or B of them where the clock is.
   template <class Real>
   void select(Backend<Real>& backend, const DeviceDataset& data, std::span<const std::int32_t> rows,
               const BatchOptions& options) {
-    begin({static_cast<std::int64_t>(rows.size()), data.steps}, options);
+    begin({options.clock == nullptr ? static_cast<std::int64_t>(rows.size()) : options.rows, data.steps}, options);
     has_labels_ = data.labels.size() > 0;
     has_targets_ = data.target_begin.size() > 0;
     has_weights_ = data.weights.size() > 0;
@@ -62,6 +65,7 @@ class Batch {
         .data_targets = data.targets(),
         .data_weights = data.weights.span(),
         .rows = rows,
+        .clock = options.clock,
         .padding = options.padding,
         .word_dropout = options.word_dropout,
         .unknown_id = options.unknown_id,

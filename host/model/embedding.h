@@ -29,7 +29,7 @@ class Embedding {
     store_.backend().run(
         IndexTokens{.shape = batch_.shape(), .ids = batch_.ids(), .lengths = batch_.lengths(), .index = index});
     index_ = memory_.directed(store_.backend(), batch_, index);
-    store_.catch_up(index);
+    store_.catch_up(index, batch_.options().clock);
   }
   /// Which rows of the whole table the steps read, without an index.
   std::span<const std::int32_t> ids(std::size_t direction) { return memory_.ids(store_.backend(), batch_, direction); }
@@ -43,11 +43,11 @@ class Embedding {
   /// The batch of the last forward().
   LayerInput<Real> output() const {
     const BatchOptions& options = batch_.options();
-    return {
-        .table = store_.value(store_.layout().embedding),
-        .index = index_,
-        .dropout = {.rate = options.embedding_dropout,
-                    .key = {.seed = options.seed, .stream = RandomStream::kEmbeddingDropout, .step = options.step}}};
+    return {.table = store_.value(store_.layout().embedding),
+            .index = index_,
+            .dropout = {.rate = options.embedding_dropout,
+                        .key = {.seed = options.seed, .stream = RandomStream::kEmbeddingDropout, .step = options.step},
+                        .clock = options.clock}};
   }
 
  private:

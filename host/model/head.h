@@ -34,6 +34,7 @@ class Head {
                                            .pool = store_.config().pool,
                                            .dropout = batch_.options().dropout,
                                            .dropout_key = dropout_key(),
+                                           .clock = batch_.options().clock,
                                            .fc_weight = store_.value(store_.layout().fc_weight),
                                            .fc_bias = store_.value(store_.layout().fc_bias),
                                            .pooled = pooled_.first(B * width_),
@@ -50,7 +51,8 @@ class Head {
     store_.backend().upload(weights, positive_weights_.span());
   }
 
-  /// Loss and accuracy of the batch, after forward(), and the gradients of the head's parameters.
+  /// Loss and accuracy of the batch, after forward(), and the gradients of the head's parameters. `stats` [1], or with
+  /// the batch's clock as many as it has slots for.
   void backward(std::span<BatchStats> stats) {
     const std::int64_t size = batch_.shape().batch * width_;
     store_.backend().run(HeadBackward<Real>{.shape = batch_.sequences(store_.config().hidden),
@@ -68,6 +70,7 @@ class Head {
                                             .pool = store_.config().pool,
                                             .dropout = batch_.options().dropout,
                                             .dropout_key = dropout_key(),
+                                            .clock = batch_.options().clock,
                                             .d_fc_weight = store_.gradient(store_.layout().fc_weight),
                                             .d_fc_bias = store_.gradient(store_.layout().fc_bias),
                                             .d_state = d_state_.first(size)});

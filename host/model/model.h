@@ -56,7 +56,8 @@ class Model {
   /// How much rows that have a label count for it, [C] in host memory, of several labels a row.
   void set_positive_weights(std::span<const float> weights) { head_.set_positive_weights(weights); }
 
-  /// Makes `rows` [B] of the data set (both in backend memory) the current batch. Steps must not exceed max_steps.
+  /// Makes `rows` [B] of the data set (both in backend memory) the current batch, or B of them where the options' clock
+  /// is. Steps must not exceed max_steps.
   void select(const DeviceDataset& data, std::span<const std::int32_t> rows, const BatchOptions& options) {
     batch_.select(backend(), data, rows, options);
   }
@@ -92,7 +93,8 @@ class Model {
     for (RecurrentLayer<Real>& layer : layers_) layer.direction(0).carry_state();
   }
 
-  /// Loss and accuracy of the batch of the last forward(), and all gradients.
+  /// Loss and accuracy of the batch of the last forward(), and all gradients. `stats` [1], or with a clock as many as
+  /// it has slots for.
   void backward(std::span<BatchStats> stats) {
     head_.backward(stats);
     for (std::size_t l = layers_.size(); l-- > 0;) {

@@ -13,8 +13,8 @@ template <class Real>
 class LaggingTable {
  public:
   virtual ~LaggingTable() = default;
-  /// Brings the rows of an index up to date.
-  virtual void catch_up(const TokenIndex& index) = 0;
+  /// Brings the rows of an index up to date: to before the clock's step, if there is a clock.
+  virtual void catch_up(const TokenIndex& index, const StepClock* clock) = 0;
   /// Brings all rows up to date.
   virtual void catch_up() = 0;
 };
@@ -46,8 +46,8 @@ class ParameterStore {
   }
   /// Of a dense parameter; of the embedding table those rows alone that were caught up with.
   std::span<const Real> value(ParameterId id) const { return part_of(values_.span(), layout_.parameters[id]); }
-  void catch_up(const TokenIndex& index) const {
-    if (lagging_ != nullptr) lagging_->catch_up(index);
+  void catch_up(const TokenIndex& index, const StepClock* clock) const {
+    if (lagging_ != nullptr) lagging_->catch_up(index, clock);
   }
   /// For who updates them: rows may lag.
   std::span<Real> lagging_values() { return values_.span(); }

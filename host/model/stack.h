@@ -81,7 +81,8 @@ class Stack {
     return {.rate = options.layer_dropout,
             .variational = options.variational,
             .layer = static_cast<std::int64_t>(below),
-            .key = {.seed = options.seed, .stream = RandomStream::kLayerDropout, .step = options.step}};
+            .key = {.seed = options.seed, .stream = RandomStream::kLayerDropout, .step = options.step},
+            .clock = options.clock};
   }
 
   ParameterStore<Real>& store_;

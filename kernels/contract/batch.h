@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/contract/checks.h"
+#include "kernels/contract/clock.h"
 #include "kernels/philox.h"
 
 namespace reel {
@@ -35,7 +36,8 @@ struct SelectRows {
   std::span<const std::int32_t> data_labels{};  // [N] or empty
   SparseTargets data_targets{};                 // of N, or empty
   std::span<const float> data_weights{};        // [N] or empty
-  std::span<const std::int32_t> rows;           // [B] which reviews
+  std::span<const std::int32_t> rows;           // [B] which reviews; with a clock B of them from clock->row on
+  const StepClock* clock = nullptr;             // in backend memory, or null
   Padding padding = Padding::kNone;
   float word_dropout = 0;
   std::int32_t unknown_id = 2;
@@ -47,7 +49,8 @@ struct SelectRows {
   std::span<float> targets{};        // out [B, C]
   std::span<float> weights{};        // out [B]
 
-  std::int64_t outputs() const {  // C
+  std::int64_t last_row() const { return static_cast<std::int64_t>(rows.size()) - shape.batch; }  // to begin with
+  std::int64_t outputs() const {                                                                  // C
     return shape.batch > 0 ? static_cast<std::int64_t>(targets.size()) / shape.batch : 0;
   }
 };
@@ -82,7 +85,8 @@ struct IndexTokens {
 inline void check_arguments(const SelectRows& op) {
   const auto [B, T] = op.shape;
   const auto N = static_cast<std::int64_t>(op.data_lengths.size());
-  check_size(op.rows, B, "rows");
+  if (op.clock == nullptr) check_size(op.rows, B, "rows");
+  check_not_negative(static_cast<double>(op.last_row()), "rows beyond the batch");
   check_size(op.data_ids, N * T, "data_ids");
   check_optional(op.data_labels, N, "data_labels");
   check_optional(op.data_targets.begin, N + 1, "data_targets.begin");

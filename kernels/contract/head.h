@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/contract/clock.h"
 #include "kernels/contract/recurrence.h"
 #include "kernels/philox.h"
 
@@ -47,6 +48,7 @@ struct HeadForward {
   Pool pool = Pool::kLast;
   float dropout = 0;
   RandomKey dropout_key{.stream = RandomStream::kDropout};
+  const StepClock* clock = nullptr;  // in backend memory, or null
   std::span<const Real> fc_weight;   // [C, P]
   std::span<const Real> fc_bias;     // [C]
   std::span<Real> pooled;            // out [B, P]
@@ -89,15 +91,16 @@ struct HeadBackward {
   std::span<const float> weights{};           // [B] or empty: 1
   std::span<const float> positive_weights{};  // [C] or empty: 1; kSigmoid only
   std::span<const Real> logits;               // [B, C]
-  std::span<BatchStats> stats;                // out [1]
+  std::span<BatchStats> stats;                // out [1]; with a clock, that at clock->slot of so many
   std::span<const std::int32_t> lengths;      // [B]
   std::span<const Real> pooled;               // [B, P]
   std::span<const Real> fc_weight;            // [C, P]
   Pool pool = Pool::kLast;
   float dropout = 0;
   RandomKey dropout_key{.stream = RandomStream::kDropout};
-  std::span<Real> d_fc_weight;  // out [C, P]
-  std::span<Real> d_fc_bias;    // out [C]
+  const StepClock* clock = nullptr;  // in backend memory, or null
+  std::span<Real> d_fc_weight;       // out [C, P]
+  std::span<Real> d_fc_bias;         // out [C]
   /// out [parts, D, B, H]: the pooled state's gradient, a mean's divided by the row's length, 0 for an empty row.
   std::span<Real> d_state;
 
@@ -128,6 +131,11 @@ OutputGradient<Real> output_gradient(Pool pool, std::int64_t directions, std::in
   return gradient;
 }
 
+inline void check_stats(std::span<const BatchStats> stats, const StepClock* clock) {
+  if (clock == nullptr) return check_size(stats, 1, "stats");
+  check_positive(static_cast<std::int64_t>(stats.size()), "stats");
+}
+
 template <class Real>
 void check_arguments(const HeadForward<Real>& op) {
   const auto [B, T, H] = op.shape;
@@ -153,7 +161,7 @@ void check_arguments(const HeadBackward<Real>& op) {
   check_optional(op.weights, B, "weights");
   check_optional(op.positive_weights, op.loss == Loss::kSigmoid ? C : 0, "positive_weights");
   check_size(op.logits, B * C, "logits");
-  check_size(op.stats, 1, "stats");
+  check_stats(op.stats, op.clock);
   check_share(op.dropout, "dropout");
   check_size(op.lengths, B, "lengths");
   check_size(op.pooled, B * op.pooled_width(), "pooled");

@@ -7,7 +7,9 @@
 
 #include "kernels/contract/batch.h"
 #include "kernels/contract/checks.h"
+#include "kernels/contract/clock.h"
 #include "kernels/contract/head.h"
+#include "kernels/contract/rates.h"
 
 namespace reel {
 
@@ -35,8 +37,9 @@ struct ClipGradient {
   ParameterGradient<Real> gradient;
   double clip_value = 0;
   double clip_norm = 0;
-  std::span<Real> scale;        // out [1], or empty where clip_norm is 0
-  std::span<BatchStats> stats;  // in/out [1]
+  std::span<Real> scale;             // out [1], or empty where clip_norm is 0
+  std::span<BatchStats> stats;       // in/out [1]; with a clock, that at clock->slot of so many
+  const StepClock* clock = nullptr;  // in backend memory, or null
 };
 
 /// The meaning of each number in each convention is the table in host/model/optimizer.h.
@@ -71,8 +74,9 @@ struct LazyRows {
   std::array<double, kMaxLag> learning_rates{};  // of the last steps, that of step s at s % kMaxLag
 
   /// The rows that take the steps they lack with step s, whatever its batch: in kMaxLag steps each of them once.
-  RowRange share(std::int64_t step) const {
-    const auto V = static_cast<std::int64_t>(taken.size()), part = step % kMaxLag;
+  RowRange share(std::int64_t step) const { return share(static_cast<std::int64_t>(taken.size()), step); }
+  REEL_HOST_DEVICE static constexpr RowRange share(std::int64_t V, std::int64_t step) {
+    const std::int64_t part = step % kMaxLag;
     return {V * part / kMaxLag, V * (part + 1) / kMaxLag};
   }
 };
@@ -92,6 +96,10 @@ struct OptimizerStep {
   std::span<Real> state1;       // in/out [V*E + D]: first moment, momentum or accumulator
   std::span<Real> state2;       // in/out [V*E + D]: Adam's second moment, RMSprop's momentum; else empty
   LazyRows lazy{};              // without `taken` no row lags; step's learning rate stands there too
+  /// In backend memory, or null. With a clock it is step clock->step + 1, and these are the rates of step s at s % R,
+  /// those of steps that rows lack among them.
+  const StepClock* clock = nullptr;
+  std::span<const StepRates<Real>> rates{};  // [R]
 };
 
 /// Lazy rows take the steps they lack, up to `step`: those of an index, or all.
@@ -106,6 +114,8 @@ struct CatchUp {
   std::span<Real> state1;
   std::span<Real> state2;
   LazyRows lazy;
+  const StepClock* clock = nullptr;  // these two as of OptimizerStep, but up to step clock->step
+  std::span<const StepRates<Real>> rates{};
 };
 
 template <class Real>
@@ -123,7 +133,7 @@ void check_arguments(const ClipGradient<Real>& op) {
   check_arguments(op.gradient);
   if (op.clip_norm > 0) check_size(op.scale, 1, "scale");
   check_optional(op.scale, 1, "scale");
-  check_size(op.stats, 1, "stats");
+  check_stats(op.stats, op.clock);
   check_not_negative(op.clip_value, "clip_value");
   check_not_negative(op.clip_norm, "clip_norm");
 }
@@ -138,9 +148,15 @@ inline void check_arguments(const OptimizerSettings& settings) {
 }
 
 template <class Real>
+void check_rates(std::span<const StepRates<Real>> rates, const StepClock* clock) {
+  if (clock == nullptr) return check_size(rates, 0, "rates");
+  check_not_negative(static_cast<double>(rates.size()) - LazyRows::kMaxLag - 1, "rates beyond a lag");
+}
+
+template <class Real>
 void check_arguments(const OptimizerStep<Real>& op) {
   const auto parameters = static_cast<std::int64_t>(op.parameters.size());
-  check_positive(op.step, "step");
+  if (op.clock == nullptr) check_positive(op.step, "step");
   check_not_negative(op.learning_rate, "learning_rate");
   check_arguments(op.settings);
   check_arguments(op.gradient);
@@ -150,6 +166,7 @@ void check_arguments(const OptimizerStep<Real>& op) {
   check_size(op.state2, op.settings.has_state2() ? parameters : 0, "state2");
   check_optional(op.lazy.taken, op.gradient.index.vocabulary(), "lazy.taken");
   if (!op.lazy.taken.empty()) check_int32(op.step, "step");
+  check_rates(op.rates, op.clock);
 }
 
 template <class Real>
@@ -165,6 +182,7 @@ void check_arguments(const CatchUp<Real>& op) {
   check_size(op.state1, parameters, "state1");
   check_size(op.state2, op.settings.has_state2() ? parameters : 0, "state2");
   check_size(op.index.count, op.index.tokens.empty() ? 0 : 1, "index.count");
+  check_rates(op.rates, op.clock);
 }
 
 }  // namespace reel

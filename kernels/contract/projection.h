@@ -15,6 +15,7 @@ namespace reel {
 struct EmbeddingDropout {
   float rate = 0;
   RandomKey key{.stream = RandomStream::kEmbeddingDropout};
+  const StepClock* clock = nullptr;  // in backend memory, or null
 };
 
 /// projected[u] = W_ih . embedding[tokens[u]] + bias, or, where `tokens` is empty, of every word: embedding[u].

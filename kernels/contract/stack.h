@@ -42,6 +42,7 @@ struct LayerDropout {
   bool variational = false;
   std::int64_t layer = 0;  // below
   RandomKey key{.stream = RandomStream::kLayerDropout};
+  const StepClock* clock = nullptr;  // in backend memory, or null
 };
 
 /// rows[t, b] = what dropout makes of h[t+1, b] and, of two directions, h_reverse[lengths[b] - t, b] behind it, for

@@ -119,6 +119,7 @@ class CpuBackend final : public Backend<Real> {
     context_.arena.reset();
     cpu::execute(context_, op);
   }
+  void execute(const BeginStep& op) override { start(op); }
   void execute(const SelectRows& op) override { start(op); }
   void execute(const IndexTokens& op) override { start(op); }
   void execute(const ProjectTokens<Real>& op) override { start(op); }

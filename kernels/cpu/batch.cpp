@@ -21,7 +21,7 @@ void select_targets(const SelectRows& op, std::size_t row, std::span<float> targ
 
 void select_row(const SelectRows& op, std::size_t b) {
   const auto T = static_cast<std::size_t>(op.shape.steps);
-  const auto row = static_cast<std::size_t>(op.rows[b]);
+  const auto row = static_cast<std::size_t>(op.rows[static_cast<std::size_t>(row_at(op.clock, op.last_row())) + b]);
   REEL_CHECK(row < op.data_lengths.size(), "row {} of {}", row, op.data_lengths.size());
   const auto length = static_cast<std::size_t>(op.data_lengths[row]);
   REEL_CHECK(length <= T, "row {} has {} tokens, {} steps", row, length, T);
@@ -30,7 +30,7 @@ void select_row(const SelectRows& op, std::size_t b) {
   const std::size_t first = op.padding == Padding::kPre ? T - length : 0;
   std::copy(review.begin(), review.end(), ids.begin() + static_cast<std::ptrdiff_t>(first));
   if (op.word_dropout > 0) {
-    UniformSequence uniform(op.word_dropout_key);
+    UniformSequence uniform(key_at(op.clock, op.word_dropout_key));
     for (std::size_t i = 0; i < length; ++i) {
       if (uniform.at(b * T + i) < op.word_dropout) ids[first + i] = op.unknown_id;
     }
@@ -50,6 +50,11 @@ void select_row(const SelectRows& op, std::size_t b) {
 
 void execute(CpuContext& context, const SelectRows& op) {
   for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) { select_row(op, b); });
+}
+
+void execute(CpuContext&, const BeginStep& op) {
+  const StepClock now = op.clock[0] = op.clock[1];
+  op.clock[1] = {.step = now.step + 1, .row = now.row + op.rows, .slot = (now.slot + 1) % op.slots};
 }
 
 void execute(CpuContext&, const IndexTokens& op) {

@@ -47,7 +47,7 @@ void execute(CpuContext& context, const ClipGradient<Real>& op) {
   double total = 0;
   for (const double sum : sums) total += sum;
   const double norm = std::sqrt(total);
-  op.stats[0].grad_norm = norm;
+  op.stats[static_cast<std::size_t>(slot_at(op.clock))].grad_norm = norm;
   if (op.scale.empty()) return;
   op.scale[0] = op.clip_norm > 0 ? static_cast<Real>(std::min(1.0, op.clip_norm / (norm + 1e-6))) : Real{1};
 }

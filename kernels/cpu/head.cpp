@@ -64,7 +64,7 @@ void unpool_row(const HeadBackward<Real>& op, std::size_t b, std::span<Real> d_p
   const auto B = static_cast<std::size_t>(op.shape.batch);
   const auto H = static_cast<std::size_t>(op.shape.hidden);
   const auto D = static_cast<std::size_t>(op.directions);
-  apply_dropout(op.dropout, op.dropout_key, b * d_pooled.size(), d_pooled);
+  apply_dropout(op.dropout, key_at(op.clock, op.dropout_key), b * d_pooled.size(), d_pooled);
   const auto length = static_cast<Real>(op.lengths[b]);
   for (std::size_t block = 0; block < d_pooled.size() / H; ++block) {
     const std::span<const Real> from = d_pooled.subspan(block * H, H);
@@ -98,7 +98,7 @@ void execute(CpuContext& context, const HeadForward<Real>& op) {
   for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) {
     const std::span<Real> pooled = op.pooled.subspan(b * P, P);
     pool_row(op, b, pooled);
-    apply_dropout(op.dropout, op.dropout_key, b * P, pooled);
+    apply_dropout(op.dropout, key_at(op.clock, op.dropout_key), b * P, pooled);
     if (op.outputs() > 1) return;
     Real logit = 0;
     for (std::size_t j = 0; j < P; ++j) logit += pooled[j] * op.fc_weight[j];
@@ -114,7 +114,7 @@ void execute(CpuContext& context, const HeadBackward<Real>& op) {
   const auto C = static_cast<std::size_t>(op.outputs());
   const std::span<Real> d_logits = context.arena.take<Real>(B * C);
   const std::span<Real> d_pooled = context.arena.take<Real>(B * P);
-  op.stats[0] = measure(context, op, d_logits);
+  op.stats[static_cast<std::size_t>(slot_at(op.clock))] = measure(context, op, d_logits);
   if (C > 1) output_gradient(context, op, d_logits, d_pooled);
   for_each_row(context, B, [&](std::size_t b) {
     const std::span<Real> row = d_pooled.subspan(b * P, P);

@@ -25,8 +25,8 @@ class LaggingRows {
  public:
   /// Of an OptimizerStep or of CatchUp.
   LaggingRows(const auto& op, std::size_t embedding)
-      : recent_(recent_rates<Real>(op.settings, op.lazy, op.step)),
-        step_(op.step),
+      : recent_(recent_rates(op)),
+        step_(step_of(op)),
         E_(embedding),
         taken_(op.lazy.taken.data()),
         w_(op.parameters.data()),

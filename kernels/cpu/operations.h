@@ -6,6 +6,7 @@
 
 namespace reel::cpu {
 
+void execute(CpuContext& context, const BeginStep& op);
 void execute(CpuContext& context, const SelectRows& op);
 void execute(CpuContext& context, const IndexTokens& op);
 

@@ -46,7 +46,7 @@ void run_lazily(CpuContext& context, const OptimizerStep<Real>& op) {
   const TokenIndex& index = op.gradient.index;
   const auto E = static_cast<std::size_t>(op.gradient.embedding), U = static_cast<std::size_t>(index.count[0]);
   const LaggingRows<Rule, Real> lagging(op, E);
-  const RowRange share = op.lazy.share(op.step);
+  const RowRange share = op.lazy.share(step_of(op));
   const auto first = static_cast<std::size_t>(share.begin), last = static_cast<std::size_t>(share.end);
   const std::size_t rows = rows_a_task(E), dense = op.gradient.dense.size();
   const std::size_t of_batch = (U + rows - 1) / rows, of_share = (last - first + rows - 1) / rows;
@@ -68,7 +68,7 @@ void run_lazily(CpuContext& context, const OptimizerStep<Real>& op) {
       return;
     }
     const std::size_t i = (task - of_share) * kElements;
-    const Rates<Real> rates(optimizer_rates<Real>(op.settings, op.learning_rate, op.step));
+    const Rates<Real> rates(optimizer_rates(op));
     update<Rule>(op, rates, static_cast<std::size_t>(op.gradient.table()) + i, std::min(kElements, dense - i),
                  op.gradient.dense.data() + i);
   });
@@ -92,7 +92,7 @@ void run_rule(CpuContext& context, const CatchUp<Real>& op) {
 template <class Rule, class Real>
 void run_rule(CpuContext& context, const OptimizerStep<Real>& op) {
   if (!op.lazy.taken.empty()) return run_lazily<Rule>(context, op);
-  const Rates<Real> rates(optimizer_rates<Real>(op.settings, op.learning_rate, op.step));
+  const Rates<Real> rates(optimizer_rates(op));
   const std::size_t V = op.gradient.index.slot.size();
   const auto E = static_cast<std::size_t>(op.gradient.embedding);
   const std::size_t rows = rows_a_task(E);

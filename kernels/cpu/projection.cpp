@@ -21,7 +21,8 @@ constexpr std::size_t kTokenBlock = 48;  // distinct tokens a task handles toget
 template <class Real>
 Real token_factor(const EmbeddingDropout& dropout, std::int32_t token) {
   if (dropout.rate <= 0) return 1;
-  return cpu::dropout_factor<Real>(dropout.rate, random_uniform(dropout.key, static_cast<std::uint64_t>(token)));
+  return cpu::dropout_factor<Real>(
+      dropout.rate, random_uniform(key_at(dropout.clock, dropout.key), static_cast<std::uint64_t>(token)));
 }
 
 template <class Real>

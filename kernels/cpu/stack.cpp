@@ -13,7 +13,8 @@ void drop_states(const LayerDropout& dropout, const BatchShape& shape, std::size
                  std::span<Real> row) {
   const auto B = static_cast<std::size_t>(shape.batch), T = static_cast<std::size_t>(shape.steps);
   const std::size_t of_layer = static_cast<std::size_t>(dropout.layer) * B + b;
-  apply_dropout(dropout.rate, dropout.key, (dropout.variational ? of_layer : of_layer * T + t) * row.size(), row);
+  apply_dropout(dropout.rate, key_at(dropout.clock, dropout.key),
+                (dropout.variational ? of_layer : of_layer * T + t) * row.size(), row);
 }
 
 template <class Real>

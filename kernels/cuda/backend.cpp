@@ -156,7 +156,8 @@ class CudaBackend final : public Backend<float> {
 
   // What an operation does on a side is done before any other one begins, but for those here that name a side they do
   // not wait for: of what it reads and writes they touch nothing, but to read what it reads.
-  void execute(const SelectRows& op) override { cuda::execute(after_all(), op); }
+  void execute(const BeginStep& op) override { cuda::execute(after_all(), op); }
+  void execute(const SelectRows& op) override { cuda::execute(after_all_but({Side::kTokens}), op); }
   void execute(const IndexTokens& op) override { cuda::execute(after_all_but({Side::kTokens}), op); }
   void execute(const ProjectTokens<float>& op) override {
     if (op.dropout.rate > 0) context_.join(Side::kTokens);  // asks which words are left out

@@ -1,4 +1,4 @@
-// Selecting the rows of a batch, and indexing its tokens.
+// The step that begins, selecting the rows of its batch, and indexing its tokens.
 //
 // Distinct tokens are listed in ascending order: each position marks its word, and the sum of the marks up to a word is
 // its slot. Or the whole vocabulary is listed (lists_vocabulary): every id is its own slot. Where a token occurs comes
@@ -10,10 +10,21 @@
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
-#include "kernels/philox.h"
 
 namespace reel::cuda {
 namespace {
+
+struct BeginStepArgs {
+  StepClock* clock;  // [2]
+  std::int64_t rows, slots;
+};
+
+/// One thread.
+__global__ void begin_step_kernel(BeginStepArgs args) {
+  const StepClock now = args.clock[1];
+  args.clock[0] = now;
+  args.clock[1] = {now.step + 1, now.row + args.rows, now.slot + 1 < args.slots ? now.slot + 1 : 0};
+}
 
 struct SelectArgs {
   const std::int32_t* data_ids;
@@ -30,7 +41,9 @@ struct SelectArgs {
   float* targets;
   float* weights;
   RandomKey key;
-  std::int64_t outputs;  // C
+  const StepClock* clock;  // or null
+  std::int64_t last_row;   // to begin with
+  std::int64_t outputs;    // C
   float word_dropout;
   std::int32_t unknown_id;
   int steps;
@@ -51,16 +64,17 @@ __device__ inline void select_targets(const SelectArgs& args, int b, int row) {
 /// A block for each batch row.
 __global__ void select_rows_kernel(SelectArgs args) {
   const int b = static_cast<int>(blockIdx.x), T = args.steps;
-  const int row = args.rows[b], length = args.data_lengths[row];
+  const int row = args.rows[row_at(args.clock, args.last_row) + b], length = args.data_lengths[row];
   const int first = args.padding == Padding::kPre ? T - length : 0;
   const std::int32_t* review = args.data_ids + static_cast<std::size_t>(row) * T;
   for (int t = static_cast<int>(threadIdx.x); t < T; t += static_cast<int>(blockDim.x)) {
     const int i = t - first;
     std::int32_t id = 0;  // padding
     if (i >= 0 && i < length) {
-      const bool dropped = args.word_dropout > 0 &&
-                           random_uniform(args.key, static_cast<std::uint64_t>(b) * static_cast<std::uint64_t>(T) +
-                                                        static_cast<std::uint64_t>(i)) < args.word_dropout;
+      const bool dropped =
+          args.word_dropout > 0 &&
+          random_uniform(key_at(args.clock, args.key), static_cast<std::uint64_t>(b) * static_cast<std::uint64_t>(T) +
+                                                           static_cast<std::uint64_t>(i)) < args.word_dropout;
       id = dropped ? args.unknown_id : review[i];
     }
     args.ids[static_cast<std::size_t>(b) * T + t] = id;
@@ -159,10 +173,15 @@ __global__ void find_segments_kernel(IndexArgs args) {
 
 }  // namespace
 
+void execute(CudaContext& context, const BeginStep& op) {
+  launch(begin_step_kernel, per_block(context.fork(Side::kTokens), 1, 1, {.bytes = 3 * sizeof(StepClock), .loads = 1}),
+         {op.clock.data(), op.rows, op.slots});
+}
+
 void execute(CudaContext& context, const SelectRows& op) {
   CudaContext& tokens = context.fork(Side::kTokens);
   launch(select_rows_kernel,
-         per_block(tokens, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 3}),
+         per_block(tokens, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 4}),
          {.data_ids = op.data_ids.data(),
           .data_lengths = op.data_lengths.data(),
           .data_labels = op.data_labels.data(),
@@ -177,6 +196,8 @@ void execute(CudaContext& context, const SelectRows& op) {
           .targets = address_of(op.targets),
           .weights = address_of(op.weights),
           .key = op.word_dropout_key,
+          .clock = op.clock,
+          .last_row = op.last_row(),
           .outputs = op.outputs(),
           .word_dropout = op.word_dropout,
           .unknown_id = op.unknown_id,

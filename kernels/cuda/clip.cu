@@ -21,7 +21,8 @@ struct ClipArgs {
   double* sums;            // [blocks]
   std::uint32_t* arrived;  // [1]
   float* scale;            // [1] or null
-  BatchStats* stats;
+  BatchStats* stats;       // of the clock's slot
+  const StepClock* clock;  // or null
 };
 
 __global__ void clip_kernel(ClipArgs args) {
@@ -56,7 +57,7 @@ __global__ void clip_kernel(ClipArgs args) {
   sum = block_sum(sum, &partial[0]);
   if (thread > 0) return;
   const double norm = sqrt(sum), factor = args.clip_norm / (norm + 1e-6);
-  args.stats->grad_norm = norm;
+  args.stats[slot_at(args.clock)].grad_norm = norm;
   if (args.scale == nullptr) return;
   args.scale[0] = args.clip_norm > 0 && !(factor >= 1) ? static_cast<float>(factor) : 1.0f;
 }
@@ -87,7 +88,8 @@ void execute(CudaContext& context, const ClipGradient<float>& op) {
           .sums = on.scratch.take<double>(chunks),
           .arrived = on.arrived,
           .scale = address_of(op.scale),
-          .stats = op.stats.data()});
+          .stats = op.stats.data(),
+          .clock = op.clock});
 }
 
 }  // namespace reel::cuda

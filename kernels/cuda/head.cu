@@ -34,7 +34,8 @@ struct ForwardArgs {
   std::int32_t* argmax;         // [D, B, H] or null
   float* logits;                // [B, C]
   RandomKey key;
-  std::int64_t outputs;  // C
+  const StepClock* clock;  // or null
+  std::int64_t outputs;    // C
   float dropout;
   int batch, hidden, directions, width;
   Pool pool;
@@ -67,7 +68,7 @@ __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
 
 __device__ inline float drop_and_keep(const ForwardArgs& args, int b, int j) {
   const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
-  const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, i);
+  const float pooled = pool_column(args, b, j) * dropout_factor(args.dropout, args.key, args.clock, i);
   args.pooled[i] = pooled;
   return pooled;
 }
@@ -99,11 +100,12 @@ struct BackwardArgs {
   const float* fc_weight;       // [P], of one logit
   const float* d_pooled;        // [B, P] scratch, of several
   RandomKey key;
-  float* d_logits;     // [B, C] scratch
-  BatchStats* stats;   // [1]
-  float* d_fc_weight;  // [P]
-  float* d_fc_bias;    // [1]
-  float* d_state;      // [parts, D, B, H]
+  const StepClock* clock;  // or null
+  float* d_logits;         // [B, C] scratch
+  BatchStats* stats;       // of the clock's slot
+  float* d_fc_weight;      // [P]
+  float* d_fc_bias;        // [1]
+  float* d_state;          // [parts, D, B, H]
   float dropout;
   int batch, hidden, directions, width;
   Pool pool;
@@ -112,7 +114,7 @@ struct BackwardArgs {
 /// What flows into the state of row b that column j has pooled.
 __device__ inline void unpool_column(const BackwardArgs& args, int b, int j, int length, float d_column) {
   const std::size_t i = static_cast<std::size_t>(b) * args.width + j;
-  const float d_pooled = d_column * dropout_factor(args.dropout, args.key, i);
+  const float d_pooled = d_column * dropout_factor(args.dropout, args.key, args.clock, i);
   const PooledColumn column(j, args.directions, args.hidden);
   const bool mean = pooled_part(args.pool, column.part) == Pool::kMean;
   const std::size_t row = static_cast<std::size_t>(j / args.hidden) * args.batch + b;
@@ -184,9 +186,7 @@ __global__ void head_stats_kernel(BackwardArgs args) {
   correct = block_sum(correct, &partial[0]);
   d_bias = block_sum(d_bias, &partial[0]);
   if (threadIdx.x > 0) return;
-  args.stats->loss_sum = loss;
-  args.stats->correct = correct;
-  args.stats->grad_norm = 0;
+  args.stats[slot_at(args.clock)] = {.loss_sum = loss, .correct = correct, .grad_norm = 0};
   args.d_fc_bias[0] = static_cast<float>(d_bias);
 }
 
@@ -203,6 +203,7 @@ void execute(CudaContext& context, const HeadForward<float>& op) {
                                 .argmax = op.argmax.data(),
                                 .logits = op.logits.data(),
                                 .key = op.dropout_key,
+                                .clock = op.clock,
                                 .outputs = C,
                                 .dropout = op.dropout,
                                 .batch = static_cast<int>(B),
@@ -241,6 +242,7 @@ void execute(CudaContext& context, const HeadBackward<float>& op) {
                                  .fc_weight = op.fc_weight.data(),
                                  .d_pooled = d_pooled,
                                  .key = op.dropout_key,
+                                 .clock = op.clock,
                                  .d_logits = d_logits,
                                  .stats = op.stats.data(),
                                  .d_fc_weight = op.d_fc_weight.data(),

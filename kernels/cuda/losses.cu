@@ -13,10 +13,11 @@ constexpr int kThreads = 256;
 
 struct RowLossArgs {
   LossArgs loss;
-  float* d_logits;    // [B, C]
-  double* losses;     // [B]
-  double* correct;    // [B], of kSigmoid how many of C
-  BatchStats* stats;  // [1]
+  float* d_logits;         // [B, C]
+  double* losses;          // [B]
+  double* correct;         // [B], of kSigmoid how many of C
+  BatchStats* stats;       // of the clock's slot
+  const StepClock* clock;  // or null
 };
 
 /// A row's loss before its weight, and whether it is right, in every thread.
@@ -89,9 +90,7 @@ __global__ void add_losses_kernel(RowLossArgs args) {
   loss = block_sum(loss, &partial[0]);
   correct = block_sum(correct, &partial[0]);
   if (threadIdx.x > 0) return;
-  args.stats->loss_sum = loss;
-  args.stats->correct = correct / args.loss.terms;
-  args.stats->grad_norm = 0;
+  args.stats[slot_at(args.clock)] = {.loss_sum = loss, .correct = correct / args.loss.terms, .grad_norm = 0};
 }
 
 }  // namespace
@@ -104,7 +103,8 @@ void measure_losses(CudaContext& context, const HeadBackward<float>& op, float* 
                                 .d_logits = d_logits,
                                 .losses = context.scratch.take<double>(B),
                                 .correct = context.scratch.take<double>(B),
-                                .stats = op.stats.data()};
+                                .stats = op.stats.data(),
+                                .clock = op.clock};
   const std::int64_t C = op.outputs(), turns = (C + kThreads - 1) / kThreads;
   launch(head_losses_kernel,
          per_block(context, B, kThreads, {.bytes = bytes_of(3 * B * C), .loads = static_cast<double>(3 * turns)}),

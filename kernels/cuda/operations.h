@@ -8,6 +8,7 @@
 
 namespace reel::cuda {
 
+void execute(CudaContext& context, const BeginStep& op);
 void execute(CudaContext& context, const SelectRows& op);
 void execute(CudaContext& context, const IndexTokens& op);
 void execute(CudaContext& context, const ProjectTokens<float>& op);

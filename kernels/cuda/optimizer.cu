@@ -12,8 +12,36 @@
 namespace reel::cuda {
 namespace {
 
+/// Which step it is, and its rates and those of the steps before: of step s at s % `ring`.
+struct StepOf {
+  const StepRates<float>* rates;
+  const StepClock* clock;  // or null
+  int after, ring;         // so many after the clock's step
+
+  __device__ int number() const { return clock == nullptr ? after : static_cast<int>(clock->step) + after; }
+  __device__ const StepRates<float>& at(int step) const { return rates[step % ring]; }
+  /// Four numbers at a time: these are loads of every element.
+  __device__ OptimizerRates<float> rates_at(int step) const {
+    static_assert(sizeof(OptimizerRates<float>) == 11 * sizeof(float));
+    const OptimizerRates<float>& r = at(step).rates;
+    const float4* const four = reinterpret_cast<const float4*>(&r);
+    const float4 a = four[0], b = four[1], c = four[2];
+    return {.decay = a.x,
+            .shrink = a.y,
+            .momentum = a.z,
+            .rest1 = a.w,
+            .rest2 = b.x,
+            .root_scale = b.y,
+            .inside = b.z,
+            .outside = b.w,
+            .move_rate = c.x,
+            .step_rate = c.y,
+            .nesterov = r.nesterov};
+  }
+};
+
 struct StepArgs {
-  OptimizerRates<float> rates;
+  StepOf step;
   const std::int32_t* slot;  // [V]
   const float* rows;         // [U, E] gradient
   const float* dense;        // [D] gradient
@@ -22,24 +50,25 @@ struct StepArgs {
   float* state1;             // [V*E + D]
   float* state2;             // [V*E + D] or null
   std::int64_t table, size;  // V*E, V*E + D
-  int embedding_size;
+  std::int64_t embedding_size;
 };
 
 struct LazyArgs {
-  RecentRates<float> recent;
-  const std::int32_t* count;                    // [1] of `tokens`
-  const std::int32_t* tokens;                   // [listed]
-  const std::int32_t* slot;                     // [V] rows of the range that stand among `tokens`, or null: none does
-  const float* rows;                            // [listed, E] gradient of their last step, or null
-  const float* dense;                           // [D] gradient
-  const float* scale;                           // [1]
-  std::int32_t* taken;                          // [V]
-  float* parameters;                            // [V*E + D]
-  float* state1;                                // [V*E + D]
-  float* state2;                                // [V*E + D] or null
-  std::int64_t listed, begin, end, row_blocks;  // rows: those of `tokens`, then [begin, end); dense ones afterwards
-  std::int64_t table, size;                     // V*E, V*E + D
-  std::int64_t step;
+  StepOf step;
+  const std::int32_t* count;   // [1] of `tokens`
+  const std::int32_t* tokens;  // [listed]
+  const std::int32_t* slot;    // [V] rows that stand among `tokens`
+  const float* rows;           // [listed, E] gradient of their last step, or null: they catch up, as all [0, rest) do
+  const float* dense;          // [D] gradient
+  const float* scale;          // [1]
+  std::int32_t* taken;         // [V]
+  float* parameters;           // [V*E + D]
+  float* state1;               // [V*E + D]
+  float* state2;               // [V*E + D] or null
+  std::int64_t listed, rest;   // rows: those of `tokens`, then others, at most so many; dense ones afterwards
+  std::int64_t row_blocks;     // of both
+  std::int64_t vocabulary;     // V
+  std::int64_t table, size;    // V*E, V*E + D
   std::int64_t embedding_size;
 };
 
@@ -131,29 +160,29 @@ __global__ void optimizer_step_kernel(StepArgs args) {
     }
   }
   Element e{args.parameters[i], 0, args.state1[i], args.state2 != nullptr ? args.state2[i] : 0.0f};
-  take<kKind>(args.rates, gradient, e);
+  take<kKind>(args.step.rates_at(args.step.number()), gradient, e);
   args.parameters[i] = e.w;
   args.state1[i] = e.s1;
   if (args.state2 != nullptr) args.state2[i] = e.s2;
 }
 
-/// Element i takes the steps from `first` on up to args.step, the last one with a gradient if it has one.
+/// Element i takes the steps from `first` up to `step`, the last one with a gradient if it has one.
 template <OptimizerKind kKind>
-__device__ inline void take_steps(const LazyArgs& args, std::int64_t i, std::int64_t first, const float* gradient) {
-  const RecentRates<float>& recent = args.recent;
+__device__ inline void take_steps(const LazyArgs& args, std::int64_t i, int first, int step, const float* gradient) {
   Element e{args.parameters[i], 0, args.state1[i], args.state2 != nullptr ? args.state2[i] : 0.0f};
-  const std::int64_t last = gradient == nullptr ? args.step : args.step - 1;
-  if (recent.idle.possible && idles<kKind>(recent.idle, e)) {
-    for (std::int64_t s = first; s <= last; ++s) idle<kKind>(recent.of_step[s % LazyRows::kMaxLag], e);
+  const int last = gradient == nullptr ? step : step - 1;
+  const IdleBounds<float> bounds = args.step.at(step).idle;
+  if (bounds.possible && idles<kKind>(bounds, e)) {
+    for (int s = first; s <= last; ++s) idle<kKind>(args.step.rates_at(s), e);
   } else {
-    for (std::int64_t s = first; s <= last; ++s) {
+    for (int s = first; s <= last; ++s) {
       if (args.state2 == nullptr) e.s2 = 0;
-      take<kKind>(recent.of_step[s % LazyRows::kMaxLag], 0, e);
+      take<kKind>(args.step.rates_at(s), 0, e);
     }
   }
   if (gradient != nullptr) {
     if (args.state2 == nullptr) e.s2 = 0;
-    take<kKind>(recent.of_step[args.step % LazyRows::kMaxLag], __fmul_rn(args.scale[0], *gradient), e);
+    take<kKind>(args.step.rates_at(step), __fmul_rn(args.scale[0], *gradient), e);
   }
   args.parameters[i] = e.w;
   args.state1[i] = e.s1;
@@ -164,30 +193,35 @@ constexpr int kRowsABlock = 8;  // a warp each
 
 template <OptimizerKind kKind>
 __global__ void lazy_rows_kernel(LazyArgs args) {
+  const int step = args.step.number();
   if (blockIdx.x >= args.row_blocks) {
     const std::int64_t j = (blockIdx.x - args.row_blocks) * blockDim.x + threadIdx.x, i = args.table + j;
-    if (i < args.size) take_steps<kKind>(args, i, args.step, args.dense + j);
+    if (i < args.size) take_steps<kKind>(args, i, step, step, args.dense + j);
     return;
   }
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t E = args.embedding_size;
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kRowsABlock + threadIdx.x / 32;
-  std::int64_t v = args.begin + row - args.listed;
+  std::int64_t v = row - args.listed;
   const float* gradient = nullptr;
   if (row < args.listed) {
     if (row >= args.count[0]) return;
     v = args.tokens[row];
     if (args.rows != nullptr) gradient = args.rows + row * E;
-  } else if (v >= args.end || (args.slot != nullptr && args.slot[v] >= 0)) {
+  } else if (args.rows != nullptr) {
+    const RowRange share = LazyRows::share(args.vocabulary, step);
+    v += share.begin;
+    if (v >= share.end || args.slot[v] >= 0) return;
+  } else if (v >= args.rest) {
     return;
   }
-  const std::int64_t first = args.taken[v] + std::int64_t{1};
+  const int first = args.taken[v] + 1;
   __syncwarp();  // all lanes have read it
-  if (first > args.step) return;
+  if (first > step) return;
   for (std::int64_t e = lane; e < E; e += 32) {
-    take_steps<kKind>(args, v * E + e, first, gradient != nullptr ? gradient + e : nullptr);
+    take_steps<kKind>(args, v * E + e, first, step, gradient != nullptr ? gradient + e : nullptr);
   }
-  if (lane == 0) args.taken[v] = static_cast<std::int32_t>(args.step);
+  if (lane == 0) args.taken[v] = step;
 }
 
 /// Calls run(kind) with the kind as a constant. AdamW differs from Adam in its rates alone.
@@ -205,13 +239,45 @@ void with_kind(OptimizerKind kind, const Run& run) {
   }
 }
 
+struct PutRatesArgs {
+  RecentRates<float> recent;
+  StepRates<float>* rates;  // [kMaxLag]
+};
+
+/// A thread for each step.
+__global__ void put_rates_kernel(PutRatesArgs args) {
+  const auto s = static_cast<int>(threadIdx.x);
+  args.rates[s].rates = args.recent.of_step[s];
+  args.rates[s].idle = args.recent.idle;
+}
+
+RecentRates<float> given_rates(const CatchUp<float>& op) { return recent_rates(op); }
+RecentRates<float> given_rates(const OptimizerStep<float>& op) {
+  if (!op.lazy.taken.empty()) return recent_rates(op);
+  RecentRates<float> recent;
+  recent.of_step[op.step % LazyRows::kMaxLag] = optimizer_rates(op);
+  return recent;
+}
+
+/// The step `after` the clock's; without a clock, rates are put into scratch memory.
+template <class Op>
+StepOf step_of(CudaContext& context, const Op& op, int after) {
+  if (op.clock != nullptr) return {op.rates.data(), op.clock, after, static_cast<int>(op.rates.size())};
+  constexpr int kSteps = LazyRows::kMaxLag;
+  context.scratch.reserve(Scratch::need<StepRates<float>>(kSteps));
+  auto* const rates = context.scratch.take<StepRates<float>>(kSteps);
+  launch(put_rates_kernel, per_block(context, 1, kSteps, {.bytes = kSteps * sizeof(StepRates<float>), .loads = 1}),
+         {given_rates(op), rates});
+  return {rates, nullptr, static_cast<int>(op.step), kSteps};
+}
+
 void launch_lazy(CudaContext& context, OptimizerKind kind, LazyArgs args) {
   const auto blocks = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
   constexpr int kThreads = kRowsABlock * 32;
-  args.row_blocks = blocks(args.listed + args.end - args.begin, kRowsABlock);
+  args.row_blocks = blocks(args.listed + args.rest, kRowsABlock);
   const std::int64_t dense = args.dense == nullptr ? 0 : args.size - args.table;
-  const std::int64_t numbers = (args.listed + args.end - args.begin) * args.embedding_size + dense;
-  const Work work{.bytes = bytes_of((args.state2 == nullptr ? 4 : 6) * numbers), .loads = 4};
+  const std::int64_t numbers = (args.listed + args.rest) * args.embedding_size + dense;
+  const Work work{.bytes = bytes_of((args.state2 == nullptr ? 4 : 6) * numbers), .loads = 6};
   with_kind(kind, [&](auto kKind) {
     launch(lazy_rows_kernel<kKind>, per_block(context, args.row_blocks + blocks(dense, kThreads), kThreads, work),
            args);
@@ -224,7 +290,7 @@ void execute(CudaContext& context, const CatchUp<float>& op) {
   const auto rows = static_cast<std::int64_t>(op.lazy.taken.size());
   const bool all = op.index.tokens.empty();
   launch_lazy(context, op.settings.kind,
-              {.recent = recent_rates<float>(op.settings, op.lazy, op.step),
+              {.step = step_of(context, op, 0),
                .count = op.index.count.data(),
                .tokens = op.index.tokens.data(),
                .slot = nullptr,
@@ -236,21 +302,20 @@ void execute(CudaContext& context, const CatchUp<float>& op) {
                .state1 = op.state1.data(),
                .state2 = address_of(op.state2),
                .listed = op.index.capacity(),
-               .begin = 0,
-               .end = all ? rows : 0,
+               .rest = all ? rows : 0,
                .row_blocks = 0,
+               .vocabulary = rows,
                .table = rows * op.embedding,
                .size = static_cast<std::int64_t>(op.parameters.size()),
-               .step = op.step,
                .embedding_size = op.embedding});
 }
 
 void execute(CudaContext& context, const OptimizerStep<float>& op) {
   const ParameterGradient<float>& gradient = op.gradient;
   if (!op.lazy.taken.empty()) {
-    const RowRange share = op.lazy.share(op.step);
+    const std::int64_t V = gradient.index.vocabulary();
     return launch_lazy(context, op.settings.kind,
-                       {.recent = recent_rates<float>(op.settings, op.lazy, op.step),
+                       {.step = step_of(context, op, 1),
                         .count = gradient.index.count.data(),
                         .tokens = gradient.index.tokens.data(),
                         .slot = gradient.index.slot.data(),
@@ -262,22 +327,21 @@ void execute(CudaContext& context, const OptimizerStep<float>& op) {
                         .state1 = op.state1.data(),
                         .state2 = address_of(op.state2),
                         .listed = gradient.index.capacity(),
-                        .begin = share.begin,
-                        .end = share.end,
+                        .rest = (V + LazyRows::kMaxLag - 1) / LazyRows::kMaxLag,
                         .row_blocks = 0,
+                        .vocabulary = V,
                         .table = gradient.table(),
                         .size = static_cast<std::int64_t>(op.parameters.size()),
-                        .step = op.step,
                         .embedding_size = gradient.embedding});
   }
+  const StepOf step = step_of(context, op, 1);
   const auto size = static_cast<std::int64_t>(op.parameters.size());
   const auto gradients = static_cast<std::int64_t>(gradient.rows.size() + gradient.dense.size());
-  const Work work{.bytes = bytes_of(gradients + (op.state2.empty() ? 4 : 6) * size), .loads = 3};
+  const Work work{.bytes = bytes_of(gradients + (op.state2.empty() ? 4 : 6) * size), .loads = 5};
   with_kind(op.settings.kind, [&](auto kKind) {
     launch(optimizer_step_kernel<kKind>, over(context, size, work),
-           {optimizer_rates<float>(op.settings, op.learning_rate, op.step), gradient.index.slot.data(),
-            gradient.rows.data(), gradient.dense.data(), op.scale.data(), op.parameters.data(), op.state1.data(),
-            address_of(op.state2), gradient.table(), size, static_cast<int>(gradient.embedding)});
+           {step, gradient.index.slot.data(), gradient.rows.data(), gradient.dense.data(), op.scale.data(),
+            op.parameters.data(), op.state1.data(), address_of(op.state2), gradient.table(), size, gradient.embedding});
   });
 }
 

@@ -69,7 +69,8 @@ __global__ void scale_rows_kernel(ScaleRowsArgs args) {
   if (i >= args.slots * args.width) return;
   const auto u = static_cast<int>(i / args.width), j = static_cast<int>(i % args.width);
   if (u >= args.count[0]) return;
-  const float factor = dropout_factor(args.dropout.rate, args.dropout.key, static_cast<std::size_t>(args.tokens[u]));
+  const float factor =
+      dropout_factor(args.dropout.rate, args.dropout.key, args.dropout.clock, static_cast<std::size_t>(args.tokens[u]));
   args.rows[i] = fmaf(args.rows[i], factor, args.bias == nullptr ? 0.0f : args.bias[j]);
 }
 
@@ -212,9 +213,9 @@ __global__ void add_rows_kernel(AddRowsArgs args) {
   const std::int64_t i = global_thread();
   if (i >= args.slots * args.width) return;
   const auto u = static_cast<int>(i / args.width);
-  const float factor =
-      u < args.count[0] ? dropout_factor(args.dropout.rate, args.dropout.key, static_cast<std::size_t>(args.tokens[u]))
-                        : 0.0f;
+  const float factor = u < args.count[0] ? dropout_factor(args.dropout.rate, args.dropout.key, args.dropout.clock,
+                                                          static_cast<std::size_t>(args.tokens[u]))
+                                         : 0.0f;
   args.rows[i] = fmaf(args.sums[i], factor, args.accumulate ? args.rows[i] : 0.0f);
 }
 

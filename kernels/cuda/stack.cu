@@ -52,6 +52,7 @@ __global__ void reverse_index_kernel(ReverseArgs args) {
 /// LayerDropout with what its positions depend on.
 struct LayerDropoutArgs {
   RandomKey key;
+  const StepClock* clock;  // or null
   float rate;
   bool variational;
   std::int64_t layer;
@@ -59,6 +60,7 @@ struct LayerDropoutArgs {
 
   LayerDropoutArgs(const LayerDropout& dropout, std::int64_t B, std::int64_t T)
       : key(dropout.key),
+        clock(dropout.clock),
         rate(dropout.rate),
         variational(dropout.variational),
         layer(dropout.layer),
@@ -67,7 +69,7 @@ struct LayerDropoutArgs {
 
   __device__ float factor(int b, int t, int j, int width) const {
     const std::int64_t of_layer = layer * batch + b, row = variational ? of_layer : of_layer * steps + t;
-    return dropout_factor(rate, key, static_cast<std::size_t>(row * width + j));
+    return dropout_factor(rate, key, clock, static_cast<std::size_t>(row * width + j));
   }
 };
 

@@ -64,6 +64,30 @@ TEST(SelectRows, WordDropoutFollowsItsKeyAndSparesPadding) {
   EXPECT_THAT(select({0}, Padding::kPre, 1.0f).ids, ElementsAre(0, 2, 2, 2));
 }
 
+TEST(SelectRows, BeginWhereTheClockIsAndStayWithinTheOrder) {
+  const auto backend = make_cpu_backend<float>(2);
+  const Ids data_ids = {10, 20, 30, 40, 50}, data_lengths(5, 1), order = {4, 3, 2, 1, 0};
+  std::vector<StepClock> clock = {{}, {.step = 7, .row = 1, .slot = 1}};
+  Ids ids(2), lengths(2);
+  const auto run = [&] {
+    backend->run(BeginStep{.clock = clock, .rows = 2, .slots = 3});
+    backend->run(SelectRows{.shape = {.batch = 2, .steps = 1},
+                            .data_ids = data_ids,
+                            .data_lengths = data_lengths,
+                            .rows = order,
+                            .clock = clock.data(),
+                            .ids = ids,
+                            .lengths = lengths});
+    return ids;
+  };
+  EXPECT_THAT(run(), ElementsAre(40, 30));
+  EXPECT_THAT((std::vector{clock[0].step, clock[0].slot}), ElementsAre(7, 1));
+  EXPECT_THAT(run(), ElementsAre(20, 10));
+  EXPECT_THAT((std::vector{clock[0].step, clock[0].slot}), ElementsAre(8, 2));
+  EXPECT_THAT(run(), ElementsAre(20, 10)) << "beyond the order";
+  EXPECT_THAT((std::vector{clock[0].step, clock[0].slot}), ElementsAre(9, 0));
+}
+
 TEST(SelectRows, TargetsAreZeroButForTheirEntries) {
   const Ids data_ids(3 * 4), data_lengths = {1, 1, 1}, begin = {0, 2, 2, 5}, rows = {2, 1, 0, 2};
   Ids columns = {1, 0, 2, 0, 2};

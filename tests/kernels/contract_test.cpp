@@ -417,6 +417,40 @@ TEST_F(Contract, OfStacks) {
   REEL_WRONG(back, dropout.rate, -1);
 }
 
+TEST_F(Contract, OfOperationsWithAClock) {
+  const BeginStep begin{.clock = room<StepClock>(2), .rows = B, .slots = 3};
+  REEL_SHORT(begin, clock);
+  REEL_WRONG(begin, rows, -1);
+  REEL_WRONG(begin, slots, 0);
+  const StepClock clock;
+  const SelectRows select{.shape = {B, T},
+                          .data_ids = ints(N * T),
+                          .data_lengths = ints(N),
+                          .rows = ints(B + 1),
+                          .clock = &clock,
+                          .ids = ints(B * T),
+                          .lengths = ints(B)};
+  expect_refused<SelectRows>(select, "rows", [this](auto& op) { op.rows = ints(B - 1); });
+  expect_refused<SelectRows>(select, "rows", [](auto& op) { op.clock = nullptr; });
+  const ClipGradient<double> clip{
+      .gradient = gradient(), .scale = reals(1), .stats = room<BatchStats>(3), .clock = &clock};
+  REEL_WRONG(clip, stats, {});
+  expect_refused<ClipGradient<double>>(clip, "stats", [](auto& op) { op.clock = nullptr; });
+  const OptimizerStep<double> step{.step = 0,
+                                   .gradient = gradient(),
+                                   .scale = reals(1),
+                                   .parameters = reals(V * E + D),
+                                   .state1 = reals(V * E + D),
+                                   .state2 = reals(V * E + D),
+                                   .clock = &clock,
+                                   .rates = room<StepRates<double>>(LazyRows::kMaxLag + 1)};
+  REEL_SHORT(step, rates);
+  expect_refused<OptimizerStep<double>>(step, "rates", [](auto& op) {
+    op.step = 1;
+    op.clock = nullptr;
+  });
+}
+
 TEST_F(Contract, OfOptimizers) {
   const ClipGradient<double> clip{
       .gradient = gradient(), .clip_norm = 1, .scale = reals(1), .stats = room<BatchStats>(1)};

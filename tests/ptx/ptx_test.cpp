@@ -157,17 +157,24 @@ std::vector<float> train(const TestDevice& device, OptimizerKind kind, Cell cell
   const std::vector<std::int32_t> order = {6, 5, 4, 3, 2, 1, 0};
   auto rows = backend->allocate<std::int32_t>(7);
   backend->upload(std::span<const std::int32_t>(order), rows.span());
-  auto stats = backend->allocate<BatchStats>(1);
-  for (std::uint64_t step = 0; step < 3; ++step) {
+  auto stats = backend->allocate<BatchStats>(2);
+  auto clock = backend->allocate<StepClock>(2);
+  optimizer.follow(
+      clock.data(), [](std::int64_t step) { return 0.01 / static_cast<double>(1 + step); }, 3);
+  optimizer.put_rates();
+  for (int step = 0; step < 3; ++step) {
+    backend->run(BeginStep{.clock = clock.span(), .rows = 7, .slots = 2});
     model.select(on_device, rows.span(),
-                 {.word_dropout = 0.3f,
+                 {.clock = clock.data(),
+                  .rows = 7,
+                  .word_dropout = 0.3f,
                   .embedding_dropout = 0.2f,
                   .layer_dropout = 0.2f,
-                  .bptt = backend->projects_input(cell) ? 0 : 4,
-                  .step = step});
+                  .bptt = backend->projects_input(cell) ? 0 : 4});
     model.forward();
     model.backward(stats.span());
-    optimizer.step(0.01, {.norm = 0.1, .value = 0.05}, stats.span());
+    optimizer.step({.norm = 0.1, .value = 0.05}, stats.span());
+    optimizer.count_step();
   }
   backend->download(std::as_const(model).parameters(), std::span(weights));
   return weights;

@@ -31,7 +31,8 @@ __global__ void gather_input_kernel(GatherInputArgs args) {
   int row = inside ? args.row_of[b * args.steps + t] : 0;
   if (inside && args.tokens != nullptr) row = args.tokens[row];
   const float* const from = args.input + static_cast<std::size_t>(row) * args.width;
-  const float factor = dropout_factor(args.dropout.rate, args.dropout.key, static_cast<std::size_t>(row));
+  const float factor =
+      dropout_factor(args.dropout.rate, args.dropout.key, args.dropout.clock, static_cast<std::size_t>(row));
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
     to[j] = inside ? from[j] * factor : args.padding;
   }
