@@ -141,12 +141,11 @@ def steps_table(result):
 
 
 def windows_table(result):
-    """Whether the host's work on a window of steps runs beside the device's, or one waits for the other."""
+    """Whether the host's start of steps runs beside the device's work, or one waits for the other."""
     lines = [[with_network(row["batch"], row), row["precision"],
-              *(f"{median(row[key]):.1f}" for key in ("us", "host_collect_us", "host_start_us", "step_us"))]
+              *(f"{median(row[key]):.1f}" for key in ("us", "host_start_us", "step_us"))]
              for row in rows(result, "steps") if row["what"] == "window"]
-    return table(["batch", "precision", "device, us a step", "host collects", "host starts", "both beside each other"],
-                 lines)
+    return table(["batch", "precision", "device, us a step", "host starts", "both beside each other"], lines)
 
 
 def training_table(result):

@@ -19,7 +19,8 @@ class Training {
   void select();
   void forward() { model_.forward(); }
   void backward() { model_.backward(stats_.span()); }
-  void optimizer_step() { optimizer_.step(1e-3, {.norm = 1}, stats_.span()); }
+  void optimizer_step() { optimizer_.step({.norm = 1}, stats_.span()); }
+  /// Enqueued once, as a graph, it is the next step each time the graph is launched.
   void step();
 
   std::int64_t tokens() const { return tokens_; }  // that rows of a batch really have
@@ -34,6 +35,7 @@ class Training {
   std::int64_t batches_, batch_ = 0;
   std::int64_t tokens_ = 0, flop_ = 0;
   Buffer<std::int32_t> rows_;
+  Buffer<StepClock> clock_;
   Buffer<BatchStats> stats_;
 };
 

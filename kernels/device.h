@@ -96,15 +96,17 @@ class Device {
   virtual Plan plan(const std::function<void()>& /*enqueue*/) { return {}; }
   /// From now on, or no longer, a profiler records (cudaProfilerStart, cudaProfilerStop).
   virtual void record_profile(bool /*on*/) {}
-  /// Whether begin_graph() collects anything: if so, many steps at once are worth it.
+  /// Whether begin_graph() collects anything.
   virtual bool has_graphs() const { return false; }
   /// Collects what is enqueued and starts it as one (a CUDA graph): see GraphCapture in range.h. After the same name
   /// the same operations on the same shapes should follow; nothing may be uploaded, downloaded or read back in between.
+  /// The first time of a name everything runs as it is enqueued.
   virtual void begin_graph(const std::string& /*name*/) {}
   virtual void end_graph() {}
   virtual void abandon_graph() noexcept {}
-  /// Starts the graph `name` again, `runs` times, as it was collected last; seconds that the device took for all of
-  /// them. Only where has_graphs(), and after the name was collected twice: the first time runs without a graph.
+  /// Starts the graph `name` again as it was collected last; false where it has not been collected.
+  virtual bool launch_graph(const std::string& /*name*/) { return false; }
+  /// The same `runs` times; seconds that the device took for all of them. Only where the graph has been collected.
   virtual double replay_graph(const std::string& /*name*/, int /*runs*/) { return 0; }
 
  protected:

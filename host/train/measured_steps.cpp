@@ -7,14 +7,17 @@
 
 namespace reel {
 
-MeasuredSteps::MeasuredSteps(Backend<float>& backend, std::int64_t steps_per_window) : backend_(backend) {
-  for (Slot& slot : slots_) {
-    slot.stats = backend.allocate<BatchStats>(steps_per_window);
-    slot.readback = backend.make_readback(slot.stats.size() * sizeof(BatchStats));
+MeasuredSteps::MeasuredSteps(Backend<float>& backend, std::int64_t steps_per_window)
+    : backend_(backend),
+      steps_per_window_(steps_per_window),
+      stats_(backend.allocate<BatchStats>(2 * steps_per_window)) {
+  windows_[1].first_slot = steps_per_window;
+  for (Window& window : windows_) {
+    window.readback = backend.make_readback(static_cast<std::size_t>(steps_per_window) * sizeof(BatchStats));
   }
 }
 
-std::span<BatchStats> MeasuredSteps::next() { return now_->stats.span(static_cast<std::size_t>(now_->steps), 1); }
+std::int64_t MeasuredSteps::next_slot() const { return (now_->first_slot + now_->steps) % (2 * steps_per_window_); }
 
 void MeasuredSteps::add(std::int64_t reviews, std::int64_t tokens) {
   ++now_->steps;
@@ -25,15 +28,15 @@ void MeasuredSteps::add(std::int64_t reviews, std::int64_t tokens) {
 StepWindow MeasuredSteps::unfinished() {
   StepWindow window{.reviews = now_->reviews, .tokens = now_->tokens};
   window.stats.resize(static_cast<std::size_t>(now_->steps));
-  backend_.download(std::as_const(now_->stats).span(0, window.stats.size()), std::span(window.stats));
+  backend_.download(std::span<const BatchStats>(stats_of(*now_)), std::span(window.stats));
   return window;
 }
 
 void MeasuredSteps::restore(const StepWindow& window) {
-  REEL_CHECK(now_->steps == 0 && window.stats.size() < now_->stats.size(), "a window of {} steps for {}",
-             window.stats.size(), now_->stats.size());
-  backend_.upload(std::span<const BatchStats>(window.stats), now_->stats.span(0, window.stats.size()));
-  now_->steps = static_cast<std::int64_t>(window.stats.size());
+  const auto steps = static_cast<std::int64_t>(window.stats.size());
+  REEL_CHECK(now_->steps == 0 && steps < room(), "a window of {} steps for {}", steps, room());
+  now_->steps = steps;
+  backend_.upload(std::span<const BatchStats>(window.stats), stats_of(*now_));
   now_->reviews = window.reviews;
   now_->tokens = window.tokens;
 }
@@ -42,18 +45,18 @@ void MeasuredSteps::read(std::int64_t last_step) {
   if (now_->steps == 0) return;
   REEL_CHECK(reading_->steps == 0, "{} steps not taken", reading_->steps);
   now_->last_step = last_step;
-  now_->readback->start(std::as_bytes(now_->stats.span(0, static_cast<std::size_t>(now_->steps))));
+  now_->readback->start(std::as_bytes(stats_of(*now_)));
   std::swap(now_, reading_);
 }
 
 std::optional<StepWindow> MeasuredSteps::take(bool wait) {
-  Slot& slot = *reading_;
-  if (slot.steps == 0 || (!wait && !slot.readback->ready())) return std::nullopt;
-  StepWindow window{.last_step = slot.last_step, .reviews = slot.reviews, .tokens = slot.tokens};
-  const std::span<const std::byte> bytes = slot.readback->wait();
-  window.stats.resize(static_cast<std::size_t>(slot.steps));
+  Window& read = *reading_;
+  if (read.steps == 0 || (!wait && !read.readback->ready())) return std::nullopt;
+  StepWindow window{.last_step = read.last_step, .reviews = read.reviews, .tokens = read.tokens};
+  const std::span<const std::byte> bytes = read.readback->wait();
+  window.stats.resize(static_cast<std::size_t>(read.steps));
   std::memcpy(window.stats.data(), bytes.data(), bytes.size());
-  slot.steps = slot.reviews = slot.tokens = 0;
+  read.steps = read.reviews = read.tokens = 0;
   return window;
 }
 

@@ -19,16 +19,22 @@ Plan plan_step(Backend<float>& backend, const TrainConfig& config) {
   const DeviceDataset data = to_device(backend, reviews);
   const Buffer<std::int32_t> order = backend.allocate<std::int32_t>(B);
   Buffer<BatchStats> stats = backend.allocate<BatchStats>(1);
+  Buffer<StepClock> clock = backend.allocate<StepClock>(2);
+  optimizer.follow(
+      clock.data(), [&](std::int64_t) { return config.optimizer.peak_rate(); }, 1);
   return backend.plan([&] {
+    backend.run(BeginStep{.clock = clock.span(), .rows = B});
     model.select(data, order.span(),
-                 {.padding = config.preprocessing.batch_padding(),
+                 {.clock = clock.data(),
+                  .rows = B,
+                  .padding = config.preprocessing.batch_padding(),
                   .word_dropout = config.word_dropout,
                   .dropout = config.dropout,
                   .embedding_dropout = config.embedding_dropout,
                   .layer_dropout = config.layer_dropout});
     model.forward();
     model.backward(stats.span());
-    optimizer.step(config.optimizer.peak_rate(), config.clipping, stats.span());
+    optimizer.step(config.clipping, stats.span());
   });
 }
 

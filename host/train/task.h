@@ -19,14 +19,18 @@ class ClassificationTask {
 
   std::int64_t steps_per_epoch() const;
   /// Orders the reviews; called before an epoch's first batch (epochs count from 0), and before the first after a
-  /// resumption.
-  void begin_epoch(std::int64_t epoch);
+  /// resumption. `step` comes next (counted from 0, over all epochs); what it measures is put into `slot`.
+  void begin_epoch(std::int64_t epoch, std::int64_t step, std::int64_t slot);
+  /// What is enqueued for each step, or runs again without being enqueued, reads which one it is here.
+  const StepClock* clock() const { return clock_.data(); }
 
   struct BatchSize {
     std::int64_t reviews = 0, tokens = 0;
   };
-  /// Makes the batch of a step (counted from 0, over all epochs) the model's current one.
-  BatchSize select(Model<float>& model, std::int64_t step) const;
+  /// Of a step's batch.
+  BatchSize batch_size(std::int64_t step) const;
+  /// Begins the next step, and makes its batch the model's current one; the slots are so many.
+  void select(Model<float>& model, std::int64_t reviews, std::int64_t slots);
 
   Evaluation evaluate(Model<float>& model, const Dataset& split, const Readout& readout) const;
   /// Logits of a split [N, C], of its first rows where they are very many.
@@ -39,6 +43,7 @@ class ClassificationTask {
   DeviceDataset device_data_;
   std::vector<std::int32_t> order_;  // of the reviews in this epoch; empty before the first
   Buffer<std::int32_t> device_order_;
+  Buffer<StepClock> clock_;  // [2] see BeginStep
 };
 
 }  // namespace reel

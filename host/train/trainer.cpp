@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "host/files/checksum.h"
@@ -53,6 +52,10 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       saved_at_(now()),
       readout_(data.readout),
       at_{.config = folder.config_text(), .data_checksum = data.checksum, .weights_checksum = data.weights_checksum} {
+  constexpr std::int64_t kMostAhead = 4096;  // steps
+  optimizer_.follow(
+      task_.clock(), [this](std::int64_t step) { return schedule_.at(step); },
+      std::min(task_.steps_per_epoch(), kMostAhead));
   if (!data.positive_weights.empty()) model_.set_positive_weights(data.positive_weights);
   if (folder.has_checkpoint()) return;
   std::vector<float> weights(model_.parameters().size());
@@ -120,7 +123,8 @@ Outcome Trainer::run() {
 
 Trainer::Stop Trainer::train_to_end_of_epoch() {
   const ProfileRange range(backend_, "epoch");
-  task_.begin_epoch(at_.epochs_done);
+  task_.begin_epoch(at_.epochs_done, at_.step, measured_.next_slot());
+  optimizer_.put_rates();
   last_report_ = now() - std::exchange(at_.measured_seconds, 0);
   while (at_.step < epoch_end()) {
     if (config_.max_steps > 0 && at_.step >= config_.max_steps) {
@@ -129,7 +133,7 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
     if (InterruptGuard::signal() != 0) return Stop::kInterrupted;
     writer_.check();
     if (checkpoint_is_due() && !save_checkpoint()) return Stop::kDiverged;
-    steps(backend_.has_graphs() ? steps_until_report() : 1);
+    step();
     if (measured_.room() == 0) {
       if (!report(measured_.take(true))) return Stop::kDiverged;  // the window before
       measured_.read(at_.step);
@@ -139,30 +143,6 @@ Trainer::Stop Trainer::train_to_end_of_epoch() {
   return flush_and_check_weights() ? Stop::kEndOfEpoch : Stop::kDiverged;
 }
 
-std::int64_t Trainer::steps_until_mark() const {
-  std::int64_t until = std::numeric_limits<std::int64_t>::max();
-  if (config_.profile_steps == 0) return until;
-  for (const std::int64_t mark : {kStepsBeforeProfile, kStepsBeforeProfile + config_.profile_steps}) {
-    if (mark > steps_here_) until = std::min(until, mark - steps_here_);
-  }
-  return until;
-}
-
-std::int64_t Trainer::steps_until_report() const {
-  const std::int64_t end = config_.max_steps > 0 ? std::min(epoch_end(), config_.max_steps) : epoch_end();
-  const std::int64_t every = config_.checkpoint_every.steps, to_checkpoint = every > 0 ? every - at_.step % every : end;
-  return std::min({measured_.room(), to_checkpoint, steps_until_mark(), end - at_.step});
-}
-
-/// A profile is marked between graphs: what is within one runs later.
-void Trainer::steps(std::int64_t count) {
-  mark_profile();
-  const bool whole = (at_.step + count) % task_.steps_per_epoch() != 0;  // the epoch's last batch may be smaller
-  GraphCapture graph(backend_, fmt::format("{} steps{}", count, whole ? "" : " to the end of an epoch"));
-  for (std::int64_t i = 0; i < count; ++i) step();
-  graph.launch();
-}
-
 void Trainer::mark_profile() {
   if (config_.profile_steps == 0) return;
   if (steps_here_ == kStepsBeforeProfile) backend_.record_profile(true);
@@ -170,13 +150,22 @@ void Trainer::mark_profile() {
 }
 
 void Trainer::step() {
+  mark_profile();
   if (at_.epoch_seconds.size() == static_cast<std::size_t>(at_.epochs_done)) at_.epoch_seconds.push_back(0);
-  const std::span<BatchStats> stats = measured_.next();
   const ProfileRange range(backend_, "step");
-  const ClassificationTask::BatchSize batch = task_.select(model_, at_.step);
-  model_.forward();
-  model_.backward(stats);
-  optimizer_.step(schedule_.at(at_.step), config_.clipping, stats);
+  const ClassificationTask::BatchSize batch = task_.batch_size(at_.step);
+  if (!optimizer_.has_rates()) optimizer_.put_rates();
+  const char* const name = batch.reviews == config_.batch_size ? "step" : "last step";
+  if (!backend_.launch_graph(name)) {
+    GraphCapture graph(backend_, name);
+    const std::span<BatchStats> slots = measured_.slots();
+    task_.select(model_, batch.reviews, static_cast<std::int64_t>(slots.size()));
+    model_.forward();
+    model_.backward(slots);
+    optimizer_.step(config_.clipping, slots);
+    graph.launch();
+  }
+  optimizer_.count_step();
   ++at_.step;
   ++steps_here_;
   measured_.add(batch.reviews, batch.tokens);

@@ -57,12 +57,9 @@ class Trainer {
   std::int64_t epoch_end() const { return (at_.epochs_done + 1) * task_.steps_per_epoch(); }
 
   Stop train_to_end_of_epoch();
+  /// A graph, which is collected once and then launched again.
   void step();
   void mark_profile();
-  std::int64_t steps_until_mark() const;
-  /// As one graph.
-  void steps(std::int64_t count);
-  std::int64_t steps_until_report() const;
   /// Reports a window of steps, if there is one; false when some of what they measured is no number.
   bool report(const std::optional<StepWindow>& window);
   /// Reports all steps so far, and says whether the weights are numbers too: only then may they be saved.

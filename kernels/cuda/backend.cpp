@@ -115,6 +115,7 @@ class CudaBackend final : public Backend<float> {
   void abandon_graph() noexcept override {
     if (std::exchange(capturing_, false)) context_.platform.abandon_capture();
   }
+  bool launch_graph(const std::string& name) override { return after_all().platform.launch(name); }
   double replay_graph(const std::string& name, int runs) override { return after_all().platform.replay(name, runs); }
 
  protected:

@@ -57,8 +57,9 @@ class Platform {
   void begin_capture();
   void end_capture(const std::string& name);
   void abandon_capture() noexcept;
-  /// Runs the graph `name` again, `runs` times, with the arguments of its last capture; seconds that the device took
-  /// for all of them, by events around.
+  /// Starts the graph `name` again, with the arguments of its last capture; false where there is none.
+  bool launch(const std::string& name);
+  /// The same `runs` times; seconds that the device took for all of them, by events around.
   double replay(const std::string& name, int runs);
 
   static void begin_range(const char* name);

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "tests/cuda_runtime/state.h"
 
@@ -12,9 +13,12 @@ thread_local cudaError_t last_error = cudaSuccess;
 
 }  // namespace
 
-cudaError_t call(const std::function<cudaError_t(Runtime&)>& body) {
+std::map<std::string, int> take_calls() { return std::exchange(runtime().calls, {}); }
+
+cudaError_t call(const std::function<cudaError_t(Runtime&)>& body, const char* name) {
   Runtime& r = runtime();
   const std::lock_guard lock(r.mutex);
+  ++r.calls[name];
   cudaError_t status = cudaSuccess;
   if (r.sticky == cudaSuccess) {
     progress(r);

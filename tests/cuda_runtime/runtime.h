@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,6 +83,9 @@ std::vector<std::pair<std::string, std::string>> concurrent_nodes();
 
 /// The nodes of the graph that was launched last, each with those it waits for, ascending, which are before it.
 std::vector<std::pair<std::string, std::vector<std::size_t>>> launched_nodes();
+
+/// How often each function of the runtime has been called since the last call, or since the process began.
+std::map<std::string, int> take_calls();
 
 /// What a failed kernel said, for people; empty if none has failed.
 std::string kernel_error();

@@ -91,6 +91,7 @@ struct Runtime {
   std::map<cudaGraph_t, Nodes> graphs;
   std::map<cudaGraphExec_t, std::unique_ptr<Executable>> executables;
   Nodes launched_last;
+  std::map<std::string, int> calls;                                     // how often each function was called
   std::map<const std::byte*, Allocation> device_memory, pinned_memory;  // by address, freed ones too
   std::map<const void*, int> shared_memory_asked_for;                   // bytes, by kernel
   std::map<const void*, std::string> library_handles;                   // "cuBLAS handle"
@@ -106,7 +107,7 @@ void violation(const std::string& text);
 
 /// What every call does: nothing but the error once that is sticky; before, perhaps, some of the work that waits; and
 /// the error, if it ends with one, becomes the thread's last error.
-cudaError_t call(const std::function<cudaError_t(Runtime&)>& body);
+cudaError_t call(const std::function<cudaError_t(Runtime&)>& body, const char* name = __builtin_FUNCTION());
 
 /// Whether this allocation is the one to fail.
 bool allocation_fails();

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "host/train/step_plan.h"
 #include "host/train/trainer.h"
 #include "kernels/make_backend.h"
 #include "tests/cuda_runtime/backend_fixture.h"
@@ -27,7 +28,8 @@ class RuntimeTraining : public RuntimeBackend {
 
   RuntimeTraining() { config_.model.vocabulary = data_.vocabulary.size(); }
 
-  /// Trains; the losses of all windows. With `dies_at`, the process ends when that many have been reported.
+  /// Trains; the losses of all windows, before each of which `on_report_` is called. With `dies_at`, the process ends
+  /// when that many have been reported.
   std::vector<double> train(const BackendOptions& options, std::size_t dies_at = 0, bool resume = false) {
     std::vector<double> losses;
     const auto backend = make_backend(options);
@@ -38,6 +40,7 @@ class RuntimeTraining : public RuntimeBackend {
                     {.step =
                          [&](const StepReport& report) {
                            losses.push_back(report.loss);
+                           if (on_report_) on_report_(report);
                            if (losses.size() == dies_at) throw std::runtime_error("killed");
                          },
                      .epoch = [](const std::string&) {},
@@ -60,6 +63,7 @@ class RuntimeTraining : public RuntimeBackend {
   }
 
   TemporaryFolder folder_;
+  std::function<void(const StepReport&)> on_report_;
   TrainConfig config_ = small_config();
   TrainingData data_ = make_training_data(generate_corpus(100, 40), config_);
 };
@@ -129,6 +133,81 @@ TEST_F(RuntimeTraining, OfTwoDirectionsSideBySideIsTheSameAsInOrder) {
         EXPECT_EQ(train(options), expected) << "seed " << seed << " graphs " << graphs << " H " << kind.hidden;
       }
     }
+  }
+}
+
+/// The first full step runs eagerly, the second is collected, and from then on one launch is a step.
+TEST_F(RuntimeTraining, AStepIsOneLaunchOfAGraph) {
+  ASSERT_EQ(data_.train.size() % config_.batch_size, 4) << "6 full steps an epoch, and a smaller one";
+  config_.epochs = 3;
+  take_calls();
+  train({.device = DeviceKind::kCuda});
+  std::map<std::string, int> calls = take_calls();
+  EXPECT_EQ(calls["cudaGraphInstantiate"], 2) << "a full step and a smaller one";
+  EXPECT_EQ(calls["cudaStreamBeginCapture"], 2);
+  EXPECT_EQ(calls["cudaGraphExecUpdate"], 0);
+  EXPECT_EQ(calls["cudaGraphLaunch"], 3 * 7 - 2);
+
+  config_.epochs = 1;
+  config_.batch_size = 4;
+  on_report_ = [&](const StepReport& report) {
+    std::map<std::string, int> since = take_calls();
+    if (report.step < 8 || report.step > 20) return;  // of 25
+    since.erase("cudaEventQuery");                    // whether the window before has been read
+    since.erase("cudaEventSynchronize");
+    const std::map<std::string, int> expected = {
+        {"cudaGraphLaunch", 2}, {"cudaMemcpyAsync", 1}, {"cudaEventRecord", 1}};  // two steps, and what they measured
+    EXPECT_EQ(since, expected) << "before the report of step " << report.step;
+  };
+  train({.device = DeviceKind::kCuda});
+}
+
+TEST_F(RuntimeTraining, ItsGraphIsThatOfThePlan) {
+  config_.batch_size = 20;
+  ASSERT_EQ(data_.train.size() % config_.batch_size, 0) << "the last graph is of a full step";
+  config_.word_dropout = config_.embedding_dropout = config_.dropout = config_.layer_dropout = 0.1f;
+  for (const std::int64_t layers : {1, 2}) {
+    config_.model.layers = layers;
+    train({.device = DeviceKind::kCuda});
+    const auto backend = make_backend({.device = DeviceKind::kCuda});
+    expect_launched(plan_step(*backend, config_));
+  }
+}
+
+/// Steps that only a graph's launch begins, over the end of an epoch, from the middle of one, with all that differs
+/// from step to step.
+TEST_F(RuntimeTraining, AGraphLaunchedAgainIsTheNextStep) {
+  config_.model.vocabulary = 1024;  // whose rows are updated when they are read
+  config_.model.embedding = 1024;
+  config_.model.layers = 2;
+  config_.preprocessing.maxlen = 5;
+  config_.batch_size = 15;
+  config_.word_dropout = config_.embedding_dropout = 0.1f;
+  config_.dropout = config_.layer_dropout = 0.2f;
+  config_.warmup = 0.3;
+  config_.clipping.norm = 0.5;
+  config_.epochs = 3;
+  config_.max_steps = 16;
+  config_.log_every = 2;
+  data_ = make_training_data(generate_corpus(100, 40), config_);
+  for (const std::int64_t embedding : {1024, 8}) {
+    config_.model.embedding = embedding;
+    const auto state = [&] { return load_training_state(folder_ / "run" / "last" / "state.safetensors"); };
+    train({.device = DeviceKind::kCuda, .graphs = false});
+    const TrainingState expected = state();
+    const auto measured = metrics();
+    train({.device = DeviceKind::kCuda});
+    EXPECT_EQ(state().parameters, expected.parameters);
+    EXPECT_EQ(state().state1, expected.state1);
+    EXPECT_EQ(state().state2, expected.state2);
+    EXPECT_EQ(metrics(), measured);
+
+    config_.checkpoint_every = {.steps = 3};
+    EXPECT_THROW(train({.device = DeviceKind::kCuda}, 6), std::runtime_error);
+    train({.device = DeviceKind::kCuda}, 0, true);
+    EXPECT_EQ(state().parameters, expected.parameters);
+    EXPECT_EQ(metrics(), measured);
+    config_.checkpoint_every = {};
   }
 }
 

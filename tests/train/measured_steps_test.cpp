@@ -11,11 +11,11 @@ TEST(MeasuredSteps, CountsWhatItsStepsAdded) {
   const auto backend = make_cpu_backend<float>(1);
   MeasuredSteps measured(*backend, 2);
   EXPECT_EQ(measured.room(), 2);
-  measured.next()[0] = {.loss_sum = 1};
+  measured.slots()[static_cast<std::size_t>(measured.next_slot())] = {.loss_sum = 1};
   measured.add(16, 300);
   EXPECT_EQ(measured.unfinished().reviews, 16);
   EXPECT_EQ(measured.unfinished().tokens, 300);
-  measured.next()[0] = {.loss_sum = 2};
+  measured.slots()[static_cast<std::size_t>(measured.next_slot())] = {.loss_sum = 2};
   measured.add(4, 70);
   EXPECT_EQ(measured.room(), 0);
   EXPECT_FALSE(measured.take(true)) << "none is being read yet";
