@@ -12,17 +12,16 @@ namespace {
 
 constexpr const char* kWait = "cluster_wait";
 
-/// The block whose shared memory holds all these bytes, or null.
-const RunningBlock* owner_of(const void* address, std::size_t bytes) {
+}  // namespace
+
+RunningBlock* owner_of(const void* address, std::size_t bytes) {
   const auto* const data = static_cast<const char*>(address);
-  for (const RunningBlock& block : machine->blocks) {
+  for (RunningBlock& block : machine->blocks) {
     const char* const end = block.shared + kVariables + kGap + block.dynamic_size;
     if (data >= block.shared && data + bytes <= end) return &block;
   }
   return nullptr;
 }
-
-}  // namespace
 
 void cluster_arrive(Site site) {
   Machine& m = *machine;

@@ -19,6 +19,7 @@ namespace reel::emulator {
 namespace {
 
 using cuda::ClusterMistake;
+using cuda::ExchangeMistake;
 using cuda::Mistake;
 using testing::ContainsRegex;
 using testing::HasSubstr;
@@ -65,6 +66,28 @@ bool is_passed_on(const Outcome& outcome) {
     if (outcome.values[i] != static_cast<float>((i + 64) % 128)) return false;
   }
   return true;
+}
+
+Outcome exchange(ExchangeMistake mistake) {
+  std::vector<float> in(128);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
+  Outcome outcome;
+  try {
+    cuda::exchange(mistake, in.data(), outcome.values.data());
+  } catch (const Error& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
+
+bool is_exchanged(const Outcome& outcome) {
+  std::vector<float> values(128), sums(128);
+  for (std::size_t i = 0; i < 128; ++i) values[i] = static_cast<float>(i);
+  for (int t = 0; t < 6; ++t) {
+    for (std::size_t i = 0; i < 128; ++i) sums[i] = values[i] + values[(i + 37) % 128];
+    values = sums;
+  }
+  return outcome.values == values;
 }
 
 /// Forward, reverse, and three random schedules.
@@ -140,6 +163,50 @@ TEST_P(Emulator, AMissingClusterBarrierShows) {
 TEST_P(Emulator, ClusterAddressesHaveBounds) {
   EXPECT_THAT(pass_on(ClusterMistake::kBeyondTheCluster).error, HasSubstr("block 4 of a cluster of 4"));
   EXPECT_THAT(pass_on(ClusterMistake::kBeyondSharedMemory).error, HasSubstr("not in the cluster's shared memory"));
+}
+
+TEST_P(Emulator, BlocksExchangeBytes) {
+  const Outcome outcome = exchange(ExchangeMistake::kNone);
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_TRUE(is_exchanged(outcome));
+}
+
+TEST_P(Emulator, BrokenExchangesAreErrors) {
+  EXPECT_THAT(exchange(ExchangeMistake::kNoInit).error, HasSubstr("has not"));
+  EXPECT_THAT(exchange(ExchangeMistake::kNoFirstBarrier).error,
+              ContainsRegex("has not|no cluster barrier since|may not have started"));
+  EXPECT_THAT(exchange(ExchangeMistake::kOneThreadWaits).error, ContainsRegex("phase|deadlock"));
+  EXPECT_THAT(exchange(ExchangeMistake::kNoExpectation).error, HasSubstr("deadlock"));
+  EXPECT_THAT(exchange(ExchangeMistake::kExpectsTwice).error, HasSubstr("expected twice"));
+  EXPECT_THAT(exchange(ExchangeMistake::kExpectsLess).error,
+              ContainsRegex("it began in has ended|more bytes|no block has waited"));
+  EXPECT_THAT(exchange(ExchangeMistake::kExpectsMore).error, ContainsRegex("deadlock|more bytes"));
+  EXPECT_THAT(exchange(ExchangeMistake::kBarrierElsewhere).error, HasSubstr("has not initialised an mbarrier at"));
+  EXPECT_THAT(exchange(ExchangeMistake::kNoLastBarrier).error, HasSubstr("without a cluster barrier"));
+}
+
+TEST_P(Emulator, AMissingWaitForBytesShows) {
+  for (const auto mistake : {ExchangeMistake::kNoWait, ExchangeMistake::kNoLastWait}) {
+    const Outcome outcome = exchange(mistake);
+    EXPECT_TRUE(!outcome.error.empty() || !is_exchanged(outcome));
+  }
+}
+
+/// What is wrong about these depends on what arrives first.
+TEST(EmulatorExchange, SharingABufferOrABarrierShowsInSomeSchedule) {
+  for (const auto mistake : {ExchangeMistake::kOneBuffer, ExchangeMistake::kOneBarrier}) {
+    int seen = 0;
+    for (int i = 0; i < 20; ++i) {
+      options() = {.order = i == 0   ? Order::kForward
+                            : i == 1 ? Order::kReverse
+                                     : Order::kRandom,
+                   .seed = static_cast<std::uint64_t>(i)};
+      const Outcome outcome = exchange(mistake);
+      seen += !outcome.error.empty() || !is_exchanged(outcome) ? 1 : 0;
+    }
+    EXPECT_GT(seen, 0) << static_cast<int>(mistake);
+  }
+  options() = {};
 }
 
 TEST(EmulatorReverse, BlocksThatHaveEndedCannotBeWrittenTo) {

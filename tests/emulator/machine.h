@@ -13,6 +13,8 @@
 
 namespace reel::emulator {
 
+struct RunningBlock;
+
 struct Warp {
   std::uint32_t exists = 0, ready = 0, waiting = 0, done = 0;  // lanes, as bits
   Thread* lanes[32] = {};
@@ -25,6 +27,26 @@ struct Barrier {
   Site site{};
   char tags[2] = {};
   unsigned phase = 0;
+};
+
+/// A TransactionBarrier, by its address in its block's shared memory.
+struct BytesBarrier {
+  const void* address;
+  unsigned initialised_in;  // which phase of the cluster's barrier
+  unsigned phase = 0;
+  bool expects = false;      // it has been said how many bytes the phase brings
+  std::int64_t missing = 0;  // of them; below 0 what came before that was said
+  std::size_t waited = 0;    // threads that have waited for the phase before
+  char tags[2] = {};         // happens-before, by phase
+};
+
+/// A store to another block's shared memory that has not arrived.
+struct AsyncStore {
+  std::uint32_t* to;
+  std::uint32_t bits;
+  RunningBlock* block;
+  BytesBarrier* barrier;
+  unsigned phase;  // of the barrier when the store began
 };
 
 struct SharedVariable {
@@ -40,6 +62,8 @@ struct RunningBlock : Block {
   char* shared = nullptr;
   std::size_t dynamic_size = 0, variables_size = 0, variable_count = 0;
   SharedVariable variables[32] = {};
+  std::size_t bytes_barrier_count = 0;
+  BytesBarrier bytes_barriers[4] = {};
 };
 
 /// One cluster at a time (a block, where there are none), and what lasts for a launch.
@@ -52,6 +76,8 @@ struct Machine {
   Barrier cluster_barrier;
   std::size_t alive = 0;
   std::string error;
+  std::vector<AsyncStore> stores;  // under way, the oldest first
+  std::size_t arrived_stores = 0;  // of them, those at the front that have arrived
 
   std::size_t turn = 0;  // the warp that runs
   std::uint64_t random = 1;
@@ -71,7 +97,8 @@ struct Machine {
 };
 
 constexpr std::size_t kVariables = 48 * 1024, kGap = 64, kMaxDynamicShared = 227 * 1024;
-constexpr unsigned kMaxCluster = 8;  // what every device with clusters can run
+constexpr std::size_t kMaxStores = 1 << 17;  // under way
+constexpr unsigned kMaxCluster = 8;          // what every device with clusters can run
 
 extern thread_local std::unique_ptr<Machine> machine;
 
@@ -86,6 +113,11 @@ void make_ready(Warp& warp, std::uint32_t lanes);
 /// In random order the last one to arrive need not be the first to go on.
 void maybe_yield();
 
+/// The block whose shared memory holds all these bytes, or null.
+RunningBlock* owner_of(const void* address, std::size_t bytes);
+bool stores_under_way();
+/// Lets one arrive: the oldest, the newest or any, by the order of threads.
+void deliver_store();
 /// "resident.cu:81"; without heap memory, which a thread that fails would leave behind.
 struct SiteText {
   char text[96];

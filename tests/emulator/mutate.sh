@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=${REEL_MUTANTS:-$(mktemp -d)}
 copy=$work/source
-pattern='(__syncthreads\(\)|__syncwarp\(\)|cluster_(arrive|wait)\(\)|cp_async_wait<[^>]*>\(\)|cp_async_commit\(\));'
+pattern='(__syncthreads\(\)|__syncwarp\(\)|cluster_(arrive|wait)\(\)|(wait_for|expect)_bytes\(.*\)|[eE]xchange(\.|::)(wait|finish)\(\)|cp_async_wait<[^>]*>\(\)|cp_async_commit\(\));'
 
 mkdir -p "$copy"
 git -C "$root" ls-files -z | (cd "$root" && xargs -0 cp --parents -t "$copy")

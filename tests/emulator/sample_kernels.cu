@@ -185,4 +185,92 @@ void pass_on(ClusterMistake mistake, const float* in, float* out) {
   }
 }
 
+namespace {
+
+template <ExchangeMistake kMistake>
+__global__ void exchange_kernel(ReverseArgs args) {
+  using enum ExchangeMistake;
+  constexpr int kSteps = 6, kWidth = static_cast<int>(kBlocks) * 32;
+  constexpr int kBytes = kWidth * static_cast<int>(sizeof(float));
+  REEL_SHARED(float[2][kWidth], values);
+  REEL_SHARED(TransactionBarrier[2], arrived);
+  const int me = static_cast<int>(cluster_rank() * 32 + threadIdx.x);
+  const auto expect = [&](int buffer) {
+    expect_bytes(opaque_address(&arrived[buffer]), kBytes + (kMistake == kExpectsLess   ? -4
+                                                             : kMistake == kExpectsMore ? 4
+                                                                                        : 0));
+  };
+  if (threadIdx.x == 0 && kMistake != kNoInit) {
+    for (int buffer = 0; buffer < 2; ++buffer) {
+      init_barrier(arrived[buffer]);
+      expect(buffer);
+    }
+    if (kMistake == kExpectsTwice) expect(0);
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < kWidth; i += 32) values[0][i] = args.in[i];
+  if (kMistake == kNoFirstBarrier) {
+    __syncthreads();
+  } else {
+    cluster_barrier();
+  }
+  for (int t = 0; t < kSteps; ++t) {
+    const int read = kMistake == kOneBuffer ? 0 : t % 2, filled = kMistake == kOneBuffer ? 0 : 1 - t % 2;
+    const int counted = kMistake == kOneBarrier ? 0 : 1 - t % 2;
+    const float sum = values[read][me] + values[read][(me + 37) % kWidth];
+    if (kMistake != kOneThreadWaits) __syncwarp();
+    for (unsigned block = 0; block < kBlocks; ++block) {
+      const unsigned elsewhere = kMistake == kBarrierElsewhere ? (block + 1) % kBlocks : block;
+      store_async(map_to_block(&values[filled][me], block), sum, map_to_block(&arrived[counted], elsewhere));
+    }
+    if (kMistake == kNoWait || (kMistake == kNoLastWait && t == kSteps - 1)) continue;
+    if (kMistake == kOneThreadWaits && t % 4 == 1 && threadIdx.x > 0) continue;
+    const unsigned parity = static_cast<unsigned>(kMistake == kOneBarrier ? t : t / 2) % 2;
+    wait_for_bytes(opaque_address(&arrived[counted]), parity);
+    if (threadIdx.x == 0 && kMistake != kNoExpectation) expect(counted);
+  }
+  args.out[me] = values[kMistake == kOneBuffer ? 0 : kSteps % 2][me];
+  if (kMistake != kNoLastBarrier) cluster_barrier();
+}
+
+template <ExchangeMistake kMistake>
+void run_exchange(const float* in, float* out) {
+  launch(exchange_kernel<kMistake>, {.grid = dim3(kBlocks), .block = dim3(32), .cluster = kBlocks}, {in, out});
+}
+
+}  // namespace
+
+void exchange(ExchangeMistake mistake, const float* in, float* out) {
+  using enum ExchangeMistake;
+  switch (mistake) {
+    case kNone:
+      return run_exchange<kNone>(in, out);
+    case kNoInit:
+      return run_exchange<kNoInit>(in, out);
+    case kNoFirstBarrier:
+      return run_exchange<kNoFirstBarrier>(in, out);
+    case kOneBarrier:
+      return run_exchange<kOneBarrier>(in, out);
+    case kOneBuffer:
+      return run_exchange<kOneBuffer>(in, out);
+    case kNoWait:
+      return run_exchange<kNoWait>(in, out);
+    case kOneThreadWaits:
+      return run_exchange<kOneThreadWaits>(in, out);
+    case kNoExpectation:
+      return run_exchange<kNoExpectation>(in, out);
+    case kExpectsTwice:
+      return run_exchange<kExpectsTwice>(in, out);
+    case kExpectsLess:
+      return run_exchange<kExpectsLess>(in, out);
+    case kExpectsMore:
+      return run_exchange<kExpectsMore>(in, out);
+    case kBarrierElsewhere:
+      return run_exchange<kBarrierElsewhere>(in, out);
+    case kNoLastBarrier:
+      return run_exchange<kNoLastBarrier>(in, out);
+    case kNoLastWait:
+      return run_exchange<kNoLastWait>(in, out);
+  }
+}
+
 }  // namespace reel::cuda

@@ -40,4 +40,25 @@ enum class ClusterMistake {
 /// Two clusters of four blocks: out [2, 4, 32] are in [4, 32], passed on to the next block and to the one after it.
 void pass_on(ClusterMistake mistake, const float* in, float* out);
 
+enum class ExchangeMistake {
+  kNone,
+  kNoInit,            // of the barriers
+  kNoFirstBarrier,    // of the cluster, after that
+  kOneBarrier,        // for both buffers: counts what the next step brings
+  kOneBuffer,         // overwritten while others read it
+  kNoWait,            // before reading
+  kOneThreadWaits,    // of a block's, for some phases
+  kNoExpectation,     // but in the first two steps
+  kExpectsTwice,      // in a phase
+  kExpectsLess,       // than comes
+  kExpectsMore,       //
+  kBarrierElsewhere,  // in another block than what is stored
+  kNoLastBarrier,     // a block may end while others still wait for it
+  kNoLastWait         // for what the last step brings
+};
+
+/// A cluster of four blocks adds up in [4, 32] in six steps, each of which replaces every element by the sum of itself
+/// and the one 37 further: out [4, 32].
+void exchange(ExchangeMistake mistake, const float* in, float* out);
+
 }  // namespace reel::cuda

@@ -169,6 +169,9 @@ void prepare_cluster(const LaunchConfig& config, std::uint32_t linear) {
   }
   m.alive = m.threads.size();
   m.cluster_barrier = {};
+  m.stores.clear();
+  m.arrived_stores = 0;
+  if (config.cluster > 1) m.stores.reserve(kMaxStores);  // no thread allocates memory
   m.turn = options().order == Order::kReverse ? m.warps.size() - 1 : 0;
   release(&m.begin_tag);
 }
@@ -189,12 +192,17 @@ void run_cluster(const LaunchConfig& config, std::uint32_t linear) {
   Machine& m = *machine;
   prepare_cluster(config, linear);
   while (m.alive > 0 && m.error.empty()) {
+    constexpr std::uint64_t kDelay = 4;
+    if (options().order == Order::kRandom && stores_under_way() && m.next_random() % kDelay == 0) deliver_store();
     if (Thread* const next = pick()) {
       run(*next);
+    } else if (stores_under_way()) {
+      deliver_store();
     } else {
       m.error = deadlock();
     }
   }
+  if (m.error.empty() && stores_under_way()) m.error = "st.async: a store that no block has waited for";
   if (!m.error.empty()) order_abandoned_threads();
   m.stacks.finish_cluster();
 }

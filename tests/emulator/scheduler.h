@@ -145,4 +145,13 @@ void* map_to_block(const void* shared, unsigned rank);
 /// Whether the running thread may write there now.
 void check_cluster_store(const void* address, std::size_t bytes);
 
+/// What <cuda_ptx.h> says of a TransactionBarrier. All threads of its block wait for every phase.
+void init_bytes_barrier(const void* barrier);
+void expect_bytes(const void* barrier, int bytes);
+void wait_for_bytes(const void* barrier, unsigned parity, Site site);
+/// Begins a store that arrives when the schedule wants it to, at the latest when nobody can go on without; until then
+/// the caller has NaN there. check_async_store() comes before.
+void check_async_store(const void* address, const void* barrier);
+void store_async(void* address, std::uint32_t bits, const void* barrier);
+
 }  // namespace reel::emulator

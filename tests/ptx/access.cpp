@@ -35,10 +35,10 @@ char* BlockExecution::address(Warp& warp, const Instruction& in, Space space, co
   return nullptr;
 }
 
-const BlockExecution& BlockExecution::target(const Instruction& in, std::uint32_t address) const {
+BlockExecution& BlockExecution::target(const Instruction& in, std::uint32_t address) const {
   const std::uint32_t rank = address >> kRankShift == 0 ? rank_ : (address >> kRankShift) - 1;
   if (rank >= cluster_.blocks.size()) fail(in, "block " + std::to_string(rank) + " of the cluster");
-  const BlockExecution& block = *cluster_.blocks[rank];
+  BlockExecution& block = *cluster_.blocks[rank];
   if (rank != rank_ && cluster_.phase == 0) fail(in, "before the first cluster barrier");
   if (block.ended()) fail(in, "block " + std::to_string(rank) + " has ended");
   return block;
@@ -83,6 +83,52 @@ void BlockExecution::count(Warp& warp, const Instruction& in, int lane) const {
       reinterpret_cast<std::uint32_t*>(address(warp, in, Space::kGlobal, in.source, lane, sizeof(std::uint32_t)));
   const auto last = static_cast<std::uint32_t>(read(warp, in.source2[0], lane));
   write(warp, in.destination[0], lane, cuda::count_arrival(counter, last));
+}
+
+BytesBarrier& BlockExecution::bytes_barrier(const Instruction& in, std::uint32_t address) {
+  const auto found = bytes_barriers_.find(address);
+  if (found == bytes_barriers_.end()) fail(in, "no mbarrier at " + std::to_string(address));
+  return found->second;
+}
+
+void BlockExecution::end_phase(const Instruction& in, BytesBarrier& barrier) const {
+  if (!barrier.expects || barrier.missing > 0) return;
+  if (barrier.missing < 0) fail(in, "more bytes than expected");
+  barrier.expects = false;
+  ++barrier.phase;
+}
+
+void BlockExecution::init_barrier(Warp& warp, const Instruction& in, int lane) {
+  const char* const at = address(warp, in, Space::kShared, in.destination, lane, 8);
+  if (read(warp, in.source[0], lane) != 1) fail(in, "only one arrival is supported");
+  bytes_barriers_[static_cast<std::uint32_t>(at - shared_.get())] = {};
+}
+
+void BlockExecution::expect_bytes(Warp& warp, const Instruction& in, int lane) {
+  const char* const at = address(warp, in, Space::kShared, in.destination, lane, 8);
+  BytesBarrier& barrier = bytes_barrier(in, static_cast<std::uint32_t>(at - shared_.get()));
+  if (barrier.expects) fail(in, "bytes are expected twice in a phase");
+  barrier.expects = true;
+  barrier.missing += static_cast<std::int32_t>(read(warp, in.source[0], lane));
+  end_phase(in, barrier);
+}
+
+bool BlockExecution::has_ended(Warp& warp, const Instruction& in, int lane) {
+  const char* const at = address(warp, in, Space::kShared, in.source, lane, 8);
+  const BytesBarrier& barrier = bytes_barrier(in, static_cast<std::uint32_t>(at - shared_.get()));
+  return (barrier.phase & 1) != (read(warp, in.source2[0], lane) & 1);
+}
+
+void BlockExecution::store_async(Warp& warp, const Instruction& in, int lane) {
+  const auto there = [&](const std::vector<Operand>& operand) {
+    return static_cast<std::uint32_t>(read(warp, operand[0], lane) + operand[1].value);
+  };
+  BlockExecution& block = target(in, there(in.destination));
+  if (&block != &target(in, there(in.source2))) fail(in, "the mbarrier is another block's");
+  store(warp, in, lane);
+  BytesBarrier& barrier = block.bytes_barrier(in, there(in.source2) & ((1u << kRankShift) - 1));
+  barrier.missing -= in.bytes;
+  end_phase(in, barrier);
 }
 
 void BlockExecution::start_copy(Warp& warp, const Instruction& in, int lane) const {

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstring>
+#include <map>
 #include <memory>
 
 #include "tests/ptx/module.h"
@@ -27,6 +28,13 @@ struct Warp {
   int groups[32] = {};
   std::vector<char> local[32];
   unsigned first_thread = 0;
+};
+
+/// An mbarrier of one arrival, which says how many bytes the phase brings.
+struct BytesBarrier {
+  bool expects = false;
+  std::int64_t missing = 0;
+  unsigned phase = 0;
 };
 
 class BlockExecution;
@@ -113,6 +121,14 @@ class BlockExecution {
   void cluster_arrive(Warp& warp, const Instruction& in, std::uint32_t lanes);
   void cluster_wait(Warp& warp, const Instruction& in, std::uint32_t lanes) const;
   void end(Warp& warp, const Instruction& in, std::uint32_t lanes) const;
+  void init_barrier(Warp& warp, const Instruction& in, int lane);
+  void expect_bytes(Warp& warp, const Instruction& in, int lane);
+  /// Whether the phase has ended that this lane waits for.
+  bool has_ended(Warp& warp, const Instruction& in, int lane);
+  void store_async(Warp& warp, const Instruction& in, int lane);
+  /// The barrier at an address of this block's, which is an error where there is none.
+  BytesBarrier& bytes_barrier(const Instruction& in, std::uint32_t address);
+  void end_phase(const Instruction& in, BytesBarrier& barrier) const;
   void move(Warp& warp, const Instruction& in, int lane) const;
   void load(Warp& warp, const Instruction& in, int lane) const;
   void store(Warp& warp, const Instruction& in, int lane) const;
@@ -120,7 +136,7 @@ class BlockExecution {
   void start_copy(Warp& warp, const Instruction& in, int lane) const;
   static void finish_copies(Warp& warp, int pending, int lane);
   /// The block whose shared memory a cluster address means.
-  const BlockExecution& target(const Instruction& in, std::uint32_t address) const;
+  BlockExecution& target(const Instruction& in, std::uint32_t address) const;
   char* address(Warp& warp, const Instruction& in, Space space, const std::vector<Operand>& operand, int lane,
                 std::size_t bytes) const;
   /// Shuffles and tensor core instructions: all 32 lanes at once.
@@ -138,6 +154,7 @@ class BlockExecution {
   std::size_t shared_size_;
   std::unique_ptr<char[], Delete> shared_;
   std::vector<Warp> warps_;
+  std::map<std::uint32_t, BytesBarrier> bytes_barriers_;  // by address
 };
 
 }  // namespace reel::ptx

@@ -139,6 +139,50 @@ TEST(PtxErrors, BlockBeyondTheCluster) {
   EXPECT_THAT(run(kArrive + kWait + store_to(2), nullptr, 2), HasSubstr("block 2 of the cluster"));
 }
 
+/// Thread 0 of each block makes a barrier of 8 bytes and says that it gets `bytes`; then all of the cluster meet.
+std::string counting(int bytes) {
+  return "\tsetp.ne.s32 \t%p1, %r1, 0;\n\t@%p1 bra \t$L__BB0_2;\n\tmov.u32 \t%r4, values;\n"
+         "\tmbarrier.init.shared::cta.b64 [%r4], 1;\n"
+         "\tmov.u32 \t%r5, " +
+         std::to_string(bytes) +
+         ";\n\tmbarrier.arrive.expect_tx.relaxed.cta.shared::cta.b64 _, [%r4], %r5;\n$L__BB0_2:\n" + kArrive + kWait;
+}
+/// Threads 2 to 63 store to their place in block 1, counted by that block's barrier or by `counted`'s.
+std::string store_counted(int counted = 1) {
+  return "\tsetp.lt.u32 \t%p1, %r1, 2;\n\tmov.u32 \t%r4, 1;\n\tmapa.shared::cluster.u32 %r5, %r2, %r4;\n"
+         "\tmov.u32 \t%r6, values;\n\tmov.u32 \t%r4, " +
+         std::to_string(counted) +
+         ";\n\tmapa.shared::cluster.u32 %r6, %r6, %r4;\n\tcvt.rn.f32.u32 \t%f1, %r1;\n"
+         "\t@!%p1 st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%r5], %f1, [%r6];\n";
+}
+/// All threads of block 1 wait for the phase of this parity.
+std::string wait_counted(int parity) {
+  return "\tmov.u32 \t%r6, %cluster_ctarank;\n\tsetp.eq.s32 \t%p1, %r6, 0;\n\t@%p1 bra \t$L__BB0_3;\n"
+         "\tmov.u32 \t%r4, values;\n\tmov.u32 \t%r5, " +
+         std::to_string(parity) +
+         ";\n$L__BB0_4:\n\t{.reg .pred %ended;\n"
+         "\tmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %ended, [%r4], %r5;\n"
+         "\tselp.u32 %r6, 1, 0, %ended;}\n\tsetp.eq.s32 \t%p2, %r6, 0;\n\t@%p2 bra \t$L__BB0_4;\n"
+         "\tld.shared.f32 \t%f2, [%r2];\n\tst.global.f32 \t[%rd1], %f2;\n$L__BB0_3:\n";
+}
+
+TEST(PtxErrors, NoneWhereABlockCountsWhatItGets) {
+  std::vector<float> out;
+  EXPECT_EQ(run(counting(496) + store_counted() + wait_counted(0), &out, 2), "");
+  EXPECT_EQ(out[2], 2.0f);
+  EXPECT_EQ(out[63], 63.0f);
+}
+
+TEST(PtxErrors, BytesThatDoNotAddUp) {
+  EXPECT_THAT(run(counting(500) + store_counted() + wait_counted(0), nullptr, 2), HasSubstr("deadlock"));
+  EXPECT_THAT(run(counting(6) + store_counted(), nullptr, 2), HasSubstr("more bytes than expected"));
+}
+
+TEST(PtxErrors, BarriersThatAreNotThere) {
+  EXPECT_THAT(run(kArrive + kWait + store_counted(), nullptr, 2), HasSubstr("no mbarrier"));
+  EXPECT_THAT(run(counting(496) + store_counted(0), nullptr, 2), HasSubstr("another block's"));
+}
+
 TEST(PtxErrors, ParameterOfAnotherSize) {
   const Module module(kernel(""));
   const std::array<std::byte, 4> parameter{};

@@ -29,12 +29,18 @@ bool BlockExecution::step(Warp& warp) {
     if ((runnable >> lane & 1) != 0) pc = std::min(pc, warp.pc[lane]);
   }
   const Instruction& in = kernel_.code.at(pc);
-  std::uint32_t lanes = 0;
+  std::uint32_t here = 0, lanes = 0;
   for (int lane = 0; lane < 32; ++lane) {
     if ((runnable >> lane & 1) == 0 || warp.pc[lane] != pc) continue;
-    ++warp.pc[lane];
+    here |= 1u << lane;
     if (in.predicate < 0 || ((at(warp, in.predicate, lane) & 1) != 0) != in.negated) lanes |= 1u << lane;
   }
+  if (in.action == Action::kTryWait) {  // comes back when all may go on: nobody has to ask again
+    bool ended = true;
+    for_each(lanes, [&](int lane) { ended = ended && has_ended(warp, in, lane); });
+    if (!ended) return false;
+  }
+  for_each(here, [&](int lane) { ++warp.pc[lane]; });
   execute(warp, in, lanes);
   return true;
 }
@@ -68,6 +74,14 @@ void BlockExecution::execute(Warp& warp, const Instruction& in, std::uint32_t la
       return cluster_arrive(warp, in, lanes);
     case Action::kClusterWait:
       return cluster_wait(warp, in, lanes);
+    case Action::kInitBarrier:
+      return for_each(lanes, [&](int lane) { init_barrier(warp, in, lane); });
+    case Action::kExpectBytes:
+      return for_each(lanes, [&](int lane) { expect_bytes(warp, in, lane); });
+    case Action::kTryWait:
+      return for_each(lanes, [&](int lane) { write(warp, in.destination[0], lane, 1); });
+    case Action::kStoreAsync:
+      return for_each(lanes, [&](int lane) { store_async(warp, in, lane); });
     case Action::kCopyAsync:
       return for_each(lanes, [&](int lane) { start_copy(warp, in, lane); });
     case Action::kCommit:

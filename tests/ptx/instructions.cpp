@@ -179,6 +179,7 @@ Table make_table() {
   add_conversions(table);
   add_wide_product<std::int32_t, std::int64_t>(table, "s32");
   add_wide_product<std::uint32_t, std::uint64_t>(table, "u32");
+  add_wide_product<std::uint16_t, std::uint32_t>(table, "u16");
   table["mad.wide.s32"] = [](std::uint64_t a, std::uint64_t b, std::uint64_t c) {
     return bits(std::int64_t{value<std::int32_t>(a)} * value<std::int32_t>(b) + value<std::int64_t>(c));
   };

@@ -40,6 +40,10 @@ enum class Action {
   kWarpBarrier,
   kClusterArrive,
   kClusterWait,
+  kInitBarrier,
+  kExpectBytes,
+  kTryWait,
+  kStoreAsync,
   kShuffle,
   kCopyAsync,
   kCommit,
@@ -68,7 +72,7 @@ struct Instruction {
   bool sign_extended = false;
   int target = 0;                            // of a branch; groups that a wait leaves pending
   std::vector<Operand> destination, source;  // lists where written {a, b}
-  std::vector<Operand> source2, source3;     // further lists, of mma
+  std::vector<Operand> source2, source3;     // further lists, of mma; a barrier, its parity
   std::string text;
 };
 

@@ -206,6 +206,24 @@ class KernelParser {
       in.bytes = std::stoi(parts.at(2));
       in.destination = operands(parts[0]);
       in.source = operands(parts[1]);
+    } else if (begins("mbarrier.init.shared::cta.b64")) {
+      in.action = Action::kInitBarrier;
+      in.destination = operands(parts.at(0));
+      in.source = operands(parts.at(1));
+    } else if (begins("mbarrier.arrive.expect_tx.relaxed.cta.shared::cta.b64")) {
+      in.action = Action::kExpectBytes;
+      in.destination = operands(parts.at(1));
+      in.source = operands(parts.at(2));
+    } else if (begins("mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64")) {
+      in.action = Action::kTryWait;
+      in.destination = operands(parts.at(0));
+      in.source = operands(parts.at(1));
+      in.source2 = operands(parts.at(2));
+    } else if (begins("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.")) {
+      decode_memory(in, opcode, Action::kStoreAsync);
+      in.destination = operands(parts.at(0));
+      in.source = operands(parts.at(1));
+      in.source2 = operands(parts.at(2));
     } else if (begins("st.")) {
       decode_memory(in, opcode, Action::kStore);
       in.destination = operands(parts.at(0));

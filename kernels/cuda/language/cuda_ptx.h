@@ -155,6 +155,45 @@ __device__ __forceinline__ void cluster_arrive() {
 }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
+/// Counts, in phases, the bytes that store_async() brings to its block (PTX ISA, mbarrier). A phase ends when it has
+/// been said how many there will be and all are there, in whatever order.
+struct alignas(8) TransactionBarrier {
+  std::uint64_t state;
+};
+
+/// By one thread, before a barrier after which all others of the cluster use it.
+__device__ __forceinline__ void init_barrier(TransactionBarrier& barrier) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(&barrier)) : "memory");
+}
+
+/// Says how many bytes the phase brings: once in each, by a thread that has waited for the one before.
+__device__ __forceinline__ void expect_bytes(SharedAddress barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.relaxed.cta.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
+/// Waits for the end of the phase of this parity: that of the first one is 0. What was stored until then is seen.
+__device__ __forceinline__ void wait_for_bytes(SharedAddress barrier, unsigned parity) {
+  std::uint32_t ended;
+  do {
+    asm volatile(
+        "{.reg .pred %%ended;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %%ended, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, %%ended;}"
+        : "=r"(ended)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+  } while (ended == 0);
+}
+
+/// Starts storing to a block of the cluster, which has begun and does not end before it has waited for `barrier`, its
+/// own, to count these bytes. Nobody else waits for them.
+__device__ __forceinline__ void store_async(ClusterAddress address, float value, ClusterAddress barrier) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(address),
+               "f"(value), "r"(barrier)
+               : "memory");
+}
+
 /// The hardware's tanh, within 2^-10.987 (PTX ISA, tanh.approx.f32).
 __device__ __forceinline__ float tanh_approx(float x) {
   float y;

@@ -136,6 +136,22 @@ inline void store_to_cluster(ClusterAddress address, float value) {
 inline void cluster_arrive(emulator::Site site = emulator::Site::here()) { emulator::cluster_arrive(site); }
 inline void cluster_wait(emulator::Site site = emulator::Site::here()) { emulator::cluster_wait(site); }
 
+struct alignas(8) TransactionBarrier {
+  std::uint64_t state;
+};
+inline void init_barrier(TransactionBarrier& barrier) { emulator::init_bytes_barrier(&barrier); }
+inline void expect_bytes(SharedAddress barrier, int bytes) {
+  emulator::expect_bytes(reinterpret_cast<const void*>(barrier), bytes);
+}
+inline void wait_for_bytes(SharedAddress barrier, unsigned parity, emulator::Site site = emulator::Site::here()) {
+  emulator::wait_for_bytes(reinterpret_cast<const void*>(barrier), parity, site);
+}
+inline void store_async(ClusterAddress address, float value, ClusterAddress barrier) {
+  emulator::check_async_store(address, barrier);
+  std::memset(address, 0xFF, sizeof value);
+  emulator::store_async(address, std::bit_cast<std::uint32_t>(value), barrier);
+}
+
 inline float tanh_approx(float x) { return emulator::tanh_approx(x); }
 inline float exp2_approx(float x) { return std::exp2(x); }
 inline float reciprocal_approx(float x) { return emulator::reciprocal_approx(x); }
