@@ -14,16 +14,17 @@ import sass
 # and L2 cache (LDG, LDGDEPBAR): Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture", arXiv:2402.13499,
 # 29, 41 and 262 on an H800; Abdelkhalik et al., "Demystifying the Nvidia Ampere Architecture through Microbenchmarking",
 # arXiv:2208.11174, 23, 33 and 200 on an A100; and another block's shared memory, 180 (Luo et al.), below which no cluster
-# barrier is. All others, and all below, are estimates, wide where there is little to go by.
+# barrier is, nor a store that is counted there. All others, and all below, are estimates, wide where there is little to go by.
 LATENCIES = {
     "LDS": (23, 29, 33), "LDSM": (29, 33, 37), "SHFL": (22, 24, 27), "MUFU": (18, 22, 30), "FCHK": (18, 22, 30),
     "LDC": (25, 30, 40), "S2R": (20, 28, 50), "S2UR": (20, 28, 50), "LDG": (33, 200, 262), "LDGDEPBAR": (33, 200, 262),
-    "I2F": (14, 18, 22), "F2I": (14, 18, 22),
+    "I2F": (14, 18, 22), "F2I": (14, 18, 22), "SYNCS.PHASECHK": (23, 29, 33),
 }
 SCOREBOARD = (6, 10, 14)        # what is not in the table
 OPERANDS_READ = (10, 14, 20)    # until an instruction's operands may change
 BARRIER = (15, 22, 30)          # from the last warp's arrival
 CLUSTER_BARRIER = (180, 220, 300)
+REMOTE_STORE = (180, 220, 300)  # from the last STAS until another block's mbarrier has counted it
 TAKEN_BRANCH = (2, 6, 10)       # beside its stall
 RECONVERGENCE = (0, 4, 8)
 FENCE = (50, 300, 700)          # MEMBAR
@@ -36,7 +37,7 @@ INTEGER = ("IADD3 LOP3 ISETP FSETP FSEL FMNMX SHF LEA VIADD PRMT SEL MOV VIMNMX 
            "LOP IADD").split()
 PIPES = {**dict.fromkeys(FLOAT, ("float", 1)), **dict.fromkeys(["IMAD"], ("multiply", 2)),
          **dict.fromkeys(INTEGER, ("integer", 2)), "MUFU": ("special", 8), "FCHK": ("special", 8), "HMMA": ("tensor", 6)}
-SHARED = "LDS LDSM STS SHFL LDGSTS ST ATOMS".split()  # one after another on a multiprocessor
+SHARED = "LDS LDSM STS SHFL LDGSTS ST STAS ATOMS".split()  # one after another on a multiprocessor
 
 
 def shared_turns(instruction, wide_load):
@@ -54,7 +55,7 @@ def kind(opcode):
         return "integer"
     if opcode in ("BRA", "BSSY", "BSYNC", "WARPSYNC", "NOP"):
         return "branch"
-    return {"UCGABAR_WAIT": "barrier", "BAR": "barrier", "LDGDEPBAR": "copy", "DEPBAR": "copy"}.get(opcode, opcode)
+    return {"UCGABAR_WAIT": "barrier", "BAR": "barrier", "SYNCS.PHASECHK": "barrier", "LDGDEPBAR": "copy", "DEPBAR": "copy"}.get(opcode, opcode)
 
 
 class Warp:
@@ -62,8 +63,9 @@ class Warp:
         self.block, self.position, self.step = block, 0, 0
         self.ready, self.cause, self.label = 0, None, "begin"
         self.pending = [[] for _ in range(6)]  # of each scoreboard: (cycle, event)
-        self.at_barrier = False
+        self.at_barrier, self.board = False, None  # and for bytes: the scoreboard that the wait's result is counted on
         self.arrived = 0                       # at a cluster barrier's first half
+        self.stores = []                       # (cycle, event) of those to other blocks
         self.ends = []                         # (cycle, event) of its steps
 
 
@@ -156,7 +158,13 @@ class Simulation:
         warp.position += 1
         if opcode == "UCGABAR_ARV":
             warp.arrived = now
-        if opcode in sass.BARRIERS:
+        if opcode == "STAS":
+            warp.stores.append((now, event))
+        if opcode == "SYNCS.PHASECHK":
+            warp.at_barrier, warp.board = True, instruction.result
+        if opcode in ("STAS", "SYNCS.PHASECHK"):
+            self.release_by_bytes(warp.block)
+        elif opcode in sass.BARRIERS:
             warp.at_barrier = True
             block = [other for other in self.warps if other.block == warp.block]
             if all(other.at_barrier for other in block):
@@ -171,6 +179,18 @@ class Simulation:
             warp.position = 0
             warp.step += 1
             warp.ends.append((now, event))
+
+    def release_by_bytes(self, block):
+        """Of the block's warps those that wait for bytes which all have sent: the other blocks are taken to do the same."""
+        block = [other for other in self.warps if other.block == block]
+        for warp in block:
+            sent = len(warp.stores)
+            if not warp.at_barrier or warp.board is None or any(len(other.stores) < sent for other in block):
+                continue
+            cycle, event = max(other.stores[sent - 1] for other in block)
+            there = max(warp.ready, cycle + REMOTE_STORE[self.level])
+            warp.pending[warp.board].append((there + LATENCIES["SYNCS.PHASECHK"][self.level], event, "barrier"))
+            warp.at_barrier, warp.board = False, None
 
     def critical_path(self, event, since):
         """Cycles by what was waited for, from the event `since` to `event`."""

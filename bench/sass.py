@@ -9,7 +9,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 
-BARRIERS = ("BAR", "UCGABAR_WAIT")
+BARRIERS = ("BAR", "UCGABAR_WAIT", "SYNCS.PHASECHK")
 NONE = 7
 
 
@@ -34,7 +34,8 @@ class Instruction:
 
     @property
     def opcode(self):
-        return self.words[0].split(".")[0]
+        parts = self.words[0].split(".")
+        return ".".join(parts[:2]) if parts[0] == "SYNCS" else parts[0]  # an mbarrier's arrival, or the wait for its phase
 
     @property
     def never(self):
@@ -76,7 +77,9 @@ def step_loop(kernel):
     loops = {}
     for i in range(len(kernel.code)):
         target = kernel.target(i)
-        if target is not None and target < i:
+        if target is None or target >= i or kernel.code[target].opcode == "SYNCS.PHASECHK":  # tries again
+            continue
+        if not any(code.text == "EXIT" for code in kernel.code[target:i]):  # else back from code beside the kernel
             loops[target] = max(i, loops.get(target, i))
     barriers = {loop: sum(kernel.code[i].opcode in BARRIERS for i in range(loop[0], loop[1] + 1)) for loop in loops.items()}
     loops = [loop for loop, count in barriers.items() if count > 0]
@@ -89,7 +92,8 @@ def longest_path(kernel, loop, trips=1, rare=()):
     taken branch)]. Loops inside it run `trips` times. Calls are left out, which is what division does with denormal numbers,
     and so is what has one of the opcodes `rare`, if there is a way around."""
     first, last = loop
-    inner = {i for i in range(first, last) if kernel.target(i) is not None and first <= kernel.target(i) <= i}
+    inner = {i for i in range(first, last) if kernel.target(i) is not None and first <= kernel.target(i) <= i
+             and kernel.code[kernel.target(i)].opcode != "SYNCS.PHASECHK"}
     best = {}  # index -> (stalls to the loop's end, next index or None)
     for i in range(last, first - 1, -1):
         instruction = kernel.code[i]

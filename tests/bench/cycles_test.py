@@ -130,6 +130,23 @@ class Cycles(unittest.TestCase):
         self.assertEqual(simulated(barrier(*work))[0], 220 + 11)
         self.assertEqual(simulated(step(*work))[0], 40 + 22 + 11)
 
+    def test_blocks_that_count_bytes_wait_for_the_last_store(self):
+        wait = Instruction("SYNCS.PHASECHK.TRANS64.TRYWAIT P5, [UR7], R6", stall=1, result=0)
+
+        def exchange(*between):
+            return Kernel("step", [Instruction("STAS [R8.64], R5", stall=1), *between, wait, Instruction("@!P5 BRA `(.L_x_1)", stall=5, waits=(0,)),
+                                   Instruction("@P0 BRA `(.L_x_0)", stall=5), Instruction("EXIT", stall=5),
+                                   wait, Instruction("@!P5 BRA `(.L_x_1)", stall=5), Instruction("BRA `(.L_x_2)", stall=5)],
+                          {"L_x_0": 0, "L_x_1": 5 + len(between), "L_x_2": 3 + len(between)})
+
+        work = [Instruction("FADD R0, R0, R0", stall=4)] * 10
+        for kernel in (exchange(), exchange(*work)):  # another try, and the way back from there, are no steps
+            self.assertEqual(sass.step_loop(kernel)[0], 0)
+            self.assertEqual(kernel.code[sass.step_loop(kernel)[1]].text, "@P0 BRA `(.L_x_0)")
+            self.assertEqual(simulated(kernel, 4)[0], 220 + 29 + 5 + 11)  # what stands between is beside the way
+        slow = Kernel("step", [*work, *exchange().code], {"L_x_0": 0, "L_x_1": 15, "L_x_2": 13})
+        self.assertEqual(simulated(slow, 4)[0], 40 + 220 + 29 + 5 + 11)
+
     def test_the_floor_is_the_busiest_pipe(self):
         kernel = step(*[Instruction("FFMA R2, R1, R1, R2", stall=1)] * 10, *[Instruction("LDS.128 R4, [R0]", stall=1)] * 5)
         path = sass.longest_path(kernel, sass.step_loop(kernel))
