@@ -6,12 +6,13 @@
 //
 // Forward, every block has the whole state in its own shared memory, double-buffered. The threads of a unit each end up
 // with one gate's product, work out that gate, and tell each other; all then know the unit's next state, and each
-// writes it to one of the cluster's blocks. One cluster barrier a step.
+// sends it to one of the cluster's blocks, which count what they get (step_exchange.cuh).
 //
 // Back, one thread of a unit works out what flows into its gates. A block multiplies those of its own units by its own
 // rows of W_hh, and sends what that adds to the gradient of every other block's units: H numbers a step, where the
-// gradients of the gates would be several times as many. The blocks' shares are added in their order, once the barrier
-// of the step has been passed.
+// gradients of the gates would be several times as many. The blocks' shares are added in their order, once all are
+// there. Gradients of gates are double-buffered too: a block may have got all it gets while some of its warps, which
+// add to others, still read them.
 //
 // As in resident.cu, what a thread alone reads is fetched kAhead steps early by cp.async, and steps after a row's end
 // get gradients of 0. Where kBlocks is 1 the block is its own cluster.
@@ -23,6 +24,7 @@
 #include "kernels/cuda/recurrence/dispatch.h"
 #include "kernels/cuda/recurrence/gated_matrix.cuh"
 #include "kernels/cuda/recurrence/queues.cuh"
+#include "kernels/cuda/recurrence/step_exchange.cuh"
 #include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
@@ -30,41 +32,6 @@ namespace {
 
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
-
-/// The barrier of a step, in two halves: what lies between them nobody waits for.
-template <int kBlocks>
-__device__ inline void arrive() {
-  if constexpr (kBlocks > 1) cluster_arrive();
-}
-template <int kBlocks>
-__device__ inline void wait() {
-  if constexpr (kBlocks > 1) {
-    cluster_wait();
-  } else {
-    __syncthreads();
-  }
-}
-template <int kBlocks>
-__device__ inline int rank() {
-  return kBlocks > 1 ? static_cast<int>(cluster_rank()) : 0;
-}
-/// Where block `block` of the cluster has `element`, and a write to it.
-template <int kBlocks>
-__device__ inline auto address_in(const float& element, int block) {
-  if constexpr (kBlocks > 1) {
-    return map_to_block(&element, static_cast<unsigned>(block));
-  } else {
-    return opaque_address(&element);
-  }
-}
-template <int kBlocks, class Address>
-__device__ inline void send(Address address, float value) {
-  if constexpr (kBlocks > 1) {
-    store_to_cluster(address, value);
-  } else {
-    store_shared(address, value);
-  }
-}
 
 /// Without indexing registers.
 __device__ inline float pick(const float (&values)[4], int i) {
@@ -80,13 +47,15 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kLanes >= 4);
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
+  using Exchange = StepExchange<kBlocks, kRows * kHidden* static_cast<int>(sizeof(float))>;
   REEL_SHARED(float[2][kRows][kHidden], states);
+  REEL_SHARED(typename Exchange::Barriers, arrived);
   REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
   using Matrix = SlicedMatrix<kSlices, Shape::kColumns / 4, kGates>;
   const int H = args.hidden, u = static_cast<int>(threadIdx.x) / kSlices;
   const int slice = Matrix::slice(), gate = slice % 4;                     // whose product this thread gets
   const int r = slice / 4 % kRows, lane = slice / (4 * kRows) * 4 + gate;  // of which row, as which of its lanes
-  const int unit = rank<kBlocks>() * kUnits + u;
+  const int unit = Exchange::rank() * kUnits + u;
   Matrix w_hh;
   w_hh.load([&](int g, int c) { return unit < H && c < H ? args.w_hh[(g * H + unit) * H + c] : 0.0f; });
   const float b_hh = traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f;
@@ -95,9 +64,13 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
   constexpr int kTargets = (kBlocks + kLanes - 1) / kLanes;  // blocks that a thread writes to, at most
   constexpr int kRowBytes = sizeof states[0][0];
-  if constexpr (kBlocks > 1) {  // all have started
-    cluster_arrive();
-    cluster_wait();
+  Exchange exchange(arrived);
+  SharedAddress read = Matrix::part(states[0][r]);
+  int other = sizeof states[0];  // from the buffer that is read to the one that is filled; goes on from row to row
+  typename Exchange::Target targets[kTargets];
+#pragma unroll
+  for (int k = 0; k < kTargets; ++k) {
+    targets[k] = exchange.target(states[1][r][unit], min(lane + k * kLanes, kBlocks - 1));
   }
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < args.batch; first += stride) {
@@ -117,19 +90,11 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
     for (int k = 0; k < kRows; ++k) {
       for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
         const bool there = j < H && first + k < args.batch;
-        states[0][k][j] = there ? args.h[static_cast<std::size_t>(first + k) * H + j] : 0.0f;
+        states[other > 0 ? 0 : 1][k][j] = there ? args.h[static_cast<std::size_t>(first + k) * H + j] : 0.0f;
       }
     }
     float h = valid ? args.h[i] : 0.0f, c = 0;
     if (kCell == Cell::kLstm && args.initial_c != nullptr && valid) c = args.initial_c[i];
-    SharedAddress read = Matrix::part(states[0][r]);
-    int other = sizeof states[0];  // from the buffer that is read to the one that is written
-    using Address = decltype(address_in<kBlocks>(states[1][r][unit], 0));
-    Address targets[kTargets];
-#pragma unroll
-    for (int k = 0; k < kTargets; ++k) {
-      targets[k] = address_in<kBlocks>(states[1][r][unit], min(lane + k * kLanes, kBlocks - 1));
-    }
     float* next_h = args.h + step_size + i;                                          // of this step
     float* saved = saves ? args.saved + b * kSaved * H + gate * H + unit : nullptr;  // its gate's
     __syncthreads();
@@ -147,12 +112,12 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
       h = next_gated_state<kCell>(gates, h, next_c);
       const bool goes_on = kRows == 1 || t < queue.length;  // what a row that has ended leaves nobody reads
       if (goes_on) c = next_c;
+      if (kBlocks > 1) __syncwarp();  // all lanes of the unit have read the state
 #pragma unroll
       for (int k = 0; k < kTargets; ++k) {
-        if (lane + k * kLanes < kBlocks) send<kBlocks>(targets[k], h);
-        targets[k] -= other;
+        if (lane + k * kLanes < kBlocks) exchange.send(targets[k], 0, h);
+        exchange.turn(targets[k], -other);
       }
-      arrive<kBlocks>();
       if (owner && goes_on) *next_h = h;
       next_h += step_size;
       if (saves) {
@@ -165,10 +130,11 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
       queue.fetch(t + kAhead);
       read += other;
       other = -other;
-      wait<kBlocks>();
+      exchange.wait();
     }
     if (kCell == Cell::kLstm && args.final_c != nullptr && owner) args.final_c[i] = c;
   }
+  Exchange::finish();
 }
 
 /// What one thread of a unit reads on the way back through a row, fetched ahead.
@@ -229,12 +195,16 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   using Matrix = SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4>;
   using Queue = SavedQueue<kCell, kOwners>;
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
-  REEL_SHARED(float[kRows][kGates * kUnits], gradients);  // of this block's gates, on the side of W_hh
-  REEL_SHARED(float[2][kRows][kBlocks][kUnits], shares);  // of the gradients of this block's units, by block
+  using Exchange = StepExchange<kBlocks, kRows * kHidden* static_cast<int>(sizeof(float))>;
+  constexpr int kBuffers = kBlocks > 1 ? 2 : 1;
+  REEL_SHARED(float[kBuffers][kRows][kGates * kUnits], gradients);  // of this block's gates, on the side of W_hh
+  REEL_SHARED(float[2][kRows][kBlocks][kUnits], shares);            // of the gradients of this block's units, by block
+  REEL_SHARED(typename Exchange::Barriers, arrived);
   REEL_SHARED(typename Queue::Slots, slots);
-  constexpr int kUnitBytes = sizeof shares[0][0][0], kRowBytes = sizeof gradients[0], kShareBytes = sizeof shares[0][0];
+  constexpr int kUnitBytes = sizeof shares[0][0][0], kRowBytes = sizeof gradients[0][0],
+                kShareBytes = sizeof shares[0][0];
   const RnnBackwardArgs& all = args.all;
-  const int H = all.hidden, me = static_cast<int>(threadIdx.x), first_unit = rank<kBlocks>() * kUnits;
+  const int H = all.hidden, me = static_cast<int>(threadIdx.x), first_unit = Exchange::rank() * kUnits;
   const int u = me % kUnits, r = me / kUnits, unit = first_unit + u;  // where this thread works out gates
   const int target = me / kSlices * 4 + me % 4;                       // the unit to whose gradient it adds
   Matrix w_hh;
@@ -245,22 +215,18 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   const int width = kGates * H;  // of d_input
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
 #pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    for (int i = me; i < kGates * kUnits; i += Shape::kThreads) gradients[k][i] = 0;  // from H on for good
+  for (int k = 0; k < kBuffers * kRows; ++k) {
+    for (int i = me; i < kGates * kUnits; i += Shape::kThreads)
+      gradients[k / kRows][k % kRows][i] = 0;  // from H on for good
   }
-  const SharedAddress factors = Matrix::part(gradients[0]);
+  SharedAddress factors = Matrix::part(gradients[0][0]);
   const bool works = me < kOwners;  // out a unit's gates
-  const SharedAddress own_gradients = opaque_address(works ? &gradients[r][u] : gradients[0]);
-  // Goes on from row to row: a slow block may still read the last row's buffer.
+  SharedAddress own_gradients = opaque_address(works ? &gradients[0][r][u] : gradients[0][0]);
+  int other_gradients = (kBuffers - 1) * static_cast<int>(sizeof gradients[0]);
   SharedAddress own_shares = opaque_address(works ? &shares[0][r][0][u] : shares[0][0][0]);
-  auto their_share = address_in<kBlocks>(shares[1][0][rank<kBlocks>()][target % kUnits], target / kUnits);
-  int other = sizeof shares[0];  // from the buffer that is read to the one that is written
-  if constexpr (kBlocks > 1) {   // all have started
-    cluster_arrive();
-    cluster_wait();
-  } else {
-    __syncthreads();
-  }
+  int other = sizeof shares[0];  // from the buffer that is read to the one that is filled; goes on from row to row
+  Exchange exchange(arrived);
+  auto their_share = exchange.target(shares[1][0][Exchange::rank()][target % kUnits], target / kUnits);
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < all.batch; first += stride) {
     const int longest = longest_row<kRows>(all.lengths, first, all.batch);
@@ -349,16 +315,19 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
         const float share = w_hh.times(factors + k * kRowBytes, [&] {
           if (kBlocks == 1) store_and_fetch();
         });
-        if (Matrix::slice() < 4) send<kBlocks>(their_share + k * kShareBytes, share);
+        if (Matrix::slice() < 4) exchange.send(their_share, k * kShareBytes, share);
       }
-      their_share -= other;
+      exchange.turn(their_share, -other);
       own_shares += other;
       other = -other;
-      arrive<kBlocks>();
-      if constexpr (kBlocks > 1) store_and_fetch();  // for these the barrier's release does not wait
-      wait<kBlocks>();
+      own_gradients += other_gradients;
+      factors += other_gradients;
+      other_gradients = -other_gradients;
+      if constexpr (kBlocks > 1) store_and_fetch();
+      exchange.wait();
     }
   }
+  Exchange::finish();
 }
 
 template <int kHidden>
