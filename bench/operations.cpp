@@ -50,12 +50,13 @@ Operations::Operations(Backend<float>& backend, const Shape& shape, bool ragged)
   w_hh_ = random(b, GH * H, limit(H));
   d_last_ = random(b, B * H, limit(B));
   projected_ = b.allocate<float>(U * GH);
-  h_ = b.allocate<float>((T + 1) * B * H);
+  packed_ = b.packs_sequences(shape.cell, shape.sequences(), U, false);
+  h_ = b.allocate<float>(packed_size((T + 1) * B * H, packed_));
   saved_ = b.allocate<float>(T * B * S * H);
-  dz_ = b.allocate<float>(T * B * GH);
+  dz_ = b.allocate<float>(packed_size(T * B * GH, packed_));
   if (traits(shape.cell).recurrent_bias) {
     b_hh_ = random(b, H, limit(H));
-    d_recurrent_ = b.allocate<float>(T * B * GH);
+    d_recurrent_ = b.allocate<float>(static_cast<std::int64_t>(dz_.size()));
     d_b_hh_ = b.allocate<float>(H);
   }
   d_w_hh_ = b.allocate<float>(GH * H);
@@ -86,7 +87,8 @@ RecurrenceForward<float> Operations::recurrence() {
           .w_hh = w_hh_.span(),
           .b_hh = b_hh_.span(),
           .h = h_.span(),
-          .saved = saved_.span()};
+          .saved = saved_.span(),
+          .packed = packed_};
 }
 
 RecurrenceBackward<float> Operations::recurrence_gradient() {
@@ -100,7 +102,8 @@ RecurrenceBackward<float> Operations::recurrence_gradient() {
           .d_input = dz_.span(),
           .d_recurrent = d_recurrent_.span(),
           .d_w_hh = d_w_hh_.span(),
-          .d_b_hh = d_b_hh_.span()};
+          .d_b_hh = d_b_hh_.span(),
+          .packed = packed_};
 }
 
 ProjectionGradient<float> Operations::projection_gradient() {
@@ -112,7 +115,8 @@ ProjectionGradient<float> Operations::projection_gradient() {
           .d_projected = d_projected_.span(),
           .d_embedding = d_embedding_.span(),
           .d_w_ih = d_w_ih_.span(),
-          .d_bias = d_bias_.span()};
+          .d_bias = d_bias_.span(),
+          .packed = packed_};
 }
 
 void Operations::project() { backend_.run(projection()); }
@@ -148,11 +152,18 @@ std::vector<std::vector<float>> Operations::results() const {
   };
   std::vector<std::int32_t> lengths(lengths_.size());
   backend_.download(lengths_.span(), std::span(lengths));
-  std::vector<std::vector<float>> all{to_host(h_),      by_word(to_host(d_embedding_)),
-                                      to_host(d_w_ih_), to_host(d_bias_),
-                                      to_host(d_w_hh_), to_host(d_b_hh_)};
+  const auto sequences_to_host = [&](const Buffer<float>& buffer, float (*from)(std::uint16_t)) {
+    const std::vector<float> elements = to_host(buffer);
+    return packed_ ? unpacked(std::span(elements), from) : elements;
+  };
+  std::vector<std::vector<float>> all{sequences_to_host(h_, from_fp16),
+                                      by_word(to_host(d_embedding_)),
+                                      to_host(d_w_ih_),
+                                      to_host(d_bias_),
+                                      to_host(d_w_hh_),
+                                      to_host(d_b_hh_)};
   const bool has_dz = !backend_.projects_input(shape_.cell);
-  if (has_dz) all.push_back(to_host(dz_));
+  if (has_dz) all.push_back(sequences_to_host(dz_, from_bfloat16));
   const auto B = lengths.size(), H = static_cast<std::size_t>(shape_.hidden);
   const auto GH = static_cast<std::size_t>(shape_.gates());
   for (std::size_t b = 0; b < B; ++b) {

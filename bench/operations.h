@@ -43,6 +43,7 @@ class Operations {
 
   Backend<float>& backend_;
   Shape shape_;
+  bool packed_ = false;  // h_ and dz_
   std::int64_t tokens_ = 0;
   TokenIndex index_;
   Buffer<std::int32_t> ids_, lengths_, count_, distinct_, slot_, row_of_, segment_, position_;

@@ -42,6 +42,12 @@ class Backend : public Device {
     execute(op);
   }
 
+  /// Whether the sequences of such layers are packed (RecurrenceForward) between the operations that write and read
+  /// them. `rows` and `has_steps` as of describe_recurrence().
+  virtual bool packs_sequences(Cell, const SequenceShape&, std::int64_t /*rows*/, bool /*has_steps*/) const {
+    return false;
+  }
+
   /// Whether the input of such layers is projected together with the recurrence, as LayerForward and LayerBackward.
   virtual bool projects_input(Cell) const { return false; }
   /// A projection and the recurrence of what it makes, and both on the way back: apart, or as one.

@@ -39,7 +39,8 @@ class Head {
                                            .fc_bias = store_.value(store_.layout().fc_bias),
                                            .pooled = pooled_.first(B * width_),
                                            .argmax = argmax(),
-                                           .logits = logits_.first(B * store_.config().outputs)});
+                                           .logits = logits_.first(B * store_.config().outputs),
+                                           .packed = top.packed()});
   }
   std::span<const Real> logits() const {  // [B, C]
     return logits_.first(batch_.shape().batch * store_.config().outputs);

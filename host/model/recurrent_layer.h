@@ -53,7 +53,10 @@ class LayerDirection {
     if (cell_.saved > 0) saved_ = reals(T * B * cell_.saved * hidden_);
   }
 
-  void forward(Backend<Real>& backend, const LayerInput<Real>& input, const TokenIndex& index) {
+  /// has_steps: see OutputGradient, of what will flow back.
+  void forward(Backend<Real>& backend, const LayerInput<Real>& input, const TokenIndex& index, bool has_steps) {
+    packed_ =
+        !keeps_state_ && backend.packs_sequences(cell_.cell, batch_.sequences(hidden_), index.capacity(), has_steps);
     const std::span<Real> rows = scratch_.projected(index.capacity() * width_);
     backend.run(projection(input.table, index.count, index.tokens, input.dropout, rows),
                 recurrence(rows, index.row_of, saved(), false));
@@ -62,6 +65,7 @@ class LayerDirection {
   /// those between the first and the last need not be written.
   void forward_projected(Backend<Real>& backend, std::span<const Real> projected, std::span<const std::int32_t> row_of,
                          bool last_only) {
+    packed_ = false;
     backend.run(recurrence(projected, row_of, {}, last_only));
   }
   /// Every row of a table projected, [rows, G*H], as long as parameters do not change.
@@ -72,18 +76,21 @@ class LayerDirection {
     return all;
   }
 
+  /// Whether they are packed, see RecurrenceForward.
+  bool packed() const { return packed_; }
   /// [T+1, B, H] of the batch. h[1] has the same address for every batch size, so that h[0], before it, always lies in
   /// memory that nothing but carry_state() writes: zero.
   std::span<Real> states() {
-    const std::int64_t unused = batch_.largest().batch - batch_.shape().batch;
-    return h_.first((unused + batch_.positions() + batch_.shape().batch) * hidden_)
-        .subspan(static_cast<std::size_t>(unused * hidden_));
+    const auto size = [&](std::int64_t rows) { return packed_size(rows * hidden_, packed_); };
+    const std::int64_t B = batch_.shape().batch, unused = batch_.largest().batch * hidden_ - size(B);
+    return h_.first(unused + size(batch_.positions() + B)).subspan(static_cast<std::size_t>(unused));
   }
 
   /// From now on the states of a batch of one row and one step begin with what carry_state() has left, zero at first.
   void keep_state() {
     REEL_CHECK(batch_.largest().batch == 1 && batch_.largest().steps == 1, "state kept of {} rows of {} steps",
                batch_.largest().batch, batch_.largest().steps);
+    keeps_state_ = true;
     if (cell_.cell == Cell::kLstm) c_ = store_.backend().template allocate<Real>(hidden_);
   }
   void carry_state() {
@@ -108,7 +115,7 @@ class LayerDirection {
 
  private:
   std::span<Real> saved() { return saved_.first(batch_.positions() * cell_.saved * hidden_); }
-  std::span<Real> d_input() { return scratch_.d_input(batch_.positions() * width_); }
+  std::span<Real> d_input() { return scratch_.d_input(packed_size(batch_.positions() * width_, packed_)); }
   RecurrenceForward<Real> recurrence(std::span<const Real> projected, std::span<const std::int32_t> row_of,
                                      std::span<Real> saved, bool last_only) {
     return {.cell = cell_.cell,
@@ -121,7 +128,8 @@ class LayerDirection {
             .initial_c = c_.span(),
             .final_c = c_.span(),
             .saved = saved,
-            .last_only = last_only};
+            .last_only = last_only,
+            .packed = packed_};
   }
   RecurrenceBackward<Real> recurrence_gradient(const OutputGradient<Real>& d_output) {
     return {.cell = cell_.cell,
@@ -133,9 +141,11 @@ class LayerDirection {
             .d_output = d_output,
             .bptt = batch_.options().bptt,
             .d_input = d_input(),
-            .d_recurrent = scratch_.d_recurrent(cell_.recurrent_bias ? batch_.positions() * width_ : 0),
+            .d_recurrent =
+                scratch_.d_recurrent(cell_.recurrent_bias ? packed_size(batch_.positions() * width_, packed_) : 0),
             .d_w_hh = store_.gradient(ids_.w_hh),
-            .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>()};
+            .d_b_hh = ids_.b_hh ? store_.gradient(*ids_.b_hh) : std::span<Real>(),
+            .packed = packed_};
   }
   ProjectTokens<Real> projection(std::span<const Real> table, std::span<const std::int32_t> count,
                                  std::span<const std::int32_t> tokens, const EmbeddingDropout& dropout,
@@ -160,7 +170,8 @@ class LayerDirection {
             .d_embedding = d_rows,
             .accumulate = add_to_rows,
             .d_w_ih = store_.gradient(ids_.w_ih),
-            .d_bias = store_.gradient(ids_.bias)};
+            .d_bias = store_.gradient(ids_.bias),
+            .packed = packed_};
   }
 
   ParameterStore<Real>& store_;
@@ -169,7 +180,9 @@ class LayerDirection {
   ParameterLayout::Direction ids_;
   CellTraits cell_;
   std::int64_t hidden_, width_;  // H, G*H
-  Buffer<Real> h_, saved_, c_;   // [T+1, B, H], [T, B, S*H], [B, H] or empty
+  bool keeps_state_ = false;
+  bool packed_ = false;         // of the last forward()
+  Buffer<Real> h_, saved_, c_;  // [T+1, B, H], [T, B, S*H], [B, H] or empty
 };
 
 template <class Real>
@@ -187,14 +200,17 @@ class RecurrentLayer {
 
   std::size_t directions() const { return directions_.size(); }
   LayerDirection<Real>& direction(std::size_t d) { return directions_[d]; }
+  bool packed() const { return directions_.front().packed(); }
   /// [T+1, B, H] of a direction, in its own order of steps; empty where the layer does not have it.
   std::span<const Real> states(std::size_t d) {
     return d < directions_.size() ? directions_[d].states() : std::span<const Real>();
   }
 
-  void forward(const LayerInput<Real>& input) {
-    for_each_direction(
-        [&](Backend<Real>& backend, std::size_t d) { directions_[d].forward(backend, input, input.index.of(d)); });
+  /// has_steps: see OutputGradient, of what will flow back.
+  void forward(const LayerInput<Real>& input, bool has_steps) {
+    for_each_direction([&](Backend<Real>& backend, std::size_t d) {
+      directions_[d].forward(backend, input, input.index.of(d), has_steps);
+    });
   }
   /// See LayerDirection: `projected` and `row_of` of each direction.
   void forward_projected(const std::vector<Buffer<Real>>& projected,

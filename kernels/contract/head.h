@@ -54,6 +54,7 @@ struct HeadForward {
   std::span<Real> pooled;            // out [B, P]
   std::span<std::int32_t> argmax{};  // out [D, B, H] where the pool has a maximum: the first step that has it, or -1
   std::span<Real> logits;            // out [B, C]
+  bool packed = false;               // both h, see RecurrenceForward
 
   std::int64_t directions() const { return h_reverse.empty() ? 1 : 2; }
   std::span<const Real> states(std::int64_t direction) const { return direction == 0 ? h : h_reverse; }
@@ -141,8 +142,9 @@ void check_arguments(const HeadForward<Real>& op) {
   const auto [B, T, H] = op.shape;
   const std::int64_t C = op.outputs();
   check_size(op.lengths, B, "lengths");
-  check_size(op.h, (T + 1) * B * H, "h");
-  check_optional(op.h_reverse, (T + 1) * B * H, "h_reverse");
+  const std::int64_t states = packed_size((T + 1) * B * H, op.packed);
+  check_size(op.h, states, "h");
+  check_optional(op.h_reverse, states, "h_reverse");
   check_positive(C, "fc_bias");
   check_size(op.fc_weight, C * op.pooled_width(), "fc_weight");
   check_size(op.pooled, B * op.pooled_width(), "pooled");

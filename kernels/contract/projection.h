@@ -6,6 +6,7 @@
 
 #include "kernels/contract/batch.h"
 #include "kernels/contract/checks.h"
+#include "kernels/contract/packed.h"
 #include "kernels/philox.h"
 
 namespace reel {
@@ -54,6 +55,7 @@ struct ProjectionGradient {
   bool accumulate = false;          // d_embedding is added to what stands there
   std::span<Real> d_w_ih;           // out [W, E]
   std::span<Real> d_bias;           // out [W]
+  bool packed = false;              // d_input: two bfloat16 numbers an element
 
   std::int64_t width() const { return static_cast<std::int64_t>(d_bias.size()); }                    // W
   std::int64_t embedding_width() const { return static_cast<std::int64_t>(w_ih.size()) / width(); }  // E
@@ -80,7 +82,7 @@ void check_arguments(const ProjectionGradient<Real>& op) {
   const std::int64_t W = op.width(), E = op.embedding_width(), U = op.index.capacity();
   check_positive(E, "a row of w_ih");
   check_share(op.dropout.rate, "dropout.rate");
-  check_size(op.d_input, op.shape.steps * op.shape.batch * W, "d_input");
+  check_size(op.d_input, packed_size(op.shape.steps * op.shape.batch * W, op.packed), "d_input");
   check_size(op.w_ih, W * E, "w_ih");
   check_size(op.embedding, op.index.vocabulary() * E, "embedding");
   check_size(op.d_projected, U * W, "d_projected");

@@ -6,6 +6,7 @@
 
 #include "kernels/contract/cells.h"
 #include "kernels/contract/checks.h"
+#include "kernels/contract/packed.h"
 
 namespace reel {
 
@@ -25,6 +26,9 @@ struct IndexedRows {
   std::int64_t rows() const { return static_cast<std::int64_t>(values.size()) / width; }
 };
 
+/// Packed, h is fp16, and d_input and d_recurrent are bfloat16, where the device packs_sequences() of such layers
+/// (kernels/backend.h): half as many elements.
+///
 /// h[t+1, b] = cell(input[row_of[b, t]], W_hh . h[t, b]) for t < lengths[b]; other h are undefined. With last_only
 /// those between h[0, b] and h[lengths[b], b] are undefined too. G gates and S saved numbers: kernels/contract/cells.h.
 template <class Real>
@@ -41,6 +45,7 @@ struct RecurrenceForward {
   std::span<Real> final_c{};              // out [B, H] of LSTM, after each row's last step, or empty; may be initial_c
   std::span<Real> saved{};                // out [T, B, S*H] for the way back, or empty
   bool last_only = false;
+  bool packed = false;
 };
 
 /// What flows back into a layer's states: `last` at each row's last step, `every` at every step of it, `maximum` at the
@@ -80,6 +85,7 @@ struct RecurrenceBackward {
   std::span<Real> d_recurrent{};  // scratch [T, B, G*H] of cells with a recurrent bias
   std::span<Real> d_w_hh;         // out [G*H, H]
   std::span<Real> d_b_hh{};       // out [H] of cells with a recurrent bias
+  bool packed = false;            // as RecurrenceForward
 
   std::span<Real> recurrent_gradient() const { return d_recurrent.empty() ? d_input : d_recurrent; }
 };
@@ -96,7 +102,7 @@ void check_arguments(const RecurrenceForward<Real>& op) {
   check_size(op.input.values, op.input.rows() * op.input.width, "input.values");
   check_size(op.w_hh, cell.gates * H * H, "w_hh");
   check_size(op.b_hh, cell.recurrent_bias ? H : 0, "b_hh");
-  check_size(op.h, (T + 1) * B * H, "h");
+  check_size(op.h, packed_size((T + 1) * B * H, op.packed), "h");
   check_optional(op.saved, T * B * cell.saved * H, "saved");
   check_optional(op.initial_c, op.cell == Cell::kLstm ? B * H : 0, "initial_c");
   check_optional(op.final_c, op.cell == Cell::kLstm ? B * H : 0, "final_c");
@@ -108,7 +114,7 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
   const CellTraits& cell = traits(op.cell);
   check_positive(H, "hidden");
   check_size(op.lengths, B, "lengths");
-  check_size(op.h, (T + 1) * B * H, "h");
+  check_size(op.h, packed_size((T + 1) * B * H, op.packed), "h");
   check_size(op.saved, T * B * cell.saved * H, "saved");
   check_size(op.w_hh, cell.gates * H * H, "w_hh");
   check_optional(op.d_output.last, B * H, "d_output.last");
@@ -123,8 +129,9 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
   }
   check_optional(op.initial_c, op.cell == Cell::kLstm ? B * H : 0, "initial_c");
   check_not_negative(static_cast<double>(op.bptt), "bptt");
-  check_size(op.d_input, T * B * cell.gates * H, "d_input");
-  check_size(op.d_recurrent, cell.recurrent_bias ? T * B * cell.gates * H : 0, "d_recurrent");
+  const std::int64_t gradients = packed_size(T * B * cell.gates * H, op.packed);
+  check_size(op.d_input, gradients, "d_input");
+  check_size(op.d_recurrent, cell.recurrent_bias ? gradients : 0, "d_recurrent");
   check_size(op.d_w_hh, cell.gates * H * H, "d_w_hh");
   check_size(op.d_b_hh, cell.recurrent_bias ? H : 0, "d_b_hh");
 }

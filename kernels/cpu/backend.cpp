@@ -123,14 +123,20 @@ class CpuBackend final : public Backend<Real> {
   void execute(const SelectRows& op) override { start(op); }
   void execute(const IndexTokens& op) override { start(op); }
   void execute(const ProjectTokens<Real>& op) override { start(op); }
-  void execute(const RecurrenceForward<Real>& op) override { start(op); }
+  void execute(const RecurrenceForward<Real>& op) override {
+    REEL_CHECK(!op.packed, "packed sequences");
+    start(op);
+  }
   void execute(const IndexSteps& op) override { start(op); }
   void execute(const ReverseIndex& op) override { start(op); }
   void execute(const StackStates<Real>& op) override { start(op); }
   void execute(const StackGradient<Real>& op) override { start(op); }
   void execute(const HeadForward<Real>& op) override { start(op); }
   void execute(const HeadBackward<Real>& op) override { start(op); }
-  void execute(const RecurrenceBackward<Real>& op) override { start(op); }
+  void execute(const RecurrenceBackward<Real>& op) override {
+    REEL_CHECK(!op.packed, "packed sequences");
+    start(op);
+  }
   void execute(const ProjectionGradient<Real>& op) override { start(op); }
   void execute(const ClipGradient<Real>& op) override { start(op); }
   void execute(const OptimizerStep<Real>& op) override { start(op); }

@@ -34,6 +34,9 @@ class CudaBackend final : public Backend<float> {
                                   bool has_steps) const override {
     return cuda::describe_recurrence(context_, cell, shape, rows, has_steps);
   }
+  bool packs_sequences(Cell cell, const SequenceShape& shape, std::int64_t rows, bool has_steps) const override {
+    return cuda::packs_sequences(context_, cell, shape, rows, has_steps);
+  }
   bool projects_input(Cell cell) const override { return cuda::projects_input(context_, cell); }
   std::unique_ptr<Readback> make_readback(std::size_t bytes) override {
     return std::make_unique<ReadbackOfAll>(context_, context_.platform.make_readback(bytes));

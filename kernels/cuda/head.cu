@@ -4,6 +4,8 @@
 // one logit: the same blocks write d_state and what the row contributes to the loss; then sums over the batch, each by
 // kSlices interleaved slices that are added in order. Of several logits: cuBLAS multiplies by the weights, and the loss
 // has kernels of its own (losses.cu).
+#include <cuda_fp16.h>
+
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/elementwise.cuh"
@@ -39,6 +41,7 @@ struct ForwardArgs {
   float dropout;
   int batch, hidden, directions, width;
   Pool pool;
+  std::int64_t packed;  // 0 or 1: both h are fp16
 };
 
 __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
@@ -47,13 +50,17 @@ __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
   const int length = args.lengths[b];
   const std::size_t step = static_cast<std::size_t>(args.batch) * args.hidden;
   const float* const states = column.direction == 0 ? args.h : args.h_reverse;
-  const float* const h = states + static_cast<std::size_t>(b) * args.hidden + column.unit;
-  if (pool == Pool::kLast) return h[length * step];
+  const std::size_t first = static_cast<std::size_t>(b) * args.hidden + column.unit;
+  const auto h = [&](int t) {
+    const std::size_t i = first + t * step;
+    return args.packed ? __half2float(reinterpret_cast<const __half*>(states)[i]) : states[i];
+  };
+  if (pool == Pool::kLast) return h(length);
   if (pool == Pool::kMax) {
-    float largest = length > 0 ? h[step] : 0.0f;
+    float largest = length > 0 ? h(1) : 0.0f;
     int where = length > 0 ? 0 : -1;
     for (int t = 2; t <= length; ++t) {
-      const float value = h[t * step];
+      const float value = h(t);
       if (!(value > largest || value != value)) continue;  // NaN stays
       largest = value;
       where = t - 1;
@@ -62,7 +69,7 @@ __device__ inline float pool_column(const ForwardArgs& args, int b, int j) {
     return largest;
   }
   float sum = 0;
-  for (int t = 1; t <= length; ++t) sum += h[t * step];
+  for (int t = 1; t <= length; ++t) sum += h(t);
   return length > 0 ? sum / static_cast<float>(length) : 0.0f;
 }
 
@@ -210,7 +217,8 @@ void execute(CudaContext& context, const HeadForward<float>& op) {
                                 .hidden = static_cast<int>(op.shape.hidden),
                                 .directions = static_cast<int>(op.directions()),
                                 .width = static_cast<int>(P),
-                                .pool = op.pool};
+                                .pool = op.pool,
+                                .packed = op.packed};
   // Of the poolings some read all steps.
   const std::int64_t states = op.pool == Pool::kLast ? B * P : op.shape.steps * B * P;
   const Work work{.bytes = bytes_of(states + B * P),

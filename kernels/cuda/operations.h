@@ -29,6 +29,8 @@ void execute(CudaContext& context, const CatchUp<float>& op);
 
 /// Of Backend, here of the CUDA device.
 bool projects_input(const CudaContext& context, Cell cell);
+bool packs_sequences(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
+                     bool has_steps);
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps);
 

@@ -9,6 +9,8 @@
 // earlier, 1 if it begins here. Second level: a block for each chunk adds the partial sums of the token that begins in
 // it and ends in a later one, in order. The bias's gradient is the sum of all positions: the first level leaves it of
 // each chunk. All orders are fixed by the index, so the bits are too.
+#include <cuda_bf16.h>
+
 #include <algorithm>
 
 #include "kernels/cuda/column_sums.h"
@@ -79,13 +81,16 @@ struct SumArgs {
   const std::int32_t* row_of;    // [B, T]
   const std::int32_t* segment;   // [U + 1]
   const std::int32_t* position;  // [segment[U]], sorted by token
-  const float* d_input;          // [T, B, W]
+  const float* d_input;          // [T, B, W], or bfloat16 there
   std::int32_t* spanning;        // [chunks] the token that begins there and ends in a later chunk, or -1
   float* partial;                // [chunks][2][W]
   float* totals;                 // [chunks][W] of all positions, or null
   float* sums;                   // [slots, W], 0 where a token has no position
   int batch, steps, width, slots;
 };
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
 
 /// Where the sum of token u over `chunk` is written: to its own row, or to one of the chunk's two partial sums.
 __device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
@@ -112,7 +117,8 @@ __device__ inline void clear_unused(const SumArgs& args) {
   }
 }
 
-/// A block for each chunk of sorted positions; a thread for each column.
+/// A block for each chunk of sorted positions; a thread for each column. Number: of d_input.
+template <class Number>
 __global__ void sum_chunks_kernel(SumArgs args) {
   REEL_SHARED(int[kChunk], positions);
   REEL_SHARED(int[kChunk], slots);
@@ -136,6 +142,7 @@ __global__ void sum_chunks_kernel(SumArgs args) {
     args.spanning[chunk] = spans ? last : -1;
   }
   __syncthreads();
+  const auto* const d_input = reinterpret_cast<const Number*>(args.d_input);
   for (int j = static_cast<int>(threadIdx.x); j < args.width; j += static_cast<int>(blockDim.x)) {
     float sum = 0, total = 0;
     for (int begin = 0; begin < size; begin += kLoads) {
@@ -143,7 +150,7 @@ __global__ void sum_chunks_kernel(SumArgs args) {
 #pragma unroll
       for (int i = 0; i < kLoads; ++i) {
         const bool there = begin + i < size;
-        values[i] = there ? args.d_input[static_cast<std::int64_t>(positions[begin + i]) * args.width + j] : 0.0f;
+        values[i] = there ? to_float(d_input[static_cast<std::int64_t>(positions[begin + i]) * args.width + j]) : 0.0f;
       }
 #pragma unroll
       for (int i = 0; i < kLoads; ++i) {
@@ -219,10 +226,10 @@ __global__ void add_rows_kernel(AddRowsArgs args) {
   args.rows[i] = fmaf(args.sums[i], factor, args.accumulate ? args.rows[i] : 0.0f);
 }
 
-/// The first level, of d_input [T, B, width] into `sums`, which has room for U rows; `totals`: [chunks][width], or
-/// null. Takes sums_scratch().
+/// The first level, of d_input [T, B, width], packed or not, into `sums`, which has room for U rows; `totals`:
+/// [chunks][width], or null. Takes sums_scratch().
 SumArgs sum_chunks(CudaContext& context, Scratch& scratch, const ProjectionGradient<float>& op, const float* d_input,
-                   std::int64_t width, float* totals, float* sums) {
+                   bool packed, std::int64_t width, float* totals, float* sums) {
   const auto [B, T] = op.shape;
   const std::int64_t chunks = chunks_of(op.shape), U = op.index.capacity();
   const SumArgs args{.count = op.index.count.data(),
@@ -238,8 +245,9 @@ SumArgs sum_chunks(CudaContext& context, Scratch& scratch, const ProjectionGradi
                      .steps = static_cast<int>(T),
                      .width = static_cast<int>(width),
                      .slots = static_cast<int>(U)};
-  launch(sum_chunks_kernel,
-         per_block(context, chunks, kThreads, {.bytes = bytes_of((B * T + U) * width), .loads = 6 + kChunk / kLoads}),
+  const std::int64_t read = packed_size(B * T * width, packed);
+  launch(packed ? sum_chunks_kernel<__nv_bfloat16> : sum_chunks_kernel<float>,
+         per_block(context, chunks, kThreads, {.bytes = bytes_of(read + U * width), .loads = 6 + kChunk / kLoads}),
          args);
   return args;
 }
@@ -292,7 +300,8 @@ void execute(CudaContext& context, const ProjectionGradient<float>& op) {
   const float* const rows = rows_of(gathering, scratch, whole, op.index.count, op.index.tokens, op.embedding, E);
   float* const totals = scratch.take<float>(chunks * W);
   bias.matrix = totals;
-  const SumArgs chunk_sums = sum_chunks(context, scratch, op, op.d_input.data(), W, totals, op.d_projected.data());
+  const SumArgs chunk_sums =
+      sum_chunks(context, scratch, op, op.d_input.data(), op.packed, W, totals, op.d_projected.data());
   sum_columns(context.fork(Side::kHead), bias);
   add_chunks(context, op, chunk_sums);
   if (drops) {
@@ -321,7 +330,7 @@ void row_gradient(CudaContext& context, const ProjectionGradient<float>& op, con
   const std::int64_t U = op.index.capacity(), E = op.embedding_width();
   const bool as_they_are = !op.accumulate && op.dropout.rate <= 0;
   float* const sums = as_they_are ? op.d_embedding.data() : context.scratch.take<float>(U * E);
-  add_chunks(context, op, sum_chunks(context, context.scratch, op, d_rows, E, nullptr, sums));
+  add_chunks(context, op, sum_chunks(context, context.scratch, op, d_rows, false, E, nullptr, sums));
   if (as_they_are) return;
   launch(add_rows_kernel, over(context, U * E, {.bytes = bytes_of(3 * U * E), .loads = 2}),
          {op.index.count.data(), op.index.tokens.data(), sums, op.d_embedding.data(), U, static_cast<int>(E),

@@ -33,6 +33,18 @@ void load_matrices(void* const* ios, std::uint32_t) {
   }
 }
 
+void load_matrices_transposed(void* const* ios, std::uint32_t) {
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    for (int lane = 0; lane < 32; ++lane) {
+      const auto element = [&](int row) {
+        return std::uint32_t{static_cast<const LoadMatrix*>(ios[8 * matrix + row])->row[lane / 4]};
+      };
+      const int row = lane % 4 * 2;
+      static_cast<LoadMatrix*>(ios[lane])->loaded[matrix] = element(row) | element(row + 1) << 16;
+    }
+  }
+}
+
 namespace {
 
 template <class Element>

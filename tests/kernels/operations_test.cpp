@@ -163,6 +163,21 @@ TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
   }
 }
 
+TEST(Recurrence, PacksSequencesWhereTensorCoresRunBothWays) {
+  if (!kEmulated) GTEST_SKIP() << "the same decisions";
+  const auto packs = [](std::int64_t hidden, Precision precision = Precision::kMixed, bool has_steps = false,
+                        Cell cell = Cell::kTanh) {
+    const SequenceShape shape{.batch = 9, .steps = 5, .hidden = hidden};
+    return cuda_device("", precision).make()->packs_sequences(cell, shape, 10, has_steps);
+  };
+  for (const std::int64_t hidden : {8, 64, 128, 200, 256}) EXPECT_TRUE(packs(hidden)) << hidden;
+  for (const std::int64_t hidden : {7, 12, 132, 257, 264}) EXPECT_FALSE(packs(hidden)) << hidden;
+  EXPECT_FALSE(packs(128, Precision::kFloat32));
+  EXPECT_FALSE(packs(128, Precision::kMixed, true));
+  EXPECT_FALSE(packs(128, Precision::kMixed, false, Cell::kRelu));
+  EXPECT_FALSE(packs(128, Precision::kMixed, false, Cell::kLstm));
+}
+
 /// Pins the dispatch: a shape that stops selecting a kernel silently loses its coverage.
 TEST(Recurrence, IsChosenByShapeAndPrecisionOnTheEmulator) {
   if (!kEmulated) GTEST_SKIP() << "a GPU runs more clusters at once than the emulator";
@@ -220,8 +235,8 @@ const Case kCases[] = {
     Case{{1, 1, 1, 1, 1}}, Case{{7, 3, 5, 1, 9}}, Case{{50, 8, 16, 4, 1}}, Case{{50, 16, 16, 6, 12}, Pool::kMean},
     Case{{90, 20, 33, 7, 13}, Pool::kLast, kRelu}, Case{{90, 20, 33, 7, 13}, Pool::kMean, kRelu, 0.5f},
     Case{{300, 128, 128, 64, 20}}, Case{{300, 100, 130, 13, 31}, Pool::kMean, kTanh, 0.25f},
-    Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f},
-    Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
+    Case{{40, 5, 67, 19, 40}, Pool::kLast, kTanh, 0.5f}, Case{{30, 4, 200, 21, 9}, Pool::kMean},
+    Case{{20, 4, 72, 3, 70}}, Case{{200, 24, 40, 131, 20}},  // pairs enough to be summed in parts
     Case{{50, 16, 16, 6, 12}, Pool::kMax}, Case{{90, 20, 33, 7, 13}, Pool::kConcat, kTanh, 0.5f},
     Case{{90, 20, 33, 7, 13}, Pool::kMax, kRelu},  // many units whose largest state, 0, is that of several steps
     Case{{20, 4, 100, 7, 6}, Pool::kConcat}, Case{{20, 4, 200, 5, 4}, Pool::kMax, kRelu},

@@ -1,6 +1,9 @@
 #include "tests/kernels/run_problem.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 
 namespace reel::test {
 namespace {
@@ -31,7 +34,7 @@ class Runner {
     forward();
     backward();
     Results r;
-    r.h = to_host(h_);
+    r.h = sequences_to_host(h_, from_fp16);
     clear_undefined(std::span(r.h).subspan(static_cast<std::size_t>(p_.shape.batch * p_.shape.hidden)),
                     p_.shape.hidden);
     r.pooled = to_host(pooled_);
@@ -45,7 +48,7 @@ class Runner {
     r.d_fc_bias = to_host(d_fc_bias_);
     r.d_state = to_host(d_state_);
     if (!backend_.projects_input(p_.cell)) {
-      r.dz = to_host(dz_);
+      r.dz = sequences_to_host(dz_, from_bfloat16);
       clear_undefined(r.dz, gates_);
     }
     r.d_w_hh = to_host(d_w_hh_);
@@ -78,6 +81,35 @@ class Runner {
     std::vector<T> values(buffer.size());
     backend_.download(buffer.span(), std::span(values));
     return {values.begin(), values.end()};
+  }
+
+  std::vector<double> sequences_to_host(const Buffer<Real>& buffer, float (*from)(std::uint16_t)) {
+    if (!packed_) return to_host(buffer);
+    std::vector<Real> values(buffer.size());
+    backend_.download(buffer.span(), std::span(values));
+    const std::vector<float> numbers = unpacked(std::span<const Real>(values), from);
+    return {numbers.begin(), numbers.end()};
+  }
+
+  /// States of [T+1, B, H] of which the first are given, the others undefined.
+  Buffer<Real> states(const std::vector<double>& first, std::int64_t size) {
+    if (!packed_) return to_device(first, size);
+    Buffer<Real> buffer = zeros(packed_size(size, true));
+    std::vector<std::uint16_t> numbers(static_cast<std::size_t>(size), kUndefined);
+    std::ranges::transform(first, numbers.begin(), to_fp16);
+    std::vector<Real> elements(buffer.size());
+    std::memcpy(elements.data(), numbers.data(), numbers.size() * sizeof numbers[0]);
+    backend_.upload(std::span<const Real>(elements), buffer.span());
+    return buffer;
+  }
+  static constexpr std::uint16_t kUndefined = 0x7E00;  // NaN
+
+  /// The fp16 number next to x, of magnitude 2^-14 to 1, or 0.
+  static std::uint16_t to_fp16(double x) {
+    int exponent = 0;
+    const double fraction = std::frexp(std::abs(x), &exponent);  // 0.5 to 1
+    const auto bits = x == 0 ? 0 : std::lround(std::ldexp(fraction, 11)) - 1024 + ((exponent + 14) << 10);
+    return static_cast<std::uint16_t>(bits + (x < 0 ? 0x8000 : 0));
   }
 
   /// The last row of [B, width] first.
@@ -147,7 +179,8 @@ class Runner {
     b_hh_ = to_device(p_.b_hh);
     projected_ = zeros(p_.shape.distinct() * gates_);
     saved_ = zeros(T * B * traits(p_.cell).saved * H);
-    h_ = to_device(p_.h0, (T + 1) * B * H);
+    packed_ = backend_.packs_sequences(p_.cell, p_.shape.sequences(), p_.shape.distinct(), has_maximum(p_.pool));
+    h_ = states(p_.h0, (T + 1) * B * H);
     pooled_ = zeros(B * P);
     if (has_maximum(p_.pool)) argmax_ = backend_.template allocate<std::int32_t>(B * H);
     logits_ = zeros(B * p_.outputs.count);
@@ -167,7 +200,8 @@ class Runner {
                                 .w_hh = w_hh_.span(),
                                 .b_hh = b_hh_.span(),
                                 .h = h_.span(),
-                                .saved = saved_.span()});
+                                .saved = saved_.span(),
+                                .packed = packed_});
     backend_.run(HeadForward<Real>{.shape = p_.shape.sequences(),
                                    .lengths = lengths_.span(),
                                    .h = h_.span(),
@@ -178,7 +212,8 @@ class Runner {
                                    .fc_bias = fc_bias.span(),
                                    .pooled = pooled_.span(),
                                    .argmax = argmax_.span(),
-                                   .logits = logits_.span()});
+                                   .logits = logits_.span(),
+                                   .packed = packed_});
     backend_.synchronize();
   }
 
@@ -189,7 +224,8 @@ class Runner {
     d_fc_weight_ = zeros(p_.outputs.count * P);
     d_fc_bias_ = zeros(p_.outputs.count);
     d_state_ = zeros(B * P);
-    dz_ = to_device(std::vector<double>(static_cast<std::size_t>(T * B * gates_), 7.0));  // nobody has to clear it
+    const std::int64_t gradients = packed_size(T * B * gates_, packed_);
+    dz_ = to_device(std::vector<double>(static_cast<std::size_t>(gradients), 7.0));  // nobody has to clear it
     if (traits(p_.cell).recurrent_bias) {
       d_recurrent_ = to_device(std::vector<double>(dz_.size(), 7.0));
       d_b_hh_ = zeros(H);
@@ -227,7 +263,8 @@ class Runner {
                                  .d_input = dz_.span(),
                                  .d_recurrent = d_recurrent_.span(),
                                  .d_w_hh = d_w_hh_.span(),
-                                 .d_b_hh = d_b_hh_.span()},
+                                 .d_b_hh = d_b_hh_.span(),
+                                 .packed = packed_},
         ProjectionGradient<Real>{.shape = p_.shape.rows(),
                                  .index = index_,
                                  .d_input = dz_.span(),
@@ -236,7 +273,8 @@ class Runner {
                                  .d_projected = d_projected_.span(),
                                  .d_embedding = d_embedding_.span(),
                                  .d_w_ih = d_w_ih_.span(),
-                                 .d_bias = d_bias_.span()});
+                                 .d_bias = d_bias_.span(),
+                                 .packed = packed_});
   }
 
   /// Writes 0 where the contract leaves `values` [T, B, width] undefined.
@@ -266,6 +304,7 @@ class Runner {
   Backend<Real>& backend_;
   const Problem& p_;
   std::int64_t gates_ = traits(p_.cell).gates * p_.shape.hidden;  // G*H
+  bool packed_ = false;                                           // h_ and dz_
   TokenIndex index_;
   Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_, argmax_;
   Buffer<Real> embedding_, w_ih_, w_hh_, b_hh_, fc_weight_, projected_, h_, saved_, pooled_, logits_;

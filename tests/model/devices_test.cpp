@@ -1,5 +1,6 @@
 // Training on every device: the same losses as on the CPU, the same bits each time.
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "host/model/model.h"
@@ -176,6 +177,33 @@ TEST_P(DeviceStats, ALogitOfZeroIsNotPositive) {
   backend->download(std::as_const(stats).span(), std::span(&measured, 1));
   EXPECT_EQ(measured.correct, static_cast<double>(std::ranges::count(reviews.labels, 0)));
 }
+
+/// A row word by word, with the state kept.
+TEST_P(DeviceStats, KeptStatesAreThoseOfTheWholeRow) {
+  const TestDevice& device = GetParam();
+  REEL_REQUIRE_DEVICE(device);
+  const auto backend = device.make();
+  const ModelConfig config{.vocabulary = 60, .embedding = 12, .hidden = 24};
+  const std::vector<std::int32_t> ids = {7, 3, 7, 59, 12};
+  const auto logit = [&](Model<float>& model, std::span<const std::int32_t> words) {
+    const std::array lengths = {static_cast<std::int32_t>(words.size())};
+    model.load(words, lengths, {});
+    model.forward();
+    float value = 0;
+    backend->download(model.logits(), std::span(&value, 1));
+    return value;
+  };
+  Model<float> stream(*backend, config, 1, 1);
+  initialise(*backend, config, stream);
+  stream.keep_state();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    Model<float> whole(*backend, config, 1, static_cast<std::int64_t>(i + 1));
+    initialise(*backend, config, whole);
+    const float expected = logit(whole, std::span(ids).first(i + 1));
+    EXPECT_NEAR(logit(stream, std::span(ids).subspan(i, 1)), expected, device.tolerances.forward) << "word " << i;
+    stream.carry_state();
+  }
+}
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceStats, testing::ValuesIn(test::all_devices()),
                          [](const auto& device) { return device.param.name; });
 
@@ -183,6 +211,8 @@ INSTANTIATE_TEST_SUITE_P(Devices, DeviceStats, testing::ValuesIn(test::all_devic
 // exponentially. Vocabularies above, below and between the positions of the batches: the token index takes either way.
 const Case kCases[] = {
     {"Adam", {.vocabulary = 60, .embedding = 12, .hidden = 20}},
+    {"Packed", {.vocabulary = 60, .embedding = 12, .hidden = 40}},
+    {"PackedMean", {.vocabulary = 500, .embedding = 9, .hidden = 136, .pool = Pool::kMean}, OptimizerKind::kSgd},
     {"SgdGathered", {.vocabulary = 500, .embedding = 9, .hidden = 33, .pool = Pool::kMean}, OptimizerKind::kSgd},
     {"AdamBetween", {.vocabulary = 300, .embedding = 8, .hidden = 20}},  // whole, but for the smaller batches
     {"RmspropPadded", {.vocabulary = 40, .embedding = 8, .hidden = 65}, OptimizerKind::kRmsprop, Padding::kPre, 1e-4},

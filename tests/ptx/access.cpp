@@ -162,13 +162,14 @@ void BlockExecution::collective(Warp& warp, const Instruction& in, std::uint32_t
     }
     emulator::exchange(ios, kWholeWarp);
     for (int lane = 0; lane < 32; ++lane) write(warp, in.destination[0], lane, shuffles[lane].value);
-  } else if (in.action == Action::kLoadMatrix) {
+  } else if (in.action == Action::kLoadMatrix || in.action == Action::kLoadMatrixTransposed) {
     emulator::LoadMatrix loads[32];
     for (int lane = 0; lane < 32; ++lane) {
       std::memcpy(loads[lane].row, address(warp, in, Space::kShared, in.source, lane, 16), 16);
       ios[lane] = &loads[lane];
     }
-    emulator::load_matrices(ios, kWholeWarp);
+    const bool transposed = in.action == Action::kLoadMatrixTransposed;
+    (transposed ? emulator::load_matrices_transposed : emulator::load_matrices)(ios, kWholeWarp);
     for (int lane = 0; lane < 32; ++lane) {
       for (std::size_t i = 0; i < 4; ++i) write(warp, in.destination[i], lane, loads[lane].loaded[i]);
     }

@@ -49,6 +49,7 @@ enum class Action {
   kCommit,
   kWait,
   kLoadMatrix,
+  kLoadMatrixTransposed,
   kMultiplyFp16,
   kMultiplyBf16,
 };

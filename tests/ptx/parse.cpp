@@ -255,6 +255,9 @@ class KernelParser {
     } else if (opcode == "ldmatrix.sync.aligned.m8n8.x4.shared.b16") {
       in.action = Action::kLoadMatrix;
       in.source = rest(1);
+    } else if (opcode == "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16") {
+      in.action = Action::kLoadMatrixTransposed;
+      in.source = rest(1);
     } else if (opcode.starts_with("mma.sync.aligned.m16n8k16.row.col.f32.")) {
       in.action = opcode.ends_with("f32.f16.f16.f32") ? Action::kMultiplyFp16 : Action::kMultiplyBf16;
       in.source = rest(1);

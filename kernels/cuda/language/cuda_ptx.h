@@ -93,6 +93,13 @@ __device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&d)[4], const void* r
                : "r"(shared_address(row))
                : "memory");
 }
+/// The same of each matrix' transpose.
+__device__ __forceinline__ void ldmatrix_x4_transposed(std::uint32_t (&d)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
 
 /// d [16, 8] += a [16, 16] . b [16, 8] of one warp: fp16 factors, fp32 sums; the fragments of mma.m16n8k16.
 __device__ __forceinline__ void mma_fp16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {

@@ -17,7 +17,8 @@ std::optional<std::string> arguments_of(const RecurrenceRun& run) {
   const bool back = has("backward"), gated = has("gated");
   if (has("tensor_core")) {
     const bool whole = run.shape.hidden % 4 == 0;  // units are moved several at once
-    return text(whole) + (gated && back ? ", " + text(run.has_steps || !whole) : "");
+    if (!gated) return run.packed ? "packed" : whole ? "together" : "singly";
+    return text(whole) + (back ? ", " + text(run.has_steps || !whole) : "");
   }
   if (gated) return std::nullopt;
   return back && !has("cluster") ? text(run.has_steps) : "";

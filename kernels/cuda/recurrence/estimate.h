@@ -25,6 +25,7 @@ struct RecurrenceRun {
   Cell cell;
   SequenceShape shape;
   bool has_steps = false;  // back: whether some of what flows back is known step by step alone
+  bool packed = false;     // whether sequences are
   int parts = 1;           // multiprocessors, or clusters, that share the batch rows
 };
 

@@ -44,6 +44,9 @@ void rnn_backward_gated(CudaContext& context, const RecurrenceBackward<float>& o
 void rnn_forward_stepwise(CudaContext& context, const RecurrenceForward<float>& op);
 void rnn_backward_stepwise(CudaContext& context, const RecurrenceBackward<float>& op);
 
+/// weight_gradient.cu: d_w_hh of packed sequences.
+void weight_gradient(CudaContext& context, const RecurrenceBackward<float>& op);
+
 /// truncate.cu: makes gradients 0 that op.bptt leaves out, after any of these.
 void truncate(CudaContext& context, const RecurrenceBackward<float>& op);
 

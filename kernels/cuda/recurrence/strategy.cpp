@@ -68,7 +68,7 @@ enum class Way { kForward, kBack };
 /// How long the one launch for all steps of a way is expected to take; nothing where there is none, or the model does
 /// not know it.
 std::optional<double> estimate_of(const CudaContext& context, const Strategy& strategy, Cell cell,
-                                  const SequenceShape& s, Way way, bool has_steps) {
+                                  const SequenceShape& s, Way way, bool has_steps, bool packed) {
   if (strategy.family == nullptr) return std::nullopt;
   const bool clusters = &strategy == &kGated && s.hidden > kMaxGatedHiddenOfABlock;
   return estimated_microseconds(
@@ -76,6 +76,7 @@ std::optional<double> estimate_of(const CudaContext& context, const Strategy& st
        .cell = cell,
        .shape = s,
        .has_steps = has_steps,
+       .packed = packed,
        .parts = &strategy == &kCluster ? cluster_capacity(context, s.hidden)
                 : clusters             ? gated_capacity(context, s.hidden)
                                        : context.platform.limits().multiprocessors});
@@ -92,6 +93,9 @@ const Strategy* on_tensor_cores(Cell cell, const SequenceShape& s) {
   if (traits(cell).gates > 1) return s.hidden <= kMaxTensorCoreGatedHidden ? &kTensorCoresGated : nullptr;
   return s.hidden <= kMaxResidentHidden ? &kTensorCores : nullptr;
 }
+
+/// Whether its kernels take packed sequences of so many units.
+bool can_pack(const Strategy& strategy, std::int64_t hidden) { return &strategy == &kTensorCores && hidden % 8 == 0; }
 
 struct Choice {
   const Strategy& strategy;
@@ -114,8 +118,8 @@ Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std
   const Strategy& float32 = runs(first) ? first : kStepwise;
   const Strategy* const tensor_cores = multiplies_16_bits(context, cell) ? on_tensor_cores(cell, s) : nullptr;
   if (tensor_cores == nullptr || !runs(*tensor_cores)) return {float32};
-  const auto theirs = estimate_of(context, *tensor_cores, cell, s, way, has_steps);
-  const auto its = estimate_of(context, float32, cell, s, way, has_steps);
+  const auto theirs = estimate_of(context, *tensor_cores, cell, s, way, has_steps, can_pack(*tensor_cores, s.hidden));
+  const auto its = estimate_of(context, float32, cell, s, way, has_steps, false);
   if (theirs && its && *theirs > *its) return {float32, true};
   return {*tensor_cores};
 }
@@ -143,15 +147,16 @@ std::string text_of(const CudaContext& context, const Choice& choice, Cell cell,
 }
 
 /// Of the one launch for all steps: what it reads, writes and multiplies, and how long it is expected to take.
-/// `numbers`: of a unit and step, that come from memory or go there.
+/// `elements`: of a unit and step, that come from memory or go there.
 std::optional<PlanRecorder::Known> known_of(const CudaContext& context, const Strategy& strategy, Cell cell,
-                                            const SequenceShape& s, Way way, bool has_steps, int numbers) {
+                                            const SequenceShape& s, Way way, bool has_steps, bool packed,
+                                            double elements) {
   if (strategy.family == nullptr) return {};
   const auto units_and_steps = static_cast<double>(s.steps * s.batch * s.hidden);
   return PlanRecorder::Known{
-      .work = {.bytes = 4 * numbers * units_and_steps,
+      .work = {.bytes = 4 * elements * units_and_steps,
                .flops = 2 * traits(cell).gates * units_and_steps * static_cast<double>(s.hidden)},
-      .microseconds = estimate_of(context, strategy, cell, s, way, has_steps)};
+      .microseconds = estimate_of(context, strategy, cell, s, way, has_steps, packed)};
 }
 
 }  // namespace
@@ -179,6 +184,13 @@ bool projects_input(const CudaContext& context, Cell cell) {
   return context.recurrence != Recurrence::kReel && traits(cell).gates > 1;
 }
 
+bool packs_sequences(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
+                     bool has_steps) {
+  const Strategy& forward = choose_forward(context, cell, shape, rows).strategy;
+  const Strategy& back = choose_back(context, cell, shape, has_steps).strategy;
+  return !has_steps && can_pack(forward, shape.hidden) && can_pack(back, shape.hidden);
+}
+
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps) {
   const Choice forward = choose_forward(context, cell, shape, rows),
@@ -202,8 +214,9 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const CellTraits& cell = traits(op.cell);
   const Strategy& strategy = choose_forward(context, op.cell, op.shape, op.input.rows()).strategy;
-  const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kForward, false,
-                                  cell.gates + 1 + (op.saved.empty() ? 0 : cell.saved)));
+  REEL_CHECK(!op.packed || can_pack(strategy, op.shape.hidden), "packed states: {}", strategy.description);
+  const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kForward, false, op.packed,
+                                  cell.gates + (op.packed ? 0.5 : 1) + (op.saved.empty() ? 0 : cell.saved)));
   strategy.forward(context, op);
 }
 
@@ -211,10 +224,13 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const bool has_steps = op.d_output.has_steps();
   const Strategy& strategy = choose_back(context, op.cell, op.shape, has_steps).strategy;
+  REEL_CHECK(!op.packed || (can_pack(strategy, op.shape.hidden) && !has_steps), "packed gradients: {}",
+             strategy.description);
   {
     const CellTraits& cell = traits(op.cell);
-    const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kBack, has_steps,
-                                    1 + cell.saved + cell.gates * (cell.recurrent_bias ? 2 : 1)));
+    const double gradients = cell.gates * (cell.recurrent_bias ? 2 : 1);
+    const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kBack, has_steps, op.packed,
+                                    cell.saved + (1 + gradients) * (op.packed ? 0.5 : 1)));
     strategy.backward(context, op);
   }
   truncate(context, op);
@@ -223,6 +239,7 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   const std::int64_t GH = traits(op.cell).gates * H;
   const std::span<const float> d_recurrent = op.recurrent_gradient();
   CudaContext& side = context.fork(Side::kRecurrent);
+  if (op.packed) return weight_gradient(side, op);
   side.platform.product({.m = GH,
                          .n = H,
                          .k = T * B,

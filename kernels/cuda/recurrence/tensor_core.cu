@@ -24,6 +24,17 @@ namespace {
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
+/// How a thread's units are moved from and to sequences.
+enum class Moves {
+  kSingly,
+  kTogether,
+  kPacked,  // together, in 16 bits
+};
+
+/// What sequences hold: float, or what goes into the next product.
+template <class Element, Moves kMoves>
+using NumberOf = std::conditional_t<kMoves == Moves::kPacked, Element, float>;
+
 /// W_hh, or its transpose, of up to kHidden units.
 template <int kHidden, class Element>
 struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 64 ? 2 : 1), kHidden, 2, Element> {
@@ -46,6 +57,12 @@ struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 64 ? 2 : 1), kHidden, 2, El
     });
   }
 
+  __device__ static Numbers numbers(const Rounded& pairs) {
+    Numbers numbers;
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) numbers.at[u] = unpack_fp16(pairs.at[u / 2], u % 2);
+    return numbers;
+  }
   __device__ static Rounded round(const Numbers& numbers) {
     Rounded pairs;
 #pragma unroll
@@ -54,13 +71,21 @@ struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 64 ? 2 : 1), kHidden, 2, El
   }
 };
 
-template <int kHidden, Cell kCell, bool kWhole>
+/// Pairs of adjacent numbers as they lie in memory.
+template <class Number, class Pairs>
+__device__ inline void move_whole(Number* to, const Pairs& pairs) {
+  *reinterpret_cast<Pairs*>(to) = pairs;
+}
+
+template <int kHidden, Cell kCell, Moves kMoves>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1)
     rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
-  using Queue = StepQueue<1, kAhead, Matrix::kThreads, Matrix::kUnits, kWhole>;
-  using Numbers = typename Matrix::Numbers;
   constexpr int kUnits = Matrix::kUnits;
+  constexpr bool kWhole = kMoves != Moves::kSingly, kPacked = kMoves == Moves::kPacked;
+  using Queue = StepQueue<1, kAhead, Matrix::kThreads, kUnits, kWhole>;
+  using Numbers = typename Matrix::Numbers;
+  using State = NumberOf<__half, kMoves>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
   REEL_SHARED(typename Queue::Slots, slots);
   REEL_SHARED(RowIndices::Ring, indices);
@@ -91,16 +116,16 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
     };
 #pragma unroll 1
     for (int t = 0; t < kAhead; ++t) fetch(t);
-    float* h[kOwnRows];  // of step 0
+    State* h[kOwnRows];  // of step 0
     unsigned at = 0;     // step t from there
     Numbers state[kOwnRows] = {}, x[kOwnRows];
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      h[r] = args.h + static_cast<unsigned>((rows.first + r) * args.hidden + own.first);
+      h[r] = reinterpret_cast<State*>(args.h) + static_cast<unsigned>((rows.first + r) * args.hidden + own.first);
       keep(h[r]);
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
-        if (u < own.count && rows.has(r)) state[r].at[u] = h[r][u];
+        if (u < own.count && rows.has(r)) state[r].at[u] = static_cast<float>(h[r][u]);
       }
     }
     typename Matrix::Rounded rounded[kOwnRows];
@@ -109,11 +134,11 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
     const auto store = [&](int t) {  // h[t], but for the one that was given
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
-        if (static_cast<unsigned>(t - 1) < static_cast<unsigned>(rows.length[r])) {
-          Numbers numbers;
-#pragma unroll
-          for (int u = 0; u < kUnits; ++u) numbers.at[u] = unpack_fp16(rounded[r].at[u / 2], u % 2);
-          own.store(h[r] + at, numbers);
+        if (static_cast<unsigned>(t - 1) >= static_cast<unsigned>(rows.length[r])) continue;
+        if constexpr (kPacked) {
+          move_whole(h[r] + at, rounded[r]);
+        } else {
+          own.store(h[r] + at, Matrix::numbers(rounded[r]));
         }
       }
       at += step_size;
@@ -153,24 +178,38 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
   }
 }
 
-template <int kHidden, Cell kCell, bool kWhole>
+template <int kHidden, Cell kCell, Moves kMoves>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThreads, 1)
     rnn_backward_tensor_core_kernel(RnnBackwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __nv_bfloat16>;
-  using Queue = StepQueue<1, kAhead, Matrix::kThreads, Matrix::kUnits, kWhole>;
-  using Numbers = typename Matrix::Numbers;
   constexpr int kUnits = Matrix::kUnits;
+  constexpr bool kWhole = kMoves != Moves::kSingly, kPacked = kMoves == Moves::kPacked;
+  using State = NumberOf<__half, kMoves>;
+  using Gradient = NumberOf<__nv_bfloat16, kMoves>;
+  using Queue = StepQueue<1, kAhead, Matrix::kThreads, kUnits, kWhole, State>;
+  using Numbers = typename Matrix::Numbers;
   static_assert(kCell == Cell::kTanh);
   REEL_SHARED(typename Matrix::Vectors[2], gradients);
-  REEL_SHARED(typename Queue::Slots, slots);
-  static_assert(sizeof(slots) >= Matrix::kThreads / 32 * sizeof(typename Matrix::Staging));
+  union Memory {
+    typename Matrix::Staging staging[Matrix::kThreads / 32];
+    typename Queue::Slots slots;
+  };
+  REEL_SHARED(Memory, memory);
   Matrix w_hh;
-  w_hh.template read<true>(slots, args.w_hh, args.hidden);
-  const OwnUnits<kUnits, kWhole> own(Matrix::first_unit(), args.hidden);
+  w_hh.template read<true>(memory.staging, args.w_hh, args.hidden);
+  const OwnUnits<kUnits, kWhole, State> own(Matrix::first_unit(), args.hidden);
   unsigned step_size = static_cast<unsigned>(args.batch * args.hidden);
   keep(step_size);
   VectorBuffers vectors(gradients, Matrix::first_unit());  // a slow warp may still read the last tile's
-  Queue states(slots, own);
+  Queue states(memory.slots, own);
+
+  const auto store = [&](Gradient* to, const Numbers& numbers, const typename Matrix::Rounded& rounded) {
+    if constexpr (kPacked) {
+      move_whole(to, rounded);
+    } else {
+      own.store(to, numbers);
+    }
+  };
 
   const int tile = rows_of_tile(args.batch);
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
@@ -178,14 +217,14 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
     const TileRows rows(args.lengths, begin, min(begin + tile, args.batch), own.count > 0);
     const int last = rows.longest - 1;
     unsigned at = static_cast<unsigned>(last) * step_size;  // step t from the first
-    const float* h[kOwnRows];                               // of step 1
-    float* d_input[kOwnRows];                               // of step 0
+    const State* h[kOwnRows];                               // of step 1
+    Gradient* d_input[kOwnRows];                            // of step 0
     Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, slope[kOwnRows];
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
       const auto first = static_cast<unsigned>(min(rows.first + r, args.batch - 1) * args.hidden + own.first);
-      h[r] = args.h + step_size + first;
-      d_input[r] = args.d_input + first;
+      h[r] = reinterpret_cast<const State*>(args.h) + step_size + first;
+      d_input[r] = reinterpret_cast<Gradient*>(args.d_input) + first;
       keep(h[r]), keep(d_input[r]);
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
@@ -194,7 +233,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         at_last[r].at[u] = every[r].at[u] + args.d_output.last_at(first + static_cast<unsigned>(u));
       }
       for (int t = rows.longest; t < args.steps && rows.has(r); ++t) {
-        own.store(d_input[r] + static_cast<unsigned>(t) * step_size, Numbers{});
+        store(d_input[r] + static_cast<unsigned>(t) * step_size, Numbers{}, typename Matrix::Rounded{});
       }
     }
     const auto fetch = [&](int t, unsigned from) {  // h[t+1], `from` of step t
@@ -208,9 +247,11 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       states.wait();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
-        const Numbers state = states.oldest(0, r);
+        const typename Queue::Numbers state = states.oldest(0, r);
 #pragma unroll
-        for (int u = 0; u < kUnits; ++u) slope[r].at[u] = t < rows.length[r] ? tanh_slope(state.at[u]) : 0.0f;
+        for (int u = 0; u < kUnits; ++u) {
+          slope[r].at[u] = t < rows.length[r] ? tanh_slope(static_cast<float>(state.at[u])) : 0.0f;
+        }
       }
     };
     typename Matrix::Results sums;
@@ -231,11 +272,12 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 #pragma unroll 1
     for (int t = last; t >= 0; --t) {
       Numbers d_z[kOwnRows];
+      typename Matrix::Rounded rounded[kOwnRows];
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
 #pragma unroll
         for (int u = 0; u < kUnits; ++u) d_z[r].at[u] = __fmul_rn(Matrix::result(sums, r, u), slope[r].at[u]);
-        vectors.write(r, Matrix::round(d_z[r]));
+        vectors.write(r, rounded[r] = Matrix::round(d_z[r]));
       }
       __syncthreads();
       typename Matrix::Fragments fragments;
@@ -243,7 +285,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       vectors.swap();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
-        if (rows.has(r)) own.store(d_input[r] + at, d_z[r]);
+        if (rows.has(r)) store(d_input[r] + at, d_z[r], rounded[r]);
       }
       at -= step_size;
       take(t - 1);
@@ -263,17 +305,23 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
          args);
 }
 
-/// f(width, cell, whole): whole, std::true_type where a thread's units can be moved at once.
+template <Moves kMoves>
+using MovesConstant = std::integral_constant<Moves, kMoves>;
+
+/// f(width, cell, moves)
 template <class Op, class F>
 void with_kernel(const Op& op, std::initializer_list<const void*> arrays, const F& f) {
   const bool whole = can_move_units(4, op.shape.hidden, arrays);
+  if (op.packed && !whole) throw Error("tensor cores: packed sequences whose units cannot be moved together");
   with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
     if constexpr (!traits(cell()).bounded) {
       throw Error("tensor cores: states that are not bounded");
+    } else if (op.packed) {
+      f(width, cell, MovesConstant<Moves::kPacked>());
     } else if (whole) {
-      f(width, cell, std::true_type());
+      f(width, cell, MovesConstant<Moves::kTogether>());
     } else {
-      f(width, cell, std::false_type());
+      f(width, cell, MovesConstant<Moves::kSingly>());
     }
   });
 }
@@ -281,14 +329,14 @@ void with_kernel(const Op& op, std::initializer_list<const void*> arrays, const 
 }  // namespace
 
 void rnn_forward_tensor_core(CudaContext& context, const RecurrenceForward<float>& op) {
-  with_kernel(op, {op.input.values.data(), op.h.data()}, [&](auto width, auto cell, auto whole) {
-    run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell(), whole()>, RnnForwardArgs(op));
+  with_kernel(op, {op.input.values.data(), op.h.data()}, [&](auto width, auto cell, auto moves) {
+    run<width()>(context, rnn_forward_tensor_core_kernel<width(), cell(), moves()>, RnnForwardArgs(op));
   });
 }
 
 void rnn_backward_tensor_core(CudaContext& context, const RecurrenceBackward<float>& op) {
-  with_kernel(op, {op.h.data(), op.d_input.data()}, [&](auto width, auto cell, auto whole) {
-    run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell(), whole()>, RnnBackwardArgs(op));
+  with_kernel(op, {op.h.data(), op.d_input.data()}, [&](auto width, auto cell, auto moves) {
+    run<width()>(context, rnn_backward_tensor_core_kernel<width(), cell(), moves()>, RnnBackwardArgs(op));
   });
 }
 

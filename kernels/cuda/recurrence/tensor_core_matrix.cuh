@@ -159,26 +159,26 @@ struct VectorBuffers {
   }
 };
 
-/// A thread's kUnits adjacent units, and how they are moved: kWhole, all at once (see can_move_units()); else one by
-/// one. In place of units that do not exist others of the same row are fetched: numbers that are finite if the row's
-/// are, since what is made of them is multiplied by 0.
-template <int kUnits, bool kWhole>
+/// A thread's kUnits adjacent units, each a Number, and how they are moved: kWhole, all at once (see can_move_units());
+/// else one by one. In place of units that do not exist others of the same row are fetched: numbers that are finite if
+/// the row's are, since what is made of them is multiplied by 0.
+template <int kUnits, bool kWhole, class Number = float>
 struct OwnUnits {
-  using Numbers = Adjacent<float, kUnits>;
+  using Numbers = Adjacent<Number, kUnits>;
   int first, count;  // of those that exist; first 0 if none does
 
   __device__ OwnUnits(int unit, int hidden) : first(unit), count(min(max(hidden - unit, 0), kUnits)) {
     if (count == 0) first = 0;
   }
-  __device__ void fetch(Numbers& slot, const float* from) const {
+  __device__ void fetch(Numbers& slot, const Number* from) const {
     if constexpr (kWhole) {
       cp_async<sizeof(Numbers)>(&slot, from);
     } else {
 #pragma unroll
-      for (int u = 0; u < kUnits; ++u) cp_async<sizeof(float)>(&slot.at[u], u < count ? from + u : from);
+      for (int u = 0; u < kUnits; ++u) cp_async<sizeof(Number)>(&slot.at[u], u < count ? from + u : from);
     }
   }
-  __device__ void store(float* to, const Numbers& numbers) const {
+  __device__ void store(Number* to, const Numbers& numbers) const {
     if constexpr (kWhole) {
       *reinterpret_cast<Numbers*>(to) = numbers;
     } else {
@@ -192,16 +192,16 @@ struct OwnUnits {
 
 /// What a thread reads of its units in each step, kNumbers for each, fetched kAhead steps early into slots that it
 /// alone reads, so that its own wait suffices.
-template <int kNumbers, int kAhead, int kThreads, int kUnits, bool kWhole>
+template <int kNumbers, int kAhead, int kThreads, int kUnits, bool kWhole, class Number = float>
 struct StepQueue {
-  using Numbers = Adjacent<float, kUnits>;
+  using Numbers = Adjacent<Number, kUnits>;
   using Slots = Numbers[kAhead][kNumbers][kOwnRows][kThreads];
 
   Slots& slots;
-  OwnUnits<kUnits, kWhole> units;
+  OwnUnits<kUnits, kWhole, Number> units;
   unsigned own, step = 0;  // bytes to this thread's slots, and to those of the oldest step
 
-  __device__ StepQueue(Slots& memory, const OwnUnits<kUnits, kWhole>& own_units)
+  __device__ StepQueue(Slots& memory, const OwnUnits<kUnits, kWhole, Number>& own_units)
       : slots(memory), units(own_units), own(threadIdx.x * static_cast<unsigned>(sizeof(Numbers))) {
     keep(own);
   }
@@ -209,7 +209,7 @@ struct StepQueue {
   __device__ void wait() const { cp_async_wait<kAhead - 1>(); }
   __device__ Numbers& oldest(int number, int r) const { return at_offset<Numbers>(slots[0][number][r], own + step); }
   /// Into the oldest step's slots, once they have been read.
-  __device__ void fetch(int number, int r, const float* from) const { units.fetch(oldest(number, r), from); }
+  __device__ void fetch(int number, int r, const Number* from) const { units.fetch(oldest(number, r), from); }
   __device__ void commit() {
     cp_async_commit();
     if (kAhead > 1) step = (step + static_cast<unsigned>(sizeof(slots[0]))) % static_cast<unsigned>(sizeof(slots));

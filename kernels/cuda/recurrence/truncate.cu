@@ -8,8 +8,8 @@ namespace {
 
 struct TruncateArgs {
   const std::int32_t* lengths;   // [B]
-  float *d_input, *d_recurrent;  // [T, B, G*H]; they may be one
-  int batch, width, bptt;
+  float *d_input, *d_recurrent;  // [T, B, width]; they may be one
+  int batch, width, bptt;        // a row is G*H numbers, or half as many of those pairs
 };
 
 __global__ void truncate_kernel(TruncateArgs args) {
@@ -27,7 +27,7 @@ void truncate(CudaContext& context, const RecurrenceBackward<float>& op) {
   if (op.bptt == 0) return;
   launch(truncate_kernel, per_block(context, op.shape.steps * op.shape.batch, 128),
          {op.lengths.data(), op.d_input.data(), op.recurrent_gradient().data(), static_cast<int>(op.shape.batch),
-          static_cast<int>(traits(op.cell).gates * op.shape.hidden), static_cast<int>(op.bptt)});
+          static_cast<int>(traits(op.cell).gates * op.shape.hidden / (op.packed ? 2 : 1)), static_cast<int>(op.bptt)});
 }
 
 }  // namespace reel::cuda

@@ -44,6 +44,7 @@ struct LoadMatrix {
   std::uint32_t loaded[4];  // out
 };
 void load_matrices(void* const* ios, std::uint32_t mask);
+void load_matrices_transposed(void* const* ios, std::uint32_t mask);
 
 struct MultiplyTile {
   const std::uint32_t* a;  // [4]
@@ -94,13 +95,21 @@ void cp_async_wait() {
   emulator::finish_copies(kPending);
 }
 
-inline void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, emulator::Site site = emulator::Site::here()) {
+inline void load_matrices_of_warp(std::uint32_t (&d)[4], const void* row, emulator::Site site,
+                                  void (*load_matrices)(void* const*, std::uint32_t)) {
   if (!emulator::is_shared(row, 16)) emulator::fail("ldmatrix: row %p is not in shared memory", row);
   if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) emulator::fail("ldmatrix: row %p is not aligned", row);
   emulator::LoadMatrix load{};
   std::memcpy(load.row, row, sizeof load.row);
-  emulator::warp_collective(emulator::kWholeWarp, "ldmatrix", site, &load, emulator::load_matrices, false);
+  emulator::warp_collective(emulator::kWholeWarp, "ldmatrix", site, &load, load_matrices, false);
   std::memcpy(d, load.loaded, sizeof load.loaded);
+}
+inline void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, emulator::Site site = emulator::Site::here()) {
+  load_matrices_of_warp(d, row, site, emulator::load_matrices);
+}
+inline void ldmatrix_x4_transposed(std::uint32_t (&d)[4], const void* row,
+                                   emulator::Site site = emulator::Site::here()) {
+  load_matrices_of_warp(d, row, site, emulator::load_matrices_transposed);
 }
 
 inline void mma_fp16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
