@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/emulator/arrival_samples.h"
 #include "tests/emulator/sample_kernels.h"
 #include "tests/emulator/scheduler.h"
 
@@ -18,6 +19,7 @@ extern "C" const char* __tsan_default_options() { return "exitcode=0"; }
 namespace reel::emulator {
 namespace {
 
+using cuda::ArrivalMistake;
 using cuda::ClusterMistake;
 using cuda::ExchangeMistake;
 using cuda::Mistake;
@@ -80,6 +82,24 @@ Outcome exchange(ExchangeMistake mistake) {
   return outcome;
 }
 
+constexpr unsigned kBlocks = 5;
+
+/// The sums of five blocks, whose thread i has i each, twice with the same counter.
+Outcome add_blocks(ArrivalMistake mistake) {
+  std::vector<float> in(kBlocks * 64), partial(in.size(), -1);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i % 64);
+  std::uint32_t arrived = 0;
+  Outcome outcome;
+  try {
+    for (std::size_t round = 0; round < 2; ++round) {
+      cuda::add_blocks(mistake, kBlocks, in.data(), &arrived, partial.data(), outcome.values.data() + 64 * round);
+    }
+  } catch (const Error& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
+
 bool is_exchanged(const Outcome& outcome) {
   std::vector<float> values(128), sums(128);
   for (std::size_t i = 0; i < 128; ++i) values[i] = static_cast<float>(i);
@@ -136,6 +156,12 @@ TEST_P(Emulator, BrokenProtocolsAreErrors) {
 TEST_P(Emulator, ErrorsNameThreadAndLine) {
   EXPECT_THAT(reverse(Mistake::kDivergentBarrier).error,
               ContainsRegex("block [01] thread [0-9]+: .*sample_kernels.cu:[0-9]+"));
+}
+
+TEST_P(Emulator, TheLastBlockAddsUp) {
+  const Outcome outcome = add_blocks(ArrivalMistake::kNone);
+  EXPECT_EQ(outcome.error, "");
+  for (std::size_t i = 0; i < 128; ++i) EXPECT_EQ(outcome.values[i], static_cast<float>(kBlocks * (i % 64))) << i;
 }
 
 TEST_P(Emulator, RunsClusters) {
@@ -230,9 +256,9 @@ TEST(EmulatorLaunch, MemoryThatGoesBackLeavesNoMarks) {
   const auto nothing = [] {};
   launch({.grid = dim3(8), .shared = 64 * 1024, .cluster = 8}, {}, nothing);
   launch({.grid = dim3(8), .shared = 200 * 1024, .cluster = 8}, {}, nothing);
-  std::uint32_t sum = 0;
-  launch({.block = dim3(64)}, {}, [&] { sum += current->linear; });
-  EXPECT_EQ(sum, 63u * 64 / 2);
+  std::vector<std::uint32_t> threads(64, 64);
+  launch({.block = dim3(64)}, {}, [&] { threads[current->linear] = current->linear; });
+  for (std::uint32_t i = 0; i < 64; ++i) EXPECT_EQ(threads[i], i);
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -242,6 +268,12 @@ TEST(EmulatorDeath, SharedMemoryHasBounds) { EXPECT_DEATH(reverse(Mistake::kOutO
 #if defined(__SANITIZE_THREAD__)
 TEST(EmulatorRaces, BetweenBlocksAreReported) {
   EXPECT_THAT(reverse(Mistake::kBlocksRace).error, HasSubstr("data races"));
+}
+
+TEST(EmulatorRaces, ArrivalsThatOrderNothingAreReported) {
+  EXPECT_EQ(add_blocks(ArrivalMistake::kNone).error, "");
+  EXPECT_THAT(add_blocks(ArrivalMistake::kNoBarrier).error, HasSubstr("data races"));
+  EXPECT_THAT(add_blocks(ArrivalMistake::kPlainCounter).error, HasSubstr("data races"));
 }
 
 TEST(EmulatorRaces, WritesBetweenArriveAndWaitAreReported) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/emulator/scheduler.h"
@@ -73,6 +74,9 @@ struct Machine {
   std::vector<RunningBlock> blocks;
   std::vector<Thread*> threads;
   std::vector<Warp> warps;
+  // Those that have ended, under ThreadSanitizer: a barrier at the address of theirs would order one block after
+  // another.
+  std::vector<std::pair<std::vector<RunningBlock>, std::vector<Warp>>> past;
   Barrier cluster_barrier;
   std::size_t alive = 0;
   std::string error;

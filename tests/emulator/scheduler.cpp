@@ -151,6 +151,7 @@ void prepare_cluster(const LaunchConfig& config, std::uint32_t linear) {
   constexpr std::size_t kAlignment = 128;
   const std::size_t size = (kVariables + kGap + config.shared + kGap + kAlignment - 1) / kAlignment * kAlignment;
   char* const shared = m.stacks.shared(size * config.cluster);
+  if (kThreadSanitizer) m.past.emplace_back(std::move(m.blocks), std::move(m.warps));
   m.blocks.assign(config.cluster, RunningBlock());
   m.warps.assign(warps * config.cluster, Warp());
   m.threads.clear();
@@ -286,6 +287,7 @@ void launch(const LaunchConfig& config, const KernelCall& call, const std::funct
     if (!m.error.empty()) break;
   }
   acquire(&m.end_tag);
+  m.past.clear();
   m.stacks.finish_launch(m.error.empty());
   if (!m.error.empty()) throw Error(m.error);
   if (races != races_before) throw Error(std::to_string(races - races_before) + " data races");
