@@ -172,9 +172,11 @@ class CudaBackend final : public Backend<float> {
   void execute(const ReverseIndex& op) override { cuda::execute(after_all(), op); }
   void execute(const StackStates<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const StackGradient<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const HeadForward<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const HeadBackward<float>& op) override { cuda::execute(after_all(), op); }
-  void execute(const RecurrenceBackward<float>& op) override { cuda::execute(after_all_but({Side::kHead}), op); }
+  void execute(const HeadForward<float>& op) override { cuda::execute(after_all_but({Side::kSort}), op); }
+  void execute(const HeadBackward<float>& op) override { cuda::execute(after_all_but({Side::kSort}), op); }
+  void execute(const RecurrenceBackward<float>& op) override {
+    cuda::execute(after_all_but({Side::kSort, Side::kHead}), op);
+  }
   void execute(const ProjectionGradient<float>& op) override { cuda::execute(after_all_but({Side::kRecurrent}), op); }
   void execute(const LayerForward<float>& op) override { cuda::execute(after_all(), op); }
   void execute(const LayerBackward<float>& op) override { cuda::execute(after_all(), op); }
