@@ -243,15 +243,13 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       }
       states.commit();
     };
-    const auto take = [&](int t) {  // after a row's end gradients are 0 times 0
+    const auto take = [&] {
       states.wait();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
         const typename Queue::Numbers state = states.oldest(0, r);
 #pragma unroll
-        for (int u = 0; u < kUnits; ++u) {
-          slope[r].at[u] = t < rows.length[r] ? tanh_slope(static_cast<float>(state.at[u])) : 0.0f;
-        }
+        for (int u = 0; u < kUnits; ++u) slope[r].at[u] = tanh_slope(static_cast<float>(state.at[u]));
       }
     };
     typename Matrix::Results sums;
@@ -259,14 +257,12 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 #pragma unroll
       for (int i = 0; i < kOwnRows * kUnits; ++i) {
         const int r = i / kUnits, u = i % kUnits;
-        Matrix::result(sums, r, u) = t == rows.length[r] - 1 ? at_last[r].at[u]
-                                     : t < rows.length[r]    ? every[r].at[u]
-                                                             : 0.0f;
+        Matrix::result(sums, r, u) = t == rows.length[r] - 1 ? at_last[r].at[u] : every[r].at[u];
       }
     };
 #pragma unroll 1
     for (int t = last; t > last - kAhead; --t) fetch(t, static_cast<unsigned>(t) * step_size);
-    take(last);
+    take();
     fetch(last - kAhead, at - kAhead * step_size);
     begin_sums(last);
 #pragma unroll 1
@@ -276,7 +272,10 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
 #pragma unroll
-        for (int u = 0; u < kUnits; ++u) d_z[r].at[u] = __fmul_rn(Matrix::result(sums, r, u), slope[r].at[u]);
+        for (int u = 0; u < kUnits; ++u) {
+          const float flows = __fmul_rn(Matrix::result(sums, r, u), slope[r].at[u]);
+          d_z[r].at[u] = t < rows.length[r] ? flows : 0.0f;  // whatever flows into steps after a row's end
+        }
         vectors.write(r, rounded[r] = Matrix::round(d_z[r]));
       }
       __syncthreads();
@@ -288,7 +287,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         if (rows.has(r)) store(d_input[r] + at, d_z[r], rounded[r]);
       }
       at -= step_size;
-      take(t - 1);
+      take();
       fetch(t - 1 - kAhead, at - kAhead * step_size);
       begin_sums(t - 1);
       w_hh.add_products(fragments, sums);
