@@ -28,6 +28,7 @@ Batch::Batch(Device& device, std::int64_t max_batch, std::int64_t max_steps, std
       outputs_(outputs),
       ids_(device.allocate<std::int32_t>(max_batch * max_steps)),
       lengths_(device.allocate<std::int32_t>(max_batch)),
+      by_length_(device.allocate<std::int32_t>(max_batch)),
       labels_(device.allocate<std::int32_t>(max_batch)),
       targets_(device.allocate<float>(max_batch * outputs)),
       weights_(device.allocate<float>(max_batch)) {}
@@ -37,7 +38,7 @@ void Batch::begin(const BatchShape& shape, const BatchOptions& options) {
              shape.batch, shape.steps, largest_.batch, largest_.steps);
   shape_ = shape;
   options_ = options;
-  has_labels_ = has_targets_ = has_weights_ = false;
+  has_order_ = has_labels_ = has_targets_ = has_weights_ = false;
 }
 
 void Batch::load(Device& device, std::span<const std::int32_t> ids, std::span<const std::int32_t> lengths,

@@ -57,6 +57,7 @@ class Batch {
     has_labels_ = data.labels.size() > 0;
     has_targets_ = data.target_begin.size() > 0;
     has_weights_ = data.weights.size() > 0;
+    has_order_ = true;
     backend.run(SelectRows{
         .shape = shape_,
         .data_ids = data.ids.span(),
@@ -72,6 +73,7 @@ class Batch {
         .word_dropout_key = {.seed = options.seed, .stream = RandomStream::kWordDropout, .step = options.step},
         .ids = ids_.first(positions()),
         .lengths = lengths_.first(shape_.batch),
+        .by_length = room(by_length_, has_order_, 1),
         .labels = room(labels_, has_labels_, 1),
         .targets = room(targets_, has_targets_, outputs_),
         .weights = room(weights_, has_weights_, 1)});
@@ -88,7 +90,8 @@ class Batch {
 
   std::span<const std::int32_t> ids() const { return ids_.first(positions()); }           // [B, T]
   std::span<const std::int32_t> lengths() const { return lengths_.first(shape_.batch); }  // [B]
-  // Of what select() found, else empty: [B], [B, C], [B].
+  // Of what select() found, else empty: [B], [B], [B, C], [B].
+  std::span<const std::int32_t> by_length() const { return room(by_length_, has_order_, 1); }
   std::span<const std::int32_t> labels() const { return room(labels_, has_labels_, 1); }
   std::span<const float> targets() const { return room(targets_, has_targets_, outputs_); }
   std::span<const float> weights() const { return room(weights_, has_weights_, 1); }
@@ -106,8 +109,8 @@ class Batch {
   BatchShape largest_, shape_;
   BatchOptions options_;
   std::int64_t outputs_;  // C
-  bool has_labels_ = false, has_targets_ = false, has_weights_ = false;
-  Buffer<std::int32_t> ids_, lengths_, labels_;
+  bool has_order_ = false, has_labels_ = false, has_targets_ = false, has_weights_ = false;
+  Buffer<std::int32_t> ids_, lengths_, by_length_, labels_;
   Buffer<float> targets_, weights_;
 };
 

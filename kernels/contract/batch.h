@@ -44,6 +44,8 @@ struct SelectRows {
   RandomKey word_dropout_key{.stream = RandomStream::kWordDropout};
   std::span<std::int32_t> ids;      // out [B, T]; undefined from lengths[b] on
   std::span<std::int32_t> lengths;  // out [B]
+  /// out [B] or empty: the batch's rows, longest first, of those as long in their own order.
+  std::span<std::int32_t> by_length{};
   // Of what the data set has, else empty:
   std::span<std::int32_t> labels{};  // out [B]
   std::span<float> targets{};        // out [B, C]
@@ -95,6 +97,7 @@ inline void check_arguments(const SelectRows& op) {
   check_optional(op.data_weights, N, "data_weights");
   check_size(op.ids, B * T, "ids");
   check_size(op.lengths, B, "lengths");
+  check_optional(op.by_length, B, "by_length");
   check_size(op.labels, op.data_labels.empty() ? 0 : B, "labels");
   if (!op.data_targets.begin.empty()) check_positive(op.outputs(), "columns of targets");
   check_size(op.targets, op.data_targets.begin.empty() ? 0 : B * op.outputs(), "targets");

@@ -36,14 +36,15 @@ struct RecurrenceForward {
   static constexpr const char* kName = "rnn_forward";
   Cell cell = Cell::kTanh;
   SequenceShape shape;
-  std::span<const std::int32_t> lengths;  // [B]
-  IndexedRows<Real> input;                // width G*H
-  std::span<const Real> w_hh;             // [G*H, H]
-  std::span<const Real> b_hh{};           // [H] of cells with a recurrent bias
-  std::span<Real> h;                      // in/out [T+1, B, H]; h[0] is given
-  std::span<const Real> initial_c{};      // [B, H] of LSTM, or empty: 0
-  std::span<Real> final_c{};              // out [B, H] of LSTM, after each row's last step, or empty; may be initial_c
-  std::span<Real> saved{};                // out [T, B, S*H] for the way back, or empty
+  std::span<const std::int32_t> lengths;      // [B]
+  std::span<const std::int32_t> by_length{};  // [B] of SelectRows: in which order a device may take rows; or empty
+  IndexedRows<Real> input;                    // width G*H
+  std::span<const Real> w_hh;                 // [G*H, H]
+  std::span<const Real> b_hh{};               // [H] of cells with a recurrent bias
+  std::span<Real> h;                          // in/out [T+1, B, H]; h[0] is given
+  std::span<const Real> initial_c{};          // [B, H] of LSTM, or empty: 0
+  std::span<Real> final_c{};  // out [B, H] of LSTM, after each row's last step, or empty; may be initial_c
+  std::span<Real> saved{};    // out [T, B, S*H] for the way back, or empty
   bool last_only = false;
   bool packed = false;
 };
@@ -74,7 +75,8 @@ struct RecurrenceBackward {
   static constexpr const char* kName = "rnn_backward";
   Cell cell = Cell::kTanh;
   SequenceShape shape;
-  std::span<const std::int32_t> lengths;  // [B]
+  std::span<const std::int32_t> lengths;      // [B]
+  std::span<const std::int32_t> by_length{};  // [B] as of RecurrenceForward, or empty
   std::span<const Real> h;            // [T+1, B, H]; where it is undefined it is finite: a device may multiply it by 0
   std::span<const Real> saved{};      // [T, B, S*H] of the forward pass
   std::span<const Real> w_hh;         // [G*H, H] of the forward pass into h, from which a device may have kept it
@@ -95,6 +97,7 @@ void check_arguments(const RecurrenceForward<Real>& op) {
   const auto [B, T, H] = op.shape;
   const CellTraits& cell = traits(op.cell);
   check_size(op.lengths, B, "lengths");
+  check_optional(op.by_length, B, "by_length");
   check_size(op.input.row_of, B * T, "input.row_of");
   check_positive(H, "hidden");
   check_count(op.input.width, cell.gates * H, "a row of the input");
@@ -114,6 +117,7 @@ void check_arguments(const RecurrenceBackward<Real>& op) {
   const CellTraits& cell = traits(op.cell);
   check_positive(H, "hidden");
   check_size(op.lengths, B, "lengths");
+  check_optional(op.by_length, B, "by_length");
   check_size(op.h, packed_size((T + 1) * B * H, op.packed), "h");
   check_size(op.saved, T * B * cell.saved * H, "saved");
   check_size(op.w_hh, cell.gates * H * H, "w_hh");

@@ -1,5 +1,7 @@
 // Selecting the rows of a batch, and indexing its distinct tokens by counting.
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/cpu/operations.h"
@@ -50,6 +52,9 @@ void select_row(const SelectRows& op, std::size_t b) {
 
 void execute(CpuContext& context, const SelectRows& op) {
   for_each_row(context, static_cast<std::size_t>(op.shape.batch), [&](std::size_t b) { select_row(op, b); });
+  std::iota(op.by_length.begin(), op.by_length.end(), 0);
+  std::ranges::sort(op.by_length, {},
+                    [&](std::int32_t b) { return std::pair(-op.lengths[static_cast<std::size_t>(b)], b); });
 }
 
 void execute(CpuContext&, const BeginStep& op) {

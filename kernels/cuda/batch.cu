@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/reduce.cuh"
 
 namespace reel::cuda {
 namespace {
@@ -37,7 +38,8 @@ struct SelectArgs {
   const std::int32_t* rows;
   std::int32_t* ids;
   std::int32_t* lengths;
-  std::int32_t* labels;  // these three: or null
+  std::int32_t* by_length;  // these four: or null
+  std::int32_t* labels;
   float* targets;
   float* weights;
   RandomKey key;
@@ -49,6 +51,18 @@ struct SelectArgs {
   int steps;
   Padding padding;
 };
+
+/// How many rows come before row b, of so many steps: those that are longer, and of those as long the first ones. In
+/// every thread.
+__device__ inline int rows_before(const SelectArgs& args, int b, int length) {
+  REEL_SHARED(int[32], partial);
+  int before = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(gridDim.x); i += static_cast<int>(blockDim.x)) {
+    const int other = args.padding == Padding::kNone ? args.data_lengths[args.rows[i]] : length;
+    if (other > length || (other == length && i < b)) ++before;
+  }
+  return block_sum(before, partial);
+}
 
 /// A thread has every blockDim.x-th column to itself: it clears them, and then takes its own of the row's entries.
 __device__ inline void select_targets(const SelectArgs& args, int b, int row) {
@@ -85,6 +99,9 @@ __global__ void select_rows_kernel(SelectArgs args) {
     if (args.weights != nullptr) args.weights[b] = args.data_weights[row];
   }
   if (args.targets != nullptr) select_targets(args, b, row);
+  if (args.by_length == nullptr) return;
+  const int place = rows_before(args, b, length);
+  if (threadIdx.x == 0) args.by_length[place] = b;
 }
 
 struct IndexArgs {
@@ -192,6 +209,7 @@ void execute(CudaContext& context, const SelectRows& op) {
           .rows = op.rows.data(),
           .ids = op.ids.data(),
           .lengths = op.lengths.data(),
+          .by_length = address_of(op.by_length),
           .labels = address_of(op.labels),
           .targets = address_of(op.targets),
           .weights = address_of(op.weights),

@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using Ids = std::vector<std::int32_t>;
 
 struct Selected {
-  Ids ids, lengths, labels;
+  Ids ids, lengths, by_length, labels;
 };
 
 // Three reviews of up to four tokens; the middle one is empty.
@@ -24,7 +24,7 @@ Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t
   const Ids data_ids = {11, 12, 13, 0, 0, 0, 0, 0, 31, 32, 33, 34}, data_labels = {1, 0, 1};
   const Ids data_lengths = {length, 0, 4};
   const auto backend = make_cpu_backend<float>(2);
-  Selected out{Ids(rows.size() * 4, -7), Ids(rows.size()), Ids(rows.size())};
+  Selected out{Ids(rows.size() * 4, -7), Ids(rows.size()), Ids(rows.size()), Ids(rows.size())};
   backend->run(SelectRows{.shape = {.batch = static_cast<std::int64_t>(rows.size()), .steps = 4},
                           .data_ids = data_ids,
                           .data_lengths = data_lengths,
@@ -35,6 +35,7 @@ Selected select(Ids rows, Padding padding, float word_dropout = 0, std::uint64_t
                           .word_dropout_key = {.seed = 3, .stream = RandomStream::kWordDropout, .step = step},
                           .ids = out.ids,
                           .lengths = out.lengths,
+                          .by_length = out.by_length,
                           .labels = out.labels});
   return out;
 }
@@ -44,6 +45,11 @@ TEST(SelectRows, MaskedRowsKeepTheirLength) {
   EXPECT_THAT(s.lengths, ElementsAre(4, 3, 0));
   EXPECT_THAT(s.labels, ElementsAre(1, 1, 0));
   EXPECT_THAT(Ids(s.ids.begin(), s.ids.begin() + 7), ElementsAre(31, 32, 33, 34, 11, 12, 13));
+}
+
+TEST(SelectRows, OrdersRowsByTheirLength) {
+  EXPECT_THAT(select({1, 0, 2, 0, 1}, Padding::kNone).by_length, ElementsAre(2, 1, 3, 0, 4));
+  EXPECT_THAT(select({1, 0, 2}, Padding::kPre).by_length, ElementsAre(0, 1, 2)) << "all as long as the steps";
 }
 
 TEST(SelectRows, PostPadding) {

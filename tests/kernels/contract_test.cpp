@@ -67,6 +67,7 @@ TEST_F(Contract, OfBatches) {
                           .rows = ints(B),
                           .ids = ints(B * T),
                           .lengths = ints(B),
+                          .by_length = ints(B),
                           .labels = ints(B),
                           .targets = room<float>(B * C),
                           .weights = room<float>(B)};
@@ -88,6 +89,7 @@ TEST_F(Contract, OfBatches) {
   REEL_SHORT(select, rows);
   REEL_SHORT(select, ids);
   REEL_SHORT(select, lengths);
+  REEL_SHORT(select, by_length);
   REEL_SHORT(select, labels);
   REEL_WRONG(select, word_dropout, 1.5f);
   REEL_WRONG(select, unknown_id, -1);
@@ -138,10 +140,12 @@ TEST_F(Contract, OfProjections) {
 TEST_F(Contract, OfRecurrences) {
   const RecurrenceForward<double> forward{.shape = {B, T, H},
                                           .lengths = ints(B),
+                                          .by_length = ints(B),
                                           .input = {.values = reals(U * H), .width = H, .row_of = ints(B * T)},
                                           .w_hh = reals(H * H),
                                           .h = reals((T + 1) * B * H)};
   REEL_SHORT(forward, lengths);
+  REEL_SHORT(forward, by_length);
   REEL_SHORT(forward, input.values);
   REEL_SHORT(forward, input.row_of);
   REEL_SHORT(forward, w_hh);
@@ -150,12 +154,14 @@ TEST_F(Contract, OfRecurrences) {
   expect_refused<RecurrenceForward<double>>(forward, "hidden", [](auto& op) { op.shape.hidden = 0; });
   const RecurrenceBackward<double> back{.shape = {B, T, H},
                                         .lengths = ints(B),
+                                        .by_length = ints(B),
                                         .h = reals((T + 1) * B * H),
                                         .w_hh = reals(H * H),
                                         .d_output = {.last = reals(B * H), .every = reals(B * H)},
                                         .d_input = reals(T * B * H),
                                         .d_w_hh = reals(H * H)};
   REEL_SHORT(back, lengths);
+  REEL_SHORT(back, by_length);
   REEL_SHORT(back, h);
   REEL_SHORT(back, w_hh);
   REEL_SHORT(back, d_output.last);

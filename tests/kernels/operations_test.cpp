@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "hwy/targets.h"
 #include "kernels/make_backend.h"
@@ -37,9 +39,19 @@ std::vector<double> states_at(const std::vector<double>& argmax, const Results& 
   return states;
 }
 
+/// Rows, longest first.
+std::vector<double> by_length(const Problem& problem) {
+  std::vector<double> rows;
+  for (std::int64_t b = 0; b < problem.shape.batch; ++b) rows.push_back(static_cast<double>(b));
+  std::ranges::stable_sort(rows, std::greater(),
+                           [&](double b) { return problem.lengths[static_cast<std::size_t>(b)]; });
+  return rows;
+}
+
 void expect_results_of(const Problem& problem, const Results& actual, const Tolerances& tolerances) {
   const double forward = tolerances.forward, gradient = tolerances.gradient;
   const Results expected = reference(problem, actual.argmax);
+  EXPECT_EQ(actual.by_length, by_length(problem));
   expect_near(states_at(actual.argmax, expected), states_at(expected.argmax, expected), forward, "states at argmax");
   expect_near(actual.h, expected.h, forward, "h");
   expect_near(actual.pooled, expected.pooled, forward, "pooled");
@@ -108,6 +120,12 @@ TEST_P(DeviceOperations, RepeatBitForBit) {
   for (int run = 0; run < (device().kind == DeviceKind::kCuda && kEmulated ? 1 : 9); ++run) {
     expect_same_bits(run_problem(*backend, problem()), first);
   }
+}
+
+TEST_P(DeviceOperations, TakeRowsInAnyOrderBitForBit) {
+  REEL_REQUIRE_DEVICE(device());
+  const auto backend = device().make();
+  expect_same_bits(run_problem(*backend, problem(), false), run_problem(*backend, problem(), true));
 }
 
 TEST_P(Operations, CpuDoubleAgreesWithFloat64) {

@@ -47,10 +47,10 @@ struct Problem {
 
 /// Everything the operations write, in double. d_embedding is dense, [V, E]; d_state is what HeadBackward writes; dz is
 /// d_input [T, B, G*H], or empty where the device projects the input with the recurrence; argmax [B, H] where the pool
-/// has a maximum.
+/// has a maximum; by_length [B] or empty.
 struct Results {
   std::vector<double> h, pooled, logits;  // h [T+1, B, H], zero where it is not defined
-  std::vector<double> argmax;
+  std::vector<double> argmax, by_length;
   double loss_sum = 0, correct = 0;
   std::vector<double> d_fc_weight, d_fc_bias, d_state, dz, d_w_hh, d_b_hh, d_embedding, d_w_ih, d_bias;
 };

@@ -11,7 +11,10 @@ namespace {
 template <class Real>
 class Runner {
  public:
-  Runner(Backend<Real>& backend, const Problem& problem) : backend_(backend), p_(problem) {
+  Runner(Backend<Real>& backend, const Problem& problem, bool orders_rows)
+      : backend_(backend),
+        p_(problem),
+        by_length_(backend.template allocate<std::int32_t>(orders_rows ? p_.shape.batch : 0)) {
     const auto [V, E, H, B, T] = p_.shape;
     const std::int64_t U = p_.shape.distinct();
     for (auto [buffer, count] : {std::pair{&tokens_, U},
@@ -39,6 +42,7 @@ class Runner {
                     p_.shape.hidden);
     r.pooled = to_host(pooled_);
     r.argmax = to_host(argmax_);
+    r.by_length = to_host(by_length_);
     r.logits = to_host(logits_);
     std::vector<BatchStats> stats(1);
     backend_.download(std::span<const BatchStats>(stats_.span()), std::span(stats));
@@ -161,6 +165,7 @@ class Runner {
                             .rows = rows.span(),
                             .ids = ids_.span(),
                             .lengths = lengths_.span(),
+                            .by_length = by_length_.span(),
                             .labels = labels_.span(),
                             .targets = targets_.span(),
                             .weights = weights_.span()});
@@ -196,6 +201,7 @@ class Runner {
         RecurrenceForward<Real>{.cell = p_.cell,
                                 .shape = p_.shape.sequences(),
                                 .lengths = lengths_.span(),
+                                .by_length = by_length_.span(),
                                 .input = {.values = projected_.span(), .width = gates_, .row_of = row_of_.span()},
                                 .w_hh = w_hh_.span(),
                                 .b_hh = b_hh_.span(),
@@ -256,6 +262,7 @@ class Runner {
         RecurrenceBackward<Real>{.cell = p_.cell,
                                  .shape = p_.shape.sequences(),
                                  .lengths = lengths_.span(),
+                                 .by_length = by_length_.span(),
                                  .h = h_.span(),
                                  .saved = saved_.span(),
                                  .w_hh = w_hh_.span(),
@@ -306,7 +313,8 @@ class Runner {
   std::int64_t gates_ = traits(p_.cell).gates * p_.shape.hidden;  // G*H
   bool packed_ = false;                                           // h_ and dz_
   TokenIndex index_;
-  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, labels_, argmax_;
+  Buffer<std::int32_t> count_, tokens_, slot_, row_of_, segment_, position_, ids_, lengths_, by_length_, labels_,
+      argmax_;
   Buffer<Real> embedding_, w_ih_, w_hh_, b_hh_, fc_weight_, projected_, h_, saved_, pooled_, logits_;
   Buffer<Real> d_fc_weight_, d_fc_bias_, d_state_, dz_, d_recurrent_, d_w_hh_, d_b_hh_, d_projected_, d_embedding_,
       d_w_ih_, d_bias_;
@@ -317,11 +325,11 @@ class Runner {
 }  // namespace
 
 template <class Real>
-Results run_problem(Backend<Real>& backend, const Problem& problem) {
-  return Runner<Real>(backend, problem).run();
+Results run_problem(Backend<Real>& backend, const Problem& problem, bool orders_rows) {
+  return Runner<Real>(backend, problem, orders_rows).run();
 }
 
-template Results run_problem(Backend<float>&, const Problem&);
-template Results run_problem(Backend<double>&, const Problem&);
+template Results run_problem(Backend<float>&, const Problem&, bool);
+template Results run_problem(Backend<double>&, const Problem&, bool);
 
 }  // namespace reel::test

@@ -8,7 +8,8 @@
 
 namespace reel::test {
 
+/// orders_rows: recurrences are given the rows by length.
 template <class Real>
-Results run_problem(Backend<Real>& backend, const Problem& problem);
+Results run_problem(Backend<Real>& backend, const Problem& problem, bool orders_rows = true);
 
 }  // namespace reel::test

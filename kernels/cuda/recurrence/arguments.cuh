@@ -17,21 +17,31 @@ __device__ inline int longest_row(const std::int32_t* lengths, int first, int ba
   return longest;
 }
 
+/// In which order blocks take batch rows, longest first: what they wait for in the end is short then, and rows that are
+/// taken together are of similar length. Read before a row's first step alone.
+struct RowOrder {
+  const std::int32_t* by_length = nullptr;  // [B], or null: in their own
+
+  __device__ int operator[](int i) const { return by_length != nullptr ? by_length[i] : i; }
+};
+
 struct RnnForwardArgs {
   const std::int32_t* row_of;   // [B, T]
   const std::int32_t* lengths;  // [B]
-  const float* input;           // [rows, G*H]
-  const float* w_hh;            // [G*H, H]
-  const float* b_hh;            // [H] or null
-  float* h;                     // [T+1, B, H]
-  float* saved;                 // [T, B, S*H] or null
-  const float* initial_c;       // [B, H] or null
-  float* final_c;               // [B, H] or null; may be initial_c
+  RowOrder order;
+  const float* input;      // [rows, G*H]
+  const float* w_hh;       // [G*H, H]
+  const float* b_hh;       // [H] or null
+  float* h;                // [T+1, B, H]
+  float* saved;            // [T, B, S*H] or null
+  const float* initial_c;  // [B, H] or null
+  float* final_c;          // [B, H] or null; may be initial_c
   int batch, steps, hidden;
 
   explicit RnnForwardArgs(const RecurrenceForward<float>& op)
       : row_of(op.input.row_of.data()),
         lengths(op.lengths.data()),
+        order{address_of(op.by_length)},
         input(op.input.values.data()),
         w_hh(op.w_hh.data()),
         b_hh(op.b_hh.data()),
@@ -85,10 +95,11 @@ struct StepGradientArgs {
 
 struct RnnBackwardArgs {
   const std::int32_t* lengths;  // [B]
-  const float* h;               // [T+1, B, H]
-  const float* saved;           // [T, B, S*H] or null
-  const float* w_hh;            // [G*H, H]
-  const float* initial_c;       // [B, H] or null
+  RowOrder order;
+  const float* h;          // [T+1, B, H]
+  const float* saved;      // [T, B, S*H] or null
+  const float* w_hh;       // [G*H, H]
+  const float* initial_c;  // [B, H] or null
   OutputGradientArgs d_output;
   float* d_input;      // [T, B, G*H]
   float* d_recurrent;  // [T, B, G*H]; d_input itself but for cells with a recurrent bias
@@ -96,6 +107,7 @@ struct RnnBackwardArgs {
 
   explicit RnnBackwardArgs(const RecurrenceBackward<float>& op)
       : lengths(op.lengths.data()),
+        order{address_of(op.by_length)},
         h(op.h.data()),
         saved(op.saved.data()),
         w_hh(op.w_hh.data()),

@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
   const int step_size = args.batch * H;
   if (threadIdx.x % 2 == 0) states[0][column] = states[1][column] = 0;  // from H on for good
 
-  for (int b = static_cast<int>(blockIdx.x); b < args.batch; b += static_cast<int>(gridDim.x)) {
+  for (int i = static_cast<int>(blockIdx.x); i < args.batch; i += static_cast<int>(gridDim.x)) {
+    const int b = kHidden <= 128 ? args.order[i] : i;  // at 256 units the loop wants all registers
     float* h = args.h + static_cast<std::size_t>(b) * H + column;
     InputQueue<kAhead, kHidden> queue{args.row_of + static_cast<std::size_t>(b) * args.steps,
                                       args.input + column,
@@ -91,7 +92,8 @@ __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
   DoubleBuffer gradient{Matrix::part(gradients[1]), opaque_address(&gradients[0][column]),
                         -static_cast<int>(sizeof gradients[0])};
 
-  for (int b = static_cast<int>(blockIdx.x); b < all.batch; b += static_cast<int>(gridDim.x)) {
+  for (int turn = static_cast<int>(blockIdx.x); turn < all.batch; turn += static_cast<int>(gridDim.x)) {
+    const int b = all.order[turn];
     const std::size_t i = static_cast<std::size_t>(b) * H + column;
     const int length = all.lengths[b];
     SlotRing<kAhead, kHidden> slots(fetched[0][0] + column);

@@ -104,8 +104,8 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
        begin += static_cast<int>(gridDim.x) * tile) {
     const int end = min(begin + tile, args.batch);
-    const TileRows rows(args.lengths, begin, end, own.count > 0);
-    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps);
+    const TileRows rows(args.lengths, begin, end, own.count > 0, args.order);
+    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps, args.order);
     __syncthreads();
     const auto fetch = [&](int t) {
       const Adjacent<std::int32_t, kOwnRows> row = input_rows.at(t);
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
     Numbers state[kOwnRows] = {}, x[kOwnRows];
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      h[r] = reinterpret_cast<State*>(args.h) + static_cast<unsigned>((rows.first + r) * args.hidden + own.first);
+      h[r] = reinterpret_cast<State*>(args.h) + static_cast<unsigned>(rows.row[r] * args.hidden + own.first);
       keep(h[r]);
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
   const int tile = rows_of_tile(args.batch);
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
        begin += static_cast<int>(gridDim.x) * tile) {
-    const TileRows rows(args.lengths, begin, min(begin + tile, args.batch), own.count > 0);
+    const TileRows rows(args.lengths, begin, min(begin + tile, args.batch), own.count > 0, args.order);
     const int last = rows.longest - 1;
     unsigned at = static_cast<unsigned>(last) * step_size;  // step t from the first
     const State* h[kOwnRows];                               // of step 1
@@ -222,7 +222,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
     Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, slope[kOwnRows];
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      const auto first = static_cast<unsigned>(min(rows.first + r, args.batch - 1) * args.hidden + own.first);
+      const auto first = static_cast<unsigned>(rows.row[r] * args.hidden + own.first);
       h[r] = reinterpret_cast<const State*>(args.h) + step_size + first;
       d_input[r] = reinterpret_cast<Gradient*>(args.d_input) + first;
       keep(h[r]), keep(d_input[r]);

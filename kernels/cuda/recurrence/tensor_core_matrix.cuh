@@ -238,21 +238,25 @@ __device__ inline int rows_of_tile(int batch) {
 
 /// The batch rows of a tile that this thread has results of.
 struct TileRows {
-  int first, end;                // from `end` on they are not its own
+  int first, end;                // in their order; from `end` on they are not its own
+  int row[kOwnRows];             // some row in place of those
   int length[kOwnRows];          // 0 of those
   int longest = 0, longest_row;  // of the whole tile
 
-  /// Of the tile of batch rows [begin, tile_end); owner: whether the thread has units.
-  __device__ TileRows(const std::int32_t* lengths, int begin, int tile_end, bool owner)
-      : first(begin + own_row()), end(owner ? tile_end : 0), longest_row(begin) {
+  /// Of the tile of batch rows order[begin .. tile_end); owner: whether the thread has units.
+  __device__ TileRows(const std::int32_t* lengths, int begin, int tile_end, bool owner, RowOrder order = {})
+      : first(begin + own_row()), end(owner ? tile_end : 0), longest_row(order[begin]) {
 #pragma unroll
-    for (int row = begin; row < begin + kTileRows; ++row) {
-      if (row >= tile_end || lengths[row] <= longest) continue;
-      longest = lengths[row];
-      longest_row = row;
+    for (int i = begin; i < begin + kTileRows; ++i) {
+      if (i >= tile_end || lengths[order[i]] <= longest) continue;
+      longest = lengths[order[i]];
+      longest_row = order[i];
     }
 #pragma unroll
-    for (int r = 0; r < kOwnRows; ++r) length[r] = has(r) ? lengths[first + r] : 0;
+    for (int r = 0; r < kOwnRows; ++r) {
+      row[r] = order[has(r) ? first + r : begin];
+      length[r] = has(r) ? lengths[row[r]] : 0;
+    }
   }
   __device__ bool has(int r) const { return first + r < end; }
 };
@@ -270,12 +274,13 @@ struct RowIndices {
 
   /// Those of the first kSteps steps; all threads, kSteps * kTileRows or more, meet at a barrier before they read.
   __device__ RowIndices(Ring& memory, const std::int32_t* all, const std::int32_t* lengths, int begin, int end,
-                        int steps)
+                        int steps, RowOrder order = {})
       : ring(memory), copied(threadIdx.x * 4), own(static_cast<unsigned>(own_row()) * 4) {
     const int r = static_cast<int>(threadIdx.x) % kTileRows, t = static_cast<int>(threadIdx.x) / kTileRows;
     const bool exists = begin + r < end;
-    row_of = all + static_cast<std::size_t>(exists ? begin + r : 0) * static_cast<std::size_t>(steps);
-    length = exists ? lengths[begin + r] : 0;
+    const int row = order[exists ? begin + r : begin];
+    row_of = all + static_cast<std::size_t>(row) * static_cast<std::size_t>(steps);
+    length = exists ? lengths[row] : 0;
     keep(row_of), keep(copied), keep(own);
     if (t < kSteps) ring[t][r] = t < length ? row_of[t] : 0;
     if (t > 0) length = 0;
