@@ -155,8 +155,10 @@ void Trainer::step() {
   const ProfileRange range(backend_, "step");
   const ClassificationTask::BatchSize batch = task_.batch_size(at_.step);
   if (!optimizer_.has_rates()) optimizer_.put_rates();
-  const char* const name = batch.reviews == config_.batch_size ? "step" : "last step";
-  if (!backend_.launch_graph(name)) {
+  const bool full = batch.reviews == config_.batch_size;
+  const char* const name = full ? "step" : "last step";
+  const bool ran = std::exchange(full ? full_step_ran_ : last_step_ran_, true);
+  if (!ran || !backend_.launch_graph(name)) {  // before that, the graph may be of another trainer's memory
     GraphCapture graph(backend_, name);
     const std::span<BatchStats> slots = measured_.slots();
     task_.select(model_, batch.reviews, static_cast<std::int64_t>(slots.size()));

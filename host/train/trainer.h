@@ -99,6 +99,7 @@ class Trainer {
   Readout readout_;              // of the weights at the end of the last epoch
   Cursor at_;                    // its measured_seconds are those before the process began
   std::int64_t steps_here_ = 0;  // since the process began
+  bool full_step_ran_ = false, last_step_ran_ = false;
 };
 
 }  // namespace reel
