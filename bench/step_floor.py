@@ -6,16 +6,14 @@ In cycles, at the middle of multiprocessor.py's latencies, term by term:
   sums      a shuffle and an addition for each halving of the lanes that have parts of a row
   gates     what has to be known of a unit's gates before its state: an activation, and the exchange between its lanes
   cell      from there to the state or the gradient: its dependent operations
-  exchange  the barrier after which the others may read it; of blocks in a cluster, the cluster's, or the way of the bytes
-            that a block counts
+  exchange  the barrier after which the others may read it; of blocks in a cluster, the way of the bytes that each counts
 Two blocks of a multiprocessor can do this at the same time, so that it takes as long as the busiest pipe, if that is longer. An
-operation that another waits for takes 4 cycles. Loads from global memory, stores and indices can be beside all this. The fence
-(MEMBAR) that the compiler puts before a cluster barrier's arrival is not counted: an exchange that counts bytes does without.
+operation that another waits for takes 4 cycles. Loads from global memory, stores and indices can be beside all this.
 """
 import re
 from math import log2
 
-from multiprocessor import BARRIER, CLUSTER_BARRIER, LATENCIES, REMOTE_STORE
+from multiprocessor import BARRIER, LATENCIES, REMOTE_STORE
 
 OPERATION = 4
 MIDDLE = 1
@@ -64,6 +62,6 @@ def terms(strategy, name, threads, groups):
         result["cell"] = OPERATION + squash
     else:
         result["cell"] = (3 if flag == "true" else 2) * OPERATION
-    by_bytes = strategy == "gated" and width > 64
-    result["exchange"] = (CLUSTER_BARRIER if strategy == "cluster" else REMOTE_STORE if by_bytes else BARRIER)[MIDDLE]
+    clusters = strategy == "cluster" or strategy == "gated" and width > 64
+    result["exchange"] = REMOTE_STORE[MIDDLE] if clusters else BARRIER[MIDDLE]
     return result

@@ -3,12 +3,12 @@
 //
 // The eight blocks of a cluster keep W_hh together (cluster_matrix.cuh) and walk through tiles of batch rows, each tile
 // until its longest row ends. Every block has the states of the tile's rows in its own shared memory, whole and double-
-// buffered. In a step it computes its units of the next states and writes them to all blocks of the cluster; then one
-// cluster barrier. What no other block reads (h, dz) is written to global memory between the barrier's halves, where
-// the release does not have to wait for it.
+// buffered. In a step it computes its units of the next states and sends them to all blocks of the cluster, each of
+// which waits for the bytes that it gets (step_exchange.cuh): 0 for units and steps that do not exist, so that they are
+// always as many. What no other block reads (h, dz) is written to global memory while they are on their way.
 //
 // A product takes four batch rows at a time. A tile has up to kMaxGroups such groups, as many as let the clusters that
-// fit on the device share the batch: the barrier and the way to the other blocks are paid once for all of them. As in
+// fit on the device share the batch: the way to the other blocks is paid once for all of them. As in
 // resident.cu, what a thread alone reads is fetched kAhead steps early by cp.async; what differs by group lies in
 // shared memory instead of registers, since a loop over groups that is unrolled would not fit the instruction cache.
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/cluster_matrix.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
+#include "kernels/cuda/recurrence/step_exchange.cuh"
 #include "kernels/cuda/recurrence/strategies.h"
 
 namespace reel::cuda {
@@ -27,6 +28,7 @@ constexpr Widths<384, 512> kWidths;
 constexpr int kAhead = 4;      // steps between fetching a value and using it
 constexpr int kMaxGroups = 4;  // of a tile
 constexpr int kBlocks = ClusterMatrix<512>::kBlocks, kRows = ClusterMatrix<512>::kRows;
+using Exchange = StepExchange<kBlocks>;
 
 /// A block's shared memory.
 template <int kHidden>
@@ -35,10 +37,11 @@ struct ClusterMemory {
   using OfThreads = T[kMaxGroups][ClusterMatrix<kHidden>::kThreads];  // each used by its own thread only
 
   float vectors[2][kMaxGroups * kRows][kHidden];  // all units of h[t, b] or dz[t, b]; the other blocks write here
-  OfThreads<float> values[kAhead];                // what a step was fetched, then its result
+  OfThreads<float> values[kAhead];                // what steps are fetched
   OfThreads<int> rows[kAhead];                    // of the input, at the steps that are fetched next
   OfThreads<int> lengths;                         // 0 where the thread has no result
   OfThreads<float> last, every;                   // what the last step and every step adds to d h
+  Exchange::Barriers arrived;
 };
 
 /// The batch rows that a cluster takes through all steps together.
@@ -70,9 +73,11 @@ struct Vectors {
 
   SharedAddress read;
   ClusterAddress written[kBlocks];  // the thread's own block first, lest all write to the same one
+  SharedAddress own;                // in it
 
   __device__ Vectors(const ClusterMemory<kHidden>& memory, const ClusterMatrix<kHidden>& w_hh)
-      : read(ClusterMatrix<kHidden>::part(memory.vectors[0][0])) {
+      : read(ClusterMatrix<kHidden>::part(memory.vectors[0][0])),
+        own(opaque_address(&memory.vectors[0][w_hh.row][w_hh.unit])) {
     const unsigned rank = cluster_rank();
 #pragma unroll
     for (unsigned i = 0; i < kBlocks; ++i) {
@@ -82,9 +87,12 @@ struct Vectors {
   __device__ SharedAddress part(int buffer, int group) const {
     return read + buffer * kBufferBytes + group * kGroupBytes;
   }
-  __device__ void write(int buffer, int group, float value) const {
+  /// To all blocks, each of which counts it where it has this block's `barrier`.
+  __device__ void write(int buffer, int group, float value, SharedAddress barrier) const {
 #pragma unroll
-    for (const ClusterAddress to : written) store_to_cluster(to + buffer * kBufferBytes + group * kGroupBytes, value);
+    for (const ClusterAddress to : written) {
+      store_async(to + buffer * kBufferBytes + group * kGroupBytes, value, to + static_cast<int>(barrier - own));
+    }
   }
 };
 
@@ -95,6 +103,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forwa
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, false);
   const Vectors<kHidden> vectors(*memory, w_hh);
+  Exchange exchange(memory->arrived);
   const int H = args.hidden, T = args.steps, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
@@ -104,13 +113,9 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forwa
   for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
     const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
     // The inputs of step t, whose rows were fetched kAhead steps ago, and the rows of kAhead steps on.
-    const auto fetch = [&](int t) {
-#pragma unroll 1
-      for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) cp_async_4(&value(t, g), args.input + input_row(t, g) * H + unit);
-        if (runs(t + kAhead, g)) cp_async_4(&input_row(t, g), args.row_of + row(g) * T + t + kAhead);
-      }
-      cp_async_commit();
+    const auto fetch = [&](int t, int g) {
+      if (runs(t, g)) cp_async_4(&value(t, g), args.input + input_row(t, g) * H + unit);
+      if (runs(t + kAhead, g)) cp_async_4(&input_row(t, g), args.row_of + row(g) * T + t + kAhead);
     };
     for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
       const int r = i / kHidden, c = i % kHidden, b = tile.first + r;
@@ -123,7 +128,10 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forwa
       memory->lengths[g][me] = row(g) < args.batch && unit < H ? args.lengths[row(g)] : 0;
       for (int t = 0; t < kAhead && runs(t, g); ++t) input_row(t, g) = args.row_of[row(g) * T + t];
     }
-    for (int t = 0; t < kAhead; ++t) fetch(t);
+    for (int t = 0; t < kAhead; ++t) {
+      for (int g = 0; g < tile.groups; ++g) fetch(t, g);
+      cp_async_commit();
+    }
     cluster_wait();
 #pragma unroll 1
     for (int t = 0; t < tile.longest; ++t) {
@@ -131,19 +139,17 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forwa
 #pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
         const float sum = w_hh.times(vectors.part(t % 2, g));
-        if (!runs(t, g)) continue;
-        value(t, g) = next_state<kCell>(sum + value(t, g));
-        vectors.write((t + 1) % 2, g, value(t, g));
+        const bool active = runs(t, g);
+        const float next = active ? next_state<kCell>(sum + value(t, g)) : 0.0f;
+        vectors.write((t + 1) % 2, g, next, exchange.barrier());
+        if (active) args.h[(t + 1) * step_size + row(g) * H + unit] = next;
+        fetch(t + kAhead, g);
       }
-      cluster_arrive();
-#pragma unroll 1
-      for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) args.h[(t + 1) * step_size + row(g) * H + unit] = value(t, g);
-      }
-      fetch(t + kAhead);
-      cluster_wait();
+      cp_async_commit();
+      exchange.wait(tile.groups * Vectors<kHidden>::kGroupBytes);
     }
   }
+  Exchange::finish();
 }
 
 template <int kHidden, Cell kCell>
@@ -154,6 +160,7 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
   ClusterMatrix<kHidden> w_hh;
   w_hh.load(args.w_hh, args.hidden, true);
   const Vectors<kHidden> vectors(*memory, w_hh);
+  Exchange exchange(memory->arrived);
   const int H = args.hidden, unit = w_hh.unit, me = static_cast<int>(threadIdx.x);
   const std::size_t step_size = static_cast<std::size_t>(args.batch) * H;
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
@@ -163,12 +170,8 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
     const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
     const auto index = [&](int g) { return row(g) * H + unit; };
     const auto valid = [&](int g) { return row(g) < args.batch && unit < H; };
-    const auto fetch = [&](int t) {  // h[t+1]
-#pragma unroll 1
-      for (int g = 0; g < tile.groups; ++g) {
-        if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + index(g));
-      }
-      cp_async_commit();
+    const auto fetch = [&](int t, int g) {  // h[t+1]
+      if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + index(g));
     };
     for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
       for (auto& buffer : memory->vectors) buffer[i / kHidden][i % kHidden] = 0;  // dz from a row's end on
@@ -182,29 +185,31 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
       memory->every[g][me] = valid(g) ? args.d_output.every_at(static_cast<std::size_t>(index(g))) : 0.0f;
       for (int t = length; t < args.steps && valid(g); ++t) args.d_input[t * step_size + index(g)] = 0;
     }
-    for (int i = 1; i <= kAhead; ++i) fetch(tile.longest - i);
+    for (int i = 1; i <= kAhead; ++i) {
+      for (int g = 0; g < tile.groups; ++g) fetch(tile.longest - i, g);
+      cp_async_commit();
+    }
     cluster_wait();
 #pragma unroll 1
     for (int t = tile.longest - 1; t >= 0; --t) {
       cp_async_wait<kAhead - 1>();
 #pragma unroll 1
       for (int g = 0; g < tile.groups; ++g) {
-        float d_h = w_hh.times(vectors.part((t + 1) % 2, g));
-        if (!runs(t, g)) continue;
-        d_h += memory->every[g][me];
-        if (!runs(t + 1, g)) d_h += memory->last[g][me];
-        value(t, g) = input_gradient<kCell>(d_h, value(t, g));
-        vectors.write(t % 2, g, value(t, g));
+        float d_h = w_hh.times(vectors.part((t + 1) % 2, g)), dz = 0;
+        if (runs(t, g)) {
+          d_h += memory->every[g][me];
+          if (!runs(t + 1, g)) d_h += memory->last[g][me];
+          dz = input_gradient<kCell>(d_h, value(t, g));
+        }
+        vectors.write(t % 2, g, dz, exchange.barrier());
+        if (runs(t, g)) args.d_input[t * step_size + index(g)] = dz;
+        fetch(t - kAhead, g);
       }
-      cluster_arrive();
-#pragma unroll 1
-      for (int g = 0; g < tile.groups; ++g) {
-        if (runs(t, g)) args.d_input[t * step_size + index(g)] = value(t, g);
-      }
-      fetch(t - kAhead);
-      cluster_wait();
+      cp_async_commit();
+      exchange.wait(tile.groups * Vectors<kHidden>::kGroupBytes);
     }
   }
+  Exchange::finish();
 }
 
 template <int kHidden>

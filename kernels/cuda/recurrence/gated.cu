@@ -47,7 +47,8 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   static_assert(kLanes >= 4);
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
-  using Exchange = StepExchange<kBlocks, kRows * kHidden* static_cast<int>(sizeof(float))>;
+  using Exchange = StepExchange<kBlocks>;
+  constexpr int kStepBytes = kRows * kHidden * static_cast<int>(sizeof(float));  // that a block gets
   REEL_SHARED(float[2][kRows][kHidden], states);
   REEL_SHARED(typename Exchange::Barriers, arrived);
   REEL_SHARED(float[kAhead][Shape::kThreads], inputs);
@@ -130,7 +131,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
       queue.fetch(t + kAhead);
       read += other;
       other = -other;
-      exchange.wait();
+      exchange.wait(kStepBytes);
     }
     if (kCell == Cell::kLstm && args.final_c != nullptr && owner) args.final_c[i] = c;
   }
@@ -195,7 +196,8 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   using Matrix = SlicedMatrix<kSlices, kGates * kUnits / 4 / kSlices, 4>;
   using Queue = SavedQueue<kCell, kOwners>;
   if constexpr (kBlocks > 1 && !kClusters) return fail_without_clusters();
-  using Exchange = StepExchange<kBlocks, kRows * kHidden* static_cast<int>(sizeof(float))>;
+  using Exchange = StepExchange<kBlocks>;
+  constexpr int kStepBytes = kRows * kHidden * static_cast<int>(sizeof(float));  // that a block gets
   constexpr int kBuffers = kBlocks > 1 ? 2 : 1;
   REEL_SHARED(float[kBuffers][kRows][kGates * kUnits], gradients);  // of this block's gates, on the side of W_hh
   REEL_SHARED(float[2][kRows][kBlocks][kUnits], shares);            // of the gradients of this block's units, by block
@@ -324,7 +326,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
       factors += other_gradients;
       other_gradients = -other_gradients;
       if constexpr (kBlocks > 1) store_and_fetch();
-      exchange.wait();
+      exchange.wait(kStepBytes);
     }
   }
   Exchange::finish();

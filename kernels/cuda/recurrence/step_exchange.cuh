@@ -18,8 +18,8 @@
 
 namespace reel::cuda {
 
-/// kBlocks of a cluster, which get kBytes each in a step. Of one block, whose threads meet at its barrier instead.
-template <int kBlocks, int kBytes>
+/// Of kBlocks of a cluster, or of one block, whose threads meet at its barrier instead.
+template <int kBlocks>
 class StepExchange {
  public:
   using Barriers = TransactionBarrier[2];
@@ -34,10 +34,7 @@ class StepExchange {
   __device__ explicit StepExchange(Barriers& barriers) : barriers_(barriers), filled_(opaque_address(&barriers[1])) {
     if constexpr (kBlocks > 1) {
       if (threadIdx.x == 0) {
-        for (TransactionBarrier& barrier : barriers) {
-          init_barrier(barrier);
-          expect_bytes(opaque_address(&barrier), kBytes);
-        }
+        for (TransactionBarrier& barrier : barriers) init_barrier(barrier);
       }
       cluster_arrive();
       cluster_wait();
@@ -45,6 +42,8 @@ class StepExchange {
       __syncthreads();
     }
   }
+  /// The barrier that counts this step's.
+  __device__ SharedAddress barrier() const { return filled_; }
   __device__ static int rank() { return kBlocks > 1 ? static_cast<int>(cluster_rank()) : 0; }
   __device__ Target target(const float& element, int block) const {
     if constexpr (kBlocks > 1) {
@@ -66,11 +65,11 @@ class StepExchange {
     target.element += to_other;
     if (kBlocks > 1) target.barrier += to_other_;
   }
-  /// Until all bytes of the step are there.
-  __device__ void wait() {
+  /// Until all bytes are there that the step brings to this block.
+  __device__ void wait(int bytes) {
     if constexpr (kBlocks > 1) {
+      if (threadIdx.x == 0) expect_bytes(filled_, bytes);
       wait_for_bytes(filled_, steps_ / 2 % 2);
-      if (threadIdx.x == 0) expect_bytes(filled_, kBytes);  // in the step after next
       filled_ += to_other_;
       to_other_ = -to_other_;
       ++steps_;
