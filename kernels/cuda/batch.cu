@@ -52,13 +52,13 @@ struct SelectArgs {
   Padding padding;
 };
 
-/// How many rows come before row b, of so many steps: those that are longer, and of those as long the first ones. In
-/// every thread.
-__device__ inline int rows_before(const SelectArgs& args, int b, int length) {
+/// How many of the batch's `rows` come before row b, of so many steps: those that are longer, and of those as long the
+/// first ones. In every thread.
+__device__ inline int rows_before(const SelectArgs& args, const std::int32_t* rows, int b, int length) {
   REEL_SHARED(int[32], partial);
   int before = 0;
   for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(gridDim.x); i += static_cast<int>(blockDim.x)) {
-    const int other = args.padding == Padding::kNone ? args.data_lengths[args.rows[i]] : length;
+    const int other = args.padding == Padding::kNone ? args.data_lengths[rows[i]] : length;
     if (other > length || (other == length && i < b)) ++before;
   }
   return block_sum(before, partial);
@@ -78,7 +78,8 @@ __device__ inline void select_targets(const SelectArgs& args, int b, int row) {
 /// A block for each batch row.
 __global__ void select_rows_kernel(SelectArgs args) {
   const int b = static_cast<int>(blockIdx.x), T = args.steps;
-  const int row = args.rows[row_at(args.clock, args.last_row) + b], length = args.data_lengths[row];
+  const std::int32_t* const rows = args.rows + row_at(args.clock, args.last_row);
+  const int row = rows[b], length = args.data_lengths[row];
   const int first = args.padding == Padding::kPre ? T - length : 0;
   const std::int32_t* review = args.data_ids + static_cast<std::size_t>(row) * T;
   for (int t = static_cast<int>(threadIdx.x); t < T; t += static_cast<int>(blockDim.x)) {
@@ -100,7 +101,7 @@ __global__ void select_rows_kernel(SelectArgs args) {
   }
   if (args.targets != nullptr) select_targets(args, b, row);
   if (args.by_length == nullptr) return;
-  const int place = rows_before(args, b, length);
+  const int place = rows_before(args, rows, b, length);
   if (threadIdx.x == 0) args.by_length[place] = b;
 }
 

@@ -99,9 +99,8 @@ __device__ inline float* sum_of(const SumArgs& args, int u, int chunk) {
   return args.partial + (static_cast<std::int64_t>(chunk) * 2 + (begin < first ? 0 : 1)) * args.width;
 }
 
-/// Tokens without a position, of a block's share of the slots.
-__device__ inline void clear_unused(const SumArgs& args) {
-  REEL_SHARED(bool[kThreads], unused);
+/// Tokens without a position, of a block's share of the slots. `unused` is shared memory.
+__device__ inline void clear_unused(const SumArgs& args, bool (&unused)[kThreads]) {
   const int thread = static_cast<int>(threadIdx.x), count = args.count[0];
   const auto share = [&](std::int64_t block) { return static_cast<int>(block * args.slots / gridDim.x); };
   const int end = share(blockIdx.x + std::int64_t{1});
@@ -123,10 +122,11 @@ __global__ void sum_chunks_kernel(SumArgs args) {
   REEL_SHARED(int[kChunk], positions);
   REEL_SHARED(int[kChunk], slots);
   REEL_SHARED(float* [kChunk], targets);  // where a sum that ends here goes, or null
+  REEL_SHARED(bool[kThreads], unused);
   const int chunk = static_cast<int>(blockIdx.x), first = chunk * kChunk;
   const int left = args.segment[args.count[0]] - first;
   const int size = left < kChunk ? left : kChunk;
-  clear_unused(args);
+  clear_unused(args, unused);
   for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
     const int position = args.position[first + i];
     positions[i] = position;

@@ -101,7 +101,7 @@ struct Machine {
 };
 
 constexpr std::size_t kVariables = 48 * 1024, kGap = 64, kMaxDynamicShared = 227 * 1024;
-constexpr std::size_t kMaxStores = 1 << 17;  // under way
+constexpr std::size_t kMaxStores = 1 << 18;  // under way: twice those of a step of cluster.cu, some have arrived
 constexpr unsigned kMaxCluster = 8;          // what every device with clusters can run
 
 extern thread_local std::unique_ptr<Machine> machine;

@@ -113,8 +113,8 @@ void deliver_store() {
   } else {
     m.stores.pop_back();
   }
-  if (!stores_under_way()) {
-    m.stores.clear();
+  if (2 * m.arrived_stores >= m.stores.size()) {
+    m.stores.erase(m.stores.begin(), m.stores.begin() + static_cast<std::ptrdiff_t>(m.arrived_stores));
     m.arrived_stores = 0;
   }
   if (store.block->alive == 0) {

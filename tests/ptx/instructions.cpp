@@ -156,6 +156,7 @@ void add_conversions(Table& table) {
     return upper << 16 | __bfloat16_as_ushort(__float2bfloat16_rn(low));
   });
   add<std::uint16_t>(table, "cvt.f32.f16", [](std::uint16_t a) { return __half2float(__ushort_as_half(a)); });
+  add<std::uint16_t>(table, "cvt.f32.bf16", [](std::uint16_t a) { return __bfloat162float(__ushort_as_bfloat16(a)); });
 }
 
 template <class From, class To>
