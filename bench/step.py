@@ -46,15 +46,15 @@ def summary(result):
 
 
 def nodes(result, batch=64):
-    """A line for each node of a step now; the recurrence's of both precisions."""
-    plans = [case_of(result["now"]["plans"], precision, batch) for precision in ("float32", "mixed")]
-    rows = []
-    for i, (node, mixed) in enumerate(zip(*(plan["nodes"] for plan in plans), strict=True)):
-        names = list(dict.fromkeys((node["name"], mixed["name"])))
-        times = list(dict.fromkeys(f"{of['us']:.1f}" for of in (node, mixed)))
-        rows.append([f"**{i}**" if i in plans[0]["critical_path"] else i, node["operation"], " / ".join(f"`{name}`" for name in names),
-                     ", ".join(map(str, node["after"])), node["launches"], f"{node['bytes'] / 1e6:.2f}", f"{node['flops'] / 1e6:,.0f}",
-                     " / ".join(times)])
+    """A line for each node of a step now, in each precision: W_hh's gradient is not the same nodes in both."""
+    return "\n\n".join(f"In {precision}:\n\n{nodes_of(case_of(result['now']['plans'], precision, batch))}"
+                       for precision in ("float32", "mixed"))
+
+
+def nodes_of(plan):
+    rows = [[f"**{i}**" if i in plan["critical_path"] else i, node["operation"], f"`{node['name']}`", ", ".join(map(str, node["after"])),
+             node["launches"], f"{node['bytes'] / 1e6:.2f}", f"{node['flops'] / 1e6:,.0f}", f"{node['us']:.1f}"]
+            for i, node in enumerate(plan["nodes"])]
     return table(["", "operation", "node", "after", "launches", "MB", "MFLOP", "us"], rows)
 
 
