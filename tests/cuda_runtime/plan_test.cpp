@@ -260,7 +260,9 @@ TEST_F(RuntimePlan, MixedIsNeverExpectedToBeSlowerThanFloat32) {
         const SequenceShape shape{batch, config.preprocessing.maxlen, hidden};
         const std::string chosen = mixed->describe_recurrence(cell.cell, shape, config.model.vocabulary, false);
         if (chosen.find(", tensor cores would take longer") != std::string::npos) ++declined;
-        if (hidden == 128 && cell.bounded) {
+        // One row each, 66 clusters of two blocks take as long a step.
+        const bool clusters_take_all = cell.gates > 1 && batch <= 66;
+        if (hidden == 128 && cell.bounded && !clusters_take_all) {
           EXPECT_THAT(chosen, testing::StartsWith("tensor cores")) << batch;
         }
       }
