@@ -32,7 +32,6 @@ STEPS = ", true>"  # the last argument of a kernel that adds what flows into sin
 GATES = {"gru": 3, "lstm": 4}
 # Of the middle estimate, at one row a multiprocessor or eight on tensor cores. (On one H200 a training step is to take 135 us in
 # float32 and 100 in mixed at B = 64: bench/README.md.)
-MOVES = ("singly", "together", "packed")  # of tensor_core.cu
 TARGETS = {"rnn_forward_kernel<128, tanh>": 430, "rnn_backward_kernel<128, tanh, false>": 420,
            "rnn_forward_tensor_core_kernel<128, tanh, packed>": 300,
            "rnn_backward_tensor_core_kernel<128, tanh, packed>": 330}
@@ -99,11 +98,16 @@ def cells():
     return re.findall(r'\.name = "(\w+)"', (measure.ROOT / "kernels" / "contract" / "cells.h").read_text())
 
 
+def moves():
+    names = (CUDA / "recurrence" / "moves.h").read_text()
+    return re.findall(r'"(\w+)"', re.search(r"kMovesNames{(.*?)}", names)[1])
+
+
 def name_of(symbol):
     text = subprocess.run(["c++filt", symbol], capture_output=True, text=True, check=True).stdout.strip()
     text = re.sub(r"\(anonymous namespace\)::|reel::cuda::|reel::|^void ", "", text)
     text = re.sub(r"\(\w*Args\)$", "", text)
-    text = re.sub(r"\(Moves\)(\d+)", lambda match: MOVES[int(match[1])], text)
+    text = re.sub(r"\(Moves\)(\d+)", lambda match: moves()[int(match[1])], text)
     return re.sub(r"\(Cell\)(\d+)", lambda match: cells()[int(match[1])], text)
 
 

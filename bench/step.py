@@ -41,7 +41,7 @@ def summary(result):
                      *(f"{plan['sum_us']:.0f}" for plan in (before, now))])
     head = ["batch", "precision", "launches before", "now", "us before", "now", "target", "holds", "all nodes, us, before", "now"]
     launches = max(case_of(result["now"]["plans"], *case)["critical_launches"] for case in CASES)
-    return (table(head, rows) + f"\n\nAt most {MOST_LAUNCHES} launches on the critical path: {verdict(launches <= MOST_LAUNCHES)}, {launches}. "
+    return (table(head, rows) + f"\n\nAt most {MOST_LAUNCHES} launches on the critical path, of one layer at these batches: {verdict(launches <= MOST_LAUNCHES)}, {launches}. "
             f"`{result['command']}`, commit {result['now']['commit']}, before: {result['before']['commit']}.")
 
 

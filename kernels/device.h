@@ -19,8 +19,9 @@ namespace reel {
 enum class DeviceKind { kCpu, kCuda };
 
 /// kMixed: a recurrence of bounded states (kernels/contract/cells.h) multiplies 16-bit states, weights and gradients
-/// and sums in float32: fp16 on a CUDA device (bfloat16 gradients; TF32 in W_hh's gradient), bfloat16 on a CPU that is
-/// faster so. Everything else, what is kept included, stays float32.
+/// and sums in float32: fp16 on a CUDA device (bfloat16 gradients; TF32 or bfloat16 in W_hh's gradient), bfloat16 on a
+/// CPU that is faster so. Sequences between kernels are in 16 bits too where the backend packs_sequences(). Parameters,
+/// their gradients and everything else stay float32.
 enum class Precision { kFloat32, kMixed };
 
 /// What kMixed multiplies on a CPU: numbers as they are, or bfloat16, by vectors (AVX512-BF16) or tiles (AMX), which
@@ -106,6 +107,8 @@ class Device {
   virtual void abandon_graph() noexcept {}
   /// Starts the graph `name` again as it was collected last; false where it has not been collected.
   virtual bool launch_graph(const std::string& /*name*/) { return false; }
+  /// Waits for the graph `name`, and collects anew what is next called so; see GraphName in range.h.
+  virtual void forget_graph(const std::string& /*name*/) noexcept {}
   /// The same `runs` times; seconds that the device took for all of them. Only where the graph has been collected.
   virtual double replay_graph(const std::string& /*name*/, int /*runs*/) { return 0; }
 

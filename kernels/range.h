@@ -1,6 +1,7 @@
 // What of a device has a beginning and an end, as objects.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "kernels/device.h"
@@ -17,6 +18,27 @@ class ProfileRange {
 
  private:
   Device& device_;
+};
+
+/// A name that no other graph of the process has. Its end is the graph's: what the graph touches, like its arguments'
+/// memory, may go after it.
+class GraphName {
+ public:
+  GraphName(Device& device, const std::string& what)
+      : device_(device), name_(what + " " + std::to_string(next_number())) {}
+  ~GraphName() { device_.forget_graph(name_); }
+  GraphName(const GraphName&) = delete;
+  GraphName& operator=(const GraphName&) = delete;
+  operator const std::string&() const { return name_; }
+
+ private:
+  static int next_number() {
+    static std::atomic<int> numbers{0};
+    return ++numbers;
+  }
+
+  Device& device_;
+  std::string name_;
 };
 
 /// Collects what is enqueued from construction to launch(), which starts it as one graph. Destroyed before that, as

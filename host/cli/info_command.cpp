@@ -71,7 +71,7 @@ struct StepOptions {
     app.add_option("--batch-size", config.batch_size, "Reviews of the step")
         ->capture_default_str()
         ->transform(within<std::int64_t>(1, 65536));
-    add_size_flags(app, config.model);
+    add_network_flags(app, config.model);
     const auto of_a_step = [&](const CLI::Option* option) { return option->get_group() == group && option != asked; };
     for (CLI::Option* const option : app.get_options(of_a_step)) option->needs(asked);
   }

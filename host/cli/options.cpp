@@ -49,8 +49,8 @@ void DeviceOptions::add_to(CLI::App& app) {
   add_choice(
       app, "--precision", precision, {{"float32", Precision::kFloat32}, {"mixed", Precision::kMixed}},
       "Arithmetic; mixed multiplies 16-bit numbers: a GPU's tensor cores (tanh up to H = 256, GRU and "
-      "LSTM up to 128), or bfloat16 on a CPU (all but ReLU); what it does not know, or would do more slowly, runs in "
-      "float32, as the line 'recurrence' says");
+      "LSTM up to 128; W_hh's gradient of any, in TF32 where the rest is float32), or bfloat16 on a CPU (all but "
+      "ReLU); what it does not know, or would do more slowly, runs in float32, as the line 'recurrence' says");
   add_choice(
       app, "--mixed-products", mixed_products,
       {{"auto", MixedProducts::kAuto},

@@ -100,10 +100,7 @@ void add_data_flags(CLI::App& app, TrainConfig& c) {
 }
 
 void add_model_flags(CLI::App& app, TrainConfig& c) {
-  add_size_flags(app, c.model);
-  add_choice(
-      app, "--pool", c.model.pool, pool_names(),
-      "What the output layer sees of the states: the last, their mean, their maximum, or all three in this order");
+  add_network_flags(app, c.model);
   add_choice<Init>(app, "--init", c.init, {{"keras", Init::kKeras}, {"torch", Init::kTorch}},
                    "Whose initialisation to use; torch with --orthogonal off is PyTorch's own");
   add_choice(app, "--orthogonal", c.orthogonal, kOnOff, "Orthogonal recurrent weights under either --init");
@@ -212,7 +209,7 @@ std::string last_value(const std::vector<std::string>& arguments, const std::str
 
 }  // namespace
 
-void add_size_flags(CLI::App& app, ModelConfig& model) {
+void add_network_flags(CLI::App& app, ModelConfig& model) {
   add(app, "--embedding-dim", model.embedding, "Width of the embedding")->transform(within(1, 4096));
   add(app, "--hidden-size", model.hidden, "Width of the hidden state")->transform(within(1, 4096));
   add_choice(app, "--cell,--nonlinearity", model.cell, cell_names(), "What the recurrent layers are made of");
@@ -220,6 +217,9 @@ void add_size_flags(CLI::App& app, ModelConfig& model) {
       ->transform(within<std::int64_t>(1, kMaxLayers));
   app.add_flag("--bidirectional", model.bidirectional,
                "Each layer goes through a row from both ends; what is above it sees both directions");
+  add_choice(
+      app, "--pool", model.pool, pool_names(),
+      "What the output layer sees of the states: the last, their mean, their maximum, or all three in this order");
 }
 
 void TrainOptions::add_to(CLI::App& app) {

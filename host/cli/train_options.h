@@ -25,7 +25,7 @@ struct TrainOptions {
 };
 
 /// Those of a model that say how much work a training step is.
-void add_size_flags(CLI::App& app, ModelConfig& model);
+void add_network_flags(CLI::App& app, ModelConfig& model);
 
 /// Arguments after `reel train` with config files written out: flags of --config FILE (or of a resumed run's
 /// config.toml) come first, so that those of the command line win. Throws CLI::ParseError when --resume is given a flag

@@ -32,7 +32,7 @@ struct ModelConfig {
     return task == Task::kClassify && outputs > 1 ? Loss::kSoftmax : Loss::kSigmoid;
   }
   /// Whether what flows back into a layer's states is known step by step alone: OutputGradient::has_steps().
-  bool has_steps() const { return layers > 1 || has_maximum(pool); }
+  bool has_steps(std::int64_t layer = 0) const { return layer + 1 < layers || has_maximum(pool); }
 };
 
 /// What values are called in flags and files.

@@ -69,7 +69,7 @@ class Model {
   /// Runs the current batch; logits() is valid afterwards.
   void forward() {
     embedding_.forward();
-    layers_.front().forward(embedding_.output(), steps_flow_back(0));
+    layers_.front().forward(embedding_.output(), config().has_steps());
     forward_from_second();
   }
   /// The same, of inputs from project_vocabulary(), if there are any: for logits alone, backward() may not follow.
@@ -128,14 +128,12 @@ class Model {
   LayerInput<Real> input(std::size_t layer) {
     return layer == 0 ? embedding_.output() : stack_.input_above(layer - 1, layers_[layer - 1]);
   }
-  /// Whether what flows back into a layer has_steps().
-  bool steps_flow_back(std::size_t layer) const { return layer + 1 < layers_.size() || has_maximum(config().pool); }
   /// The layers above the first, and the head.
   void forward_from_second() {
     stack_.begin();
     for (std::size_t l = 1; l < layers_.size(); ++l) {
       stack_.forward(l - 1, layers_[l - 1]);
-      layers_[l].forward(input(l), steps_flow_back(l));
+      layers_[l].forward(input(l), config().has_steps(static_cast<std::int64_t>(l)));
     }
     head_.forward(layers_.back());
   }

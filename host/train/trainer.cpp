@@ -51,7 +51,9 @@ Trainer::Trainer(Backend<float>& backend, const TrainConfig& config, const Train
       writer_(folder_.state()),
       saved_at_(now()),
       readout_(data.readout),
-      at_{.config = folder.config_text(), .data_checksum = data.checksum, .weights_checksum = data.weights_checksum} {
+      at_{.config = folder.config_text(), .data_checksum = data.checksum, .weights_checksum = data.weights_checksum},
+      full_step_(backend, "step"),
+      last_step_(backend, "last step") {
   constexpr std::int64_t kMostAhead = 4096;  // steps
   optimizer_.follow(
       task_.clock(), [this](std::int64_t step) { return schedule_.at(step); },
@@ -156,9 +158,8 @@ void Trainer::step() {
   const ClassificationTask::BatchSize batch = task_.batch_size(at_.step);
   if (!optimizer_.has_rates()) optimizer_.put_rates();
   const bool full = batch.reviews == config_.batch_size;
-  const char* const name = full ? "step" : "last step";
-  const bool ran = std::exchange(full ? full_step_ran_ : last_step_ran_, true);
-  if (!ran || !backend_.launch_graph(name)) {  // before that, the graph may be of another trainer's memory
+  const std::string& name = full ? full_step_ : last_step_;
+  if (!backend_.launch_graph(name)) {
     GraphCapture graph(backend_, name);
     const std::span<BatchStats> slots = measured_.slots();
     task_.select(model_, batch.reviews, static_cast<std::int64_t>(slots.size()));

@@ -16,6 +16,7 @@
 #include "host/train/task.h"
 #include "host/train/training_data.h"
 #include "host/train/training_state.h"
+#include "kernels/range.h"
 
 namespace reel {
 
@@ -99,7 +100,7 @@ class Trainer {
   Readout readout_;              // of the weights at the end of the last epoch
   Cursor at_;                    // its measured_seconds are those before the process began
   std::int64_t steps_here_ = 0;  // since the process began
-  bool full_step_ran_ = false, last_step_ran_ = false;
+  GraphName full_step_, last_step_;
 };
 
 }  // namespace reel

@@ -119,6 +119,10 @@ class CudaBackend final : public Backend<float> {
     if (std::exchange(capturing_, false)) context_.platform.abandon_capture();
   }
   bool launch_graph(const std::string& name) override { return after_all().platform.launch(name); }
+  void forget_graph(const std::string& name) noexcept override {
+    seen_.erase(name);
+    context_.platform.forget(name);
+  }
   double replay_graph(const std::string& name, int runs) override { return after_all().platform.replay(name, runs); }
 
  protected:

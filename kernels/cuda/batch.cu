@@ -5,6 +5,7 @@
 // from a stable sort of (token, position), which the way forward does not need: it runs beside it.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include <cuda_ptx.h>
 
@@ -198,8 +199,12 @@ void execute(CudaContext& context, const BeginStep& op) {
 
 void execute(CudaContext& context, const SelectRows& op) {
   CudaContext& tokens = context.fork(Side::kTokens);
+  constexpr int kThreads = 128;
+  // Each thread compares its share of the batch's lengths, two loads one after the other.
+  const double ranking = op.by_length.empty() ? 0 : std::ceil(static_cast<double>(op.shape.batch) / kThreads);
   launch(select_rows_kernel,
-         per_block(tokens, op.shape.batch, 128, {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 4}),
+         per_block(tokens, op.shape.batch, kThreads,
+                   {.bytes = bytes_of(2 * op.shape.batch * op.shape.steps), .loads = 4 + 2 * ranking}),
          {.data_ids = op.data_ids.data(),
           .data_lengths = op.data_lengths.data(),
           .data_labels = op.data_labels.data(),

@@ -30,8 +30,9 @@ void check_cuda(cudaError_t status, const char* what);
 struct Work {
   double bytes = 0;  // of global memory, read and written, each once
   double flops = 0;
-  double loads = 0;       // of one thread, that wait for each other
-  double last_loads = 0;  // of the block that ends last, when all others have; their arrival is the first
+  bool tensor_cores = false;  // which do them
+  double loads = 0;           // of one thread, that wait for each other
+  double last_loads = 0;      // of the block that ends last, when all others have; their arrival is the first
 };
 
 struct Launch {

@@ -9,6 +9,7 @@
 
 #include "kernels/contract/cells.h"
 #include "kernels/contract/optimizer.h"
+#include "kernels/cuda/recurrence/moves.h"
 
 namespace reel::cuda {
 namespace {
@@ -34,6 +35,9 @@ std::string name_of(const void* kernel) {
   }
   for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {
     replace_all(name, "(reel::OptimizerKind)" + std::to_string(kind), kOptimizerNames[kind]);
+  }
+  for (std::size_t moves = 0; moves < kMovesNames.size(); ++moves) {
+    replace_all(name, "(reel::cuda::Moves)" + std::to_string(moves), kMovesNames[moves]);
   }
   replace_all(name, "(anonymous namespace)::", "");
   replace_all(name, "reel::cuda::", "");
@@ -66,9 +70,11 @@ void PlanRecorder::add_kernel(const void* kernel, const Launch& launch) {
   const Work& work = known_ ? known_->work : launch.work;
   const double threads = launch.block.x, blocks = launch.grid.x;
   const double at_once = multiprocessors_ * std::min(2048 / threads, 32.0), waves = std::max(blocks / at_once, 1.0);
-  const double computing = known_ && known_->microseconds ? 1e-6 * *known_->microseconds
-                                                          : std::max(work.flops / DeviceRates::kFlopsPerSecond,
-                                                                     waves * work.loads * DeviceRates::kLoadSeconds);
+  const double computing =
+      known_ && known_->microseconds
+          ? 1e-6 * *known_->microseconds
+          : std::max(work.flops / (work.tensor_cores ? DeviceRates::kTf32FlopsPerSecond : DeviceRates::kFlopsPerSecond),
+                     waves * work.loads * DeviceRates::kLoadSeconds);
   const double seconds =
       std::max(work.bytes / DeviceRates::kBytesPerSecond, computing) + work.last_loads * DeviceRates::kLoadSeconds;
   add(launch.stream, {.name = name_of(kernel), .bytes = work.bytes, .flops = work.flops}, seconds);

@@ -271,6 +271,11 @@ bool Platform::launch(const std::string& name) {
   return true;
 }
 
+void Platform::forget(const std::string& name) noexcept {
+  cudaStreamSynchronize(stream());
+  parts_->graphs.erase(name);
+}
+
 double Platform::replay(const std::string& name, int runs) {
   const Moment begin = mark();
   for (int run = 0; run < runs; ++run) {

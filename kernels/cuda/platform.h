@@ -59,6 +59,8 @@ class Platform {
   void abandon_capture() noexcept;
   /// Starts the graph `name` again, with the arguments of its last capture; false where there is none.
   bool launch(const std::string& name);
+  /// Ends the graph `name`, if there is one, when it has run.
+  void forget(const std::string& name) noexcept;
   /// The same `runs` times; seconds that the device took for all of them, by events around.
   double replay(const std::string& name, int runs);
 

@@ -163,7 +163,7 @@ TEST_F(EmulatedProgram, InfoListsATrainingStep) {
   expect_one_line(reel("info --device cpu --step"), 1, "--step: needs --device cuda, found cpu");
   expect_one_line(reel(step + " --recurrence cudnn"), 1, "--step: knows Reel's own kernels");
   for (const std::string flag : {"--json", "--batch-size 2", "--embedding-dim 2", "--hidden-size 2", "--cell gru",
-                                 "--nonlinearity relu", "--layers 2", "--bidirectional"}) {
+                                 "--nonlinearity relu", "--layers 2", "--bidirectional", "--pool max"}) {
     expect_one_line(reel("info " + flag), 2, " requires --step");
   }
 }

@@ -188,6 +188,31 @@ TEST_F(RuntimeBackend, AGraphMayChange) {
   EXPECT_EQ(small.ids(), (std::vector<std::int32_t>{4, 5, 6}));
 }
 
+/// Two of the same meaning are two graphs, and none is left when its name is gone.
+TEST_F(RuntimeBackend, AGraphIsItsNames) {
+  const auto backend = test::cuda_device().make();
+  SmallOperation first(*backend), second(*backend);
+  const auto run = [&](SmallOperation& operation, const GraphName& name) {
+    GraphCapture graph(*backend, name);
+    operation.run();
+    graph.launch();
+  };
+  std::string gone;
+  {
+    const GraphName name(*backend, "step"), other(*backend, "step");
+    gone = name;
+    for (int round = 0; round < 2; ++round) run(first, name);
+    EXPECT_TRUE(backend->launch_graph(name));
+    EXPECT_FALSE(backend->launch_graph(other));
+    run(second, other);  // eagerly
+    EXPECT_FALSE(backend->launch_graph(other));
+    const Violations violations;
+    EXPECT_TRUE(backend->launch_graph(name));
+  }
+  EXPECT_FALSE(backend->launch_graph(gone));
+  EXPECT_EQ(second.ids(), (std::vector<std::int32_t>{4, 5, 6}));
+}
+
 /// CUB's memory grows; a graph that has been built keeps what it was given.
 TEST_F(RuntimeBackend, AGraphKeepsScratchMemoryThatWasOutgrown) {
   cuda::Platform platform;

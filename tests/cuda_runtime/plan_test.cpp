@@ -15,10 +15,20 @@ namespace reel::runtime {
 namespace {
 
 using RuntimePlan = RuntimeBackend;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr bench::Shape kShape{.vocabulary = 50, .embedding = 4, .hidden = 6, .batch = 5, .steps = 12};
+
+/// A step as it is enqueued, and then one as a graph.
+void capture_step(Backend<float>& backend, bench::Training& training) {
+  for (int round = 0; round < 2; ++round) {
+    GraphCapture graph(backend, "step");
+    training.step();
+    graph.launch();
+  }
+}
 
 TEST_F(RuntimePlan, HasTheNodesOfTheGraph) {
   bench::Shape few_words = kShape, stack = kShape;
@@ -28,11 +38,7 @@ TEST_F(RuntimePlan, HasTheNodesOfTheGraph) {
   for (const bench::Shape& shape : {kShape, few_words, stack}) {
     const auto backend = make_backend({.device = DeviceKind::kCuda});
     bench::Training training(*backend, shape);
-    for (int round = 0; round < 2; ++round) {
-      GraphCapture graph(*backend, "step");
-      training.step();
-      graph.launch();
-    }
+    capture_step(*backend, training);
     backend->synchronize();
     expect_launched(backend->plan([&] { training.step(); }));
   }
@@ -42,13 +48,9 @@ TEST_F(RuntimePlan, HasTheNodesOfTheGraph) {
 TEST_F(RuntimePlan, RunsBesideTheRecurrenceWhatItDoesNotNeed) {
   const auto backend = make_backend({.device = DeviceKind::kCuda});
   bench::Training training(*backend, kShape);
-  for (int round = 0; round < 2; ++round) {
-    GraphCapture graph(*backend, "step");
-    training.step();
-    graph.launch();
-  }
+  capture_step(*backend, training);
   const auto beside = [](const char* first, const char* second) {
-    return testing::Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
+    return Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
   };
   const auto pairs = concurrent_nodes();
   EXPECT_THAT(pairs, beside("select_rows", "cublasSgemm")) << "the projection of all words";
@@ -69,13 +71,9 @@ TEST_F(RuntimePlan, SortsBesideTheRecurrenceWhereTheBatchsWordsAreProjected) {
   shape.vocabulary = 200;
   const auto backend = make_backend({.device = DeviceKind::kCuda});
   bench::Training training(*backend, shape);
-  for (int round = 0; round < 2; ++round) {
-    GraphCapture graph(*backend, "step");
-    training.step();
-    graph.launch();
-  }
+  capture_step(*backend, training);
   const auto beside = [](const char* first, const char* second) {
-    return testing::Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
+    return Contains(testing::Pair(HasSubstr(first), HasSubstr(second)));
   };
   EXPECT_THAT(concurrent_nodes(), beside("select_rows", "memset"));
   for (const char* other : {"CUB sum", "list_distinct", "gather_rows", "cublasSgemm", "rnn_forward"}) {
@@ -176,6 +174,14 @@ TEST_F(RuntimePlan, NamesWhatKernelsAreInstancesOf) {
   EXPECT_EQ(last_name(OptimizerKind::kAdagrad), "optimizer_step_kernel<adagrad>");
   config.model.vocabulary = 1 << 18;  // rows may lag behind
   EXPECT_EQ(last_name(OptimizerKind::kAdamW), "lazy_rows_kernel<adam>");
+
+  config = preset_config(Preset::kRecipe, Cell::kTanh);
+  config.model.vocabulary = 100;
+  config.preprocessing.maxlen = 2;
+  const auto mixed = make_backend({.device = DeviceKind::kCuda, .precision = Precision::kMixed});
+  std::vector<std::string> names;
+  for (const PlanNode& node : plan_step(*mixed, config).nodes) names.push_back(node.name);
+  EXPECT_THAT(names, Contains("rnn_forward_tensor_core_kernel<128, tanh, packed>"));
 }
 
 TEST_F(RuntimePlan, EndsWithAnError) {

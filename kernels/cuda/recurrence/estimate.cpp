@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/recurrence/moves.h"
 #include "kernels/cuda/recurrence/step_cycles.h"
 
 namespace reel::cuda {
@@ -17,7 +18,7 @@ std::optional<std::string> arguments_of(const RecurrenceRun& run) {
   const bool back = has("backward"), gated = has("gated");
   if (has("tensor_core")) {
     const bool whole = run.shape.hidden % 4 == 0;  // units are moved several at once
-    if (!gated) return run.packed ? "packed" : whole ? "together" : "singly";
+    if (!gated) return name_of(run.packed ? Moves::kPacked : whole ? Moves::kTogether : Moves::kSingly);
     return text(whole) + (back ? ", " + text(run.has_steps || !whole) : "");
   }
   if (gated) return std::nullopt;

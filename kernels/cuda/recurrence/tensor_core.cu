@@ -14,6 +14,7 @@
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
+#include "kernels/cuda/recurrence/moves.h"
 #include "kernels/cuda/recurrence/strategies.h"
 #include "kernels/cuda/recurrence/tensor_core_matrix.cuh"
 #include "kernels/error.h"
@@ -23,13 +24,6 @@ namespace {
 
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
-
-/// How a thread's units are moved from and to sequences.
-enum class Moves {
-  kSingly,
-  kTogether,
-  kPacked,  // together, in 16 bits
-};
 
 /// What sequences hold: float, or what goes into the next product.
 template <class Element, Moves kMoves>

@@ -158,7 +158,7 @@ void weight_gradient(CudaContext& context, const RecurrenceBackward<float>& op) 
   const std::int64_t rows = traits(op.cell).gates * H, positions = T * B, size = rows * H;
   const std::int64_t row_tiles = (rows + kTile - 1) / kTile, column_tiles = (H + kTile - 1) / kTile;
   const std::int64_t most =
-      std::max<std::int64_t>(2 * context.platform.limits().multiprocessors / row_tiles / column_tiles, 1);
+      std::max<std::int64_t>(context.platform.limits().multiprocessors / row_tiles / column_tiles, 1);
   const std::int64_t depth = ((positions + most - 1) / most + kDepth - 1) / kDepth * kDepth;
   const std::int64_t slices = (positions + depth - 1) / depth;
   context.scratch.reserve(Scratch::need<float>(slices * size));
@@ -168,7 +168,10 @@ void weight_gradient(CudaContext& context, const RecurrenceBackward<float>& op) 
                        static_cast<unsigned>(column_tiles)),
           .block = dim3(kThreads),
           .stream = context.platform.stream(),
-          .work = {.bytes = 2.0 * static_cast<double>(positions * (rows + H)) + bytes_of(slices * size), .loads = 3}},
+          .work = {.bytes = 2.0 * static_cast<double>(positions * (rows + H)) + bytes_of(slices * size),
+                   .flops = 2.0 * static_cast<double>(positions) * static_cast<double>(size),
+                   .tensor_cores = true,
+                   .loads = 3}},
          {op.lengths.data(), reinterpret_cast<const std::uint16_t*>(op.recurrent_gradient().data()),
           reinterpret_cast<const std::uint16_t*>(op.h.data()), sums, static_cast<int>(B), static_cast<int>(positions),
           static_cast<int>(depth), static_cast<int>(rows), static_cast<int>(H)});
