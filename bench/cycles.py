@@ -46,6 +46,20 @@ STRATEGIES = {
     "tensor_core_gated": ([(8, 1, 1)], {}),
 }
 
+MOST = 1.3  # times a kernel's latency floor; where it is more, a reason: (kernels, of one block or two, reason)
+REASONS = [
+    ("", "two blocks", "the other block's turns"),
+    (r"singly|gated_kernel<\d+, \w+, false", "", "units one by one: a width that 4 does not divide"),
+    (r"rnn_backward_kernel<.*true>|backward_tensor_core_gated.*true>", "", "a step's own gradients: a row number, then the row"),
+    (r"forward_kernel<64, relu", "one block", "addresses and the loop for 32 multiply-adds"),
+    (r"rnn_backward_tensor_core_kernel<(64|128|256), tanh, (packed|together)", "one block", "selecting and rounding eight values; the queue of ldmatrix"),
+    (r"rnn_forward_tensor_core_kernel<64, tanh, (packed|together)", "one block", "four warps' ldmatrix, one after another"),
+    (r"tensor_core_gated", "", "a scheduler's warps have products, then special functions, all at the same time"),
+    (r"rnn_(for|back)ward_gated_kernel<64,", "", "a unit's gates in few of eight warps"),
+    (r"rnn_backward_gated_kernel<(128|256)", "", "the gates' gradients after the exchange, in few of eight warps"),
+    (r"cluster_kernel", "", "addresses of a group's rows, in shared memory"),
+]
+
 
 class Shape:
     """What a kernel's source says of its step; its name has its width, its cell, and how many rows it takes at once."""
@@ -196,15 +210,26 @@ def target(row):
     return f"{most}, {verdict(row['cycles'][1] <= most)}" if most else ""
 
 
+def why_above(row):
+    """What its floor leaves out, of a kernel that takes more than MOST times it; nothing of others."""
+    if row["cycles"][1] <= MOST * row["latency_floor"]["cycles"]:
+        return ""
+    blocks = "two blocks" if row["blocks"] > 1 else "one block"
+    reasons = [why for pattern, where, why in REASONS if where in ("", blocks) and re.search(pattern, row["kernel"])]
+    if not reasons:
+        raise ValueError(f"{row['kernel']}, {row['rows']} rows: above {MOST} times its floor, expected a reason in REASONS")
+    return "; ".join(reasons)
+
+
 def rendered(result, gpu):
     known = result.get("before", {"cycles": {}})
     rows = [[f"`{row['kernel']}`", row["rows"], row["warps"], row["registers"], row["issue_slots"], f"{row['floor']} ({row['floor_pipe']})",
              "{cycles} ({terms})".format(cycles=row["latency_floor"]["cycles"], terms=", ".join(
                  f"{term} {cycles}" for term, cycles in row["latency_floor"].items() if term != "cycles" and cycles)),
-             before(row, known), row["cycles"][1], target(row), f"{row['cycles'][1] / row['latency_floor']['cycles']:.2f}", f"{row['cycles'][0]} to {row['cycles'][2]}",
+             before(row, known), row["cycles"][1], target(row), f"{row['cycles'][1] / row['latency_floor']['cycles']:.2f}", why_above(row), f"{row['cycles'][0]} to {row['cycles'][2]}",
              ", ".join(f"{label} {cycles}" for label, cycles in list(row["critical_path"].items())[:5]), measured(row, gpu)]
             for row in result["kernels"]]
-    head = ["kernel", "rows", "warps", "registers", "issue slots", "pipe floor", "latency floor", "before", "cycles", "target", "ratio", "low to high", "critical path", "measured, ns"]
+    head = ["kernel", "rows", "warps", "registers", "issue slots", "pipe floor", "latency floor", "before", "cycles", "target", "ratio", "why above 1.3", "low to high", "critical path", "measured, ns"]
     return (f"`{result['command']}`, {result['target']}, commit {result['commit']}, before: {known.get('commit', 'none')}: a model, not a measurement.\n\n" +
             table(head, rows))
 

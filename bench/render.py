@@ -81,6 +81,26 @@ def programs_table(result):
     return table(["from the start of the process to its end", "time", "peak memory"], rows) + "\n\n" + source(result)
 
 
+def before_table(result):
+    """Of steps the median of neighbours' ratios."""
+    rows = []
+    for name, sample in sorted(result["steps"].items(), key=lambda item: item[0].split("/")):
+        _, precision, threads, _, *cell = name.split("/")
+        before, now = sample["before_us"], sample["us"]
+        rows.append([f"a training step{', ' + cell[0].upper() if cell else ''}", precision, threads.removeprefix("threads:"),
+                     f"{median(before) / 1e3:.2f}", f"{median(now) / 1e3:.2f}",
+                     f"{median(b / n for b, n in zip(before, now)):.2f}"])
+    every, read = (result["optimizer"][updates] for updates in ("every_step", "when_read"))
+    for threads in sorted(every, key=int):
+        before, now = every[threads], read[threads]
+        rows.append([f"the optimizer's part at V = {result['vocabulary']:,}, every row in every step, and when rows are read",
+                     "float32", threads, f"{median(before) / 1e3:.2f}", f"{median(now) / 1e3:.2f}",
+                     f"{median(b / n for b, n in zip(before, now)):.2f}"])
+    head = ["B 64, T 200, H 128", "precision", "threads", "ms before", "now", "times faster"]
+    rounds = len(next(iter(result["steps"].values()))["us"])
+    return table(head, rows) + f"\n\nBefore: {result['before']}; {rounds} rounds, in turn. {source(result)}"
+
+
 def parts_table(result):
     """Of the recurrence also its speed: of each token, products of 2 x 128 x 128 FLOP, one forward and two on the way back."""
     parts = result["parts"]
@@ -253,6 +273,8 @@ def main():
     if programs:
         parts["programs"] = programs_table(programs)
         parts["parts"] = parts_table(programs)
+    if before := load("before_cpu"):
+        parts["before"] = before_table(before)
     if peers and programs:
         parts["peers"] = peers_table(peers)
     if stars := load("stars"):

@@ -173,9 +173,13 @@ class Cycles(unittest.TestCase):
                          {"read": 29, "product": (8 + 8 * 4) * 16, "sums": 3 * 28, "cell": 8, "exchange": 22})
         self.assertEqual(step_floor.terms("gated", "rnn_forward_gated_kernel<256, lstm, 2>", 256, 1),
                          {"read": 29, "product": 32 * 4 * 2 * 2, "sums": 3 * 28, "gates": 4 + 66 + 8 + 2 * 24, "cell": 66 + 12,
-                          "exchange": 220})
+                          "exchange": 220 + 29})
         self.assertEqual(step_floor.terms("cluster", "rnn_backward_cluster_kernel<512, relu>", 256, 4)["product"], 4 * 1024)
-        self.assertEqual(step_floor.terms("tensor_core", "rnn_forward_tensor_core_kernel<128, tanh>", 128, 1)["product"], 6 * 16)
+        self.assertEqual(step_floor.terms("tensor_core", "rnn_forward_tensor_core_kernel<128, tanh, packed>", 128, 1),
+                         {"read": 33 + 3, "product": 6 * 16 + 33 - 6, "cell": 4 + 22 + 3 * 8, "round": 4 + 2, "exchange": 22})
+        # Four warps' two loads, one after the other, and the two products of the last.
+        self.assertEqual(step_floor.terms("tensor_core", "rnn_backward_tensor_core_kernel<64, tanh, packed>", 128, 1)["product"],
+                         7 * 4 + 2 * 6 + 33 - 6)
 
     def test_the_table_is_that_of_the_results(self):
         result = json.loads(cycles.RESULT.read_text())
