@@ -7,7 +7,8 @@
 //
 // States are rounded to fp16, since |h| <= 1, gradients to bfloat16, for its range; sums are float32. As in
 // resident.cu, a thread fetches what it alone reads kAhead steps early, and there is one barrier a step. A step's
-// result is stored after the barrier, while the next product waits for its operands.
+// result is stored after the barrier, while the next product waits for its operands; back, slopes are made of states
+// then that were taken a step before, so that none waits behind the product.
 #include <initializer_list>
 #include <type_traits>
 
@@ -237,13 +238,16 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       }
       states.commit();
     };
+    typename Queue::Numbers state[kOwnRows];  // of the step after the one whose slopes are known
     const auto take = [&] {
       states.wait();
 #pragma unroll
-      for (int r = 0; r < kOwnRows; ++r) {
-        const typename Queue::Numbers state = states.oldest(0, r);
+      for (int r = 0; r < kOwnRows; ++r) state[r] = states.oldest(0, r);
+    };
+    const auto find_slopes = [&] {
 #pragma unroll
-        for (int u = 0; u < kUnits; ++u) slope[r].at[u] = tanh_slope(static_cast<float>(state.at[u]));
+      for (int i = 0; i < kOwnRows * kUnits; ++i) {
+        slope[i / kUnits].at[i % kUnits] = tanh_slope(static_cast<float>(state[i / kUnits].at[i % kUnits]));
       }
     };
     typename Matrix::Results sums;
@@ -258,6 +262,9 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
     for (int t = last; t > last - kAhead; --t) fetch(t, static_cast<unsigned>(t) * step_size);
     take();
     fetch(last - kAhead, at - kAhead * step_size);
+    find_slopes();
+    take();
+    fetch(last - kAhead - 1, at - (kAhead + 1) * step_size);
     begin_sums(last);
 #pragma unroll 1
     for (int t = last; t >= 0; --t) {
@@ -265,12 +272,18 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       typename Matrix::Rounded rounded[kOwnRows];
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
+        const bool is_step = t < rows.length[r];  // after a row's end 0, whatever flows there
 #pragma unroll
         for (int u = 0; u < kUnits; ++u) {
           const float flows = __fmul_rn(Matrix::result(sums, r, u), slope[r].at[u]);
-          d_z[r].at[u] = t < rows.length[r] ? flows : 0.0f;  // whatever flows into steps after a row's end
+          d_z[r].at[u] = kPacked || is_step ? flows : 0.0f;
         }
-        vectors.write(r, rounded[r] = Matrix::round(d_z[r]));
+        rounded[r] = Matrix::round(d_z[r]);
+        if constexpr (kPacked) {
+#pragma unroll
+          for (std::uint32_t& pair : rounded[r].at) pair = is_step ? pair : 0;
+        }
+        vectors.write(r, rounded[r]);
       }
       __syncthreads();
       typename Matrix::Fragments fragments;
@@ -281,8 +294,9 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         if (rows.has(r)) store(d_input[r] + at, d_z[r], rounded[r]);
       }
       at -= step_size;
+      find_slopes();
       take();
-      fetch(t - 1 - kAhead, at - kAhead * step_size);
+      fetch(t - 2 - kAhead, at - (kAhead + 1) * step_size);
       begin_sums(t - 1);
       w_hh.add_products(fragments, sums);
     }
