@@ -68,12 +68,14 @@ struct InputQueue {
 struct StepGradientQueue {
   const float* above = nullptr;          // this unit's column, or null
   const std::int32_t* row_of = nullptr;  // of the batch row
-  int width_bytes, argmax = -1, row = 0;
+  unsigned width_bytes;                  // of its rows
+  int argmax = -1, row = 0;
   float maximum = 0;
 
   /// Of unit j of row b, if this thread has one.
   __device__ StepGradientQueue(const StepGradientArgs& args, int b, int j, int steps, int hidden, bool owner)
-      : width_bytes(args.width * static_cast<int>(sizeof(float))) {
+      : width_bytes(static_cast<unsigned>(args.width) * static_cast<unsigned>(sizeof(float))) {
+    keep(width_bytes);
     if (!owner) return;
     if (args.maximum != nullptr) {
       const std::size_t i = static_cast<std::size_t>(b) * hidden + j;
@@ -89,7 +91,7 @@ struct StepGradientQueue {
     if (above != nullptr && t >= 0) row = row_of[t];
   }
   __device__ void fetch(int t, SharedAddress slot) const {
-    if (above != nullptr && t >= 0) cp_async_4(slot, row_address(above, row, width_bytes));
+    if (above != nullptr && t >= 0) cp_async_4(slot, row_address(above, row, static_cast<int>(width_bytes)));
   }
   __device__ float take(int t, SharedAddress slot) const {
     return (t == argmax ? maximum : 0.0f) + (above != nullptr ? load_shared(slot) : 0.0f);

@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
     const auto take = [&](int t) {
       cp_async_wait<kAhead - 1>();
       state = owner ? load_shared(slots.current) : 0.0f;
-      if (kSteps && owner) added = single.take(t, slots.current + sizeof fetched[0]);
+      if constexpr (kSteps) added = single.take(t, slots.current + sizeof fetched[0]);
     };
     take(length - 1);
 #pragma unroll 1
