@@ -129,7 +129,7 @@ def dynamic_shared(name):
     """Bytes that the launcher asks for: resident.cu's part of W_hh, cluster.cu's ClusterMemory."""
     width = int(re.search(r"<(\d+)", name)[1])
     if "_cluster_" in name:
-        return 2 * 16 * width * 4 + 11 * 4 * (width // 8 * 4) * 4 + 2 * 8
+        return 2 * 16 * width * 4 + 12 * 4 * (width // 8 * 4) * 4 + 2 * 8
     if not name.startswith(("rnn_forward_kernel<256", "rnn_backward_kernel<256")):
         return 0
     return (10 if STEPS in name else 8) * 8 * 1024

@@ -63,7 +63,7 @@ def terms(strategy, name, threads, groups):
             result["product"] = max(result["product"], (8 + (10 if flag == "true" else 8) * 4) * threads // 32)
         result["sums"] = 3 * HALVING
     if gates > 1 and forward:
-        result["gates"] = OPERATION + tanh + SIGMOID + (0 if strategy.startswith("tensor_core") else 2 * SHUFFLE)
+        result["gates"] = OPERATION + tanh + SIGMOID + (0 if strategy.startswith("tensor_core") else SHUFFLE)
         result["cell"] = tanh + 3 * OPERATION
     elif gates > 1:  # what flows in is added up, a read of it after the exchange; the gates' gradients, a barrier before the product
         result["gates"] = 0 if strategy.startswith("tensor_core") else READ + BARRIER[MIDDLE]

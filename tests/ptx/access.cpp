@@ -151,13 +151,15 @@ void BlockExecution::finish_copies(Warp& warp, int pending, int lane) {
 void BlockExecution::collective(Warp& warp, const Instruction& in, std::uint32_t lanes) const {
   if (lanes != kWholeWarp) fail(in, "not by the whole warp");
   void* ios[32];
-  if (in.action == Action::kShuffle) {
+  if (in.action == Action::kShuffle || in.action == Action::kShuffleXor) {
     emulator::Shuffle shuffles[32];
     for (int lane = 0; lane < 32; ++lane) {
       const auto word = [&](std::size_t i) { return static_cast<std::uint32_t>(read(warp, in.source[i], lane)); };
-      const std::uint32_t distance = word(1);
-      if (word(2) != 31 || word(3) != kWholeWarp) fail(in, "parts of a warp are not supported");
-      shuffles[lane] = {read(warp, in.source[0], lane), static_cast<std::uint32_t>(lane) ^ distance};
+      // The upper bits of a lane's source are those of its own part of the warp, where it has any.
+      const bool is_xor = in.action == Action::kShuffleXor;
+      const std::uint32_t me = static_cast<std::uint32_t>(lane), part = word(2) >> 8, bound = word(2) & 255;
+      if (bound != 31 || (is_xor && part != 0) || word(3) != kWholeWarp) fail(in, "some of a warp are not supported");
+      shuffles[lane] = {read(warp, in.source[0], lane), (is_xor ? me ^ word(1) : (me & part) | (word(1) & ~part)) % 32};
       ios[lane] = &shuffles[lane];
     }
     emulator::exchange(ios, kWholeWarp);

@@ -44,6 +44,7 @@ enum class Action {
   kExpectBytes,
   kTryWait,
   kStoreAsync,
+  kShuffleXor,
   kShuffle,
   kCopyAsync,
   kCommit,

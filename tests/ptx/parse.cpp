@@ -249,8 +249,8 @@ class KernelParser {
       in.action = Action::kMove;
       in.bytes = opcode.ends_with("64") ? 8 : opcode.ends_with("32") ? 4 : 1;
       in.source = rest(1);
-    } else if (opcode == "shfl.sync.bfly.b32") {
-      in.action = Action::kShuffle;
+    } else if (opcode == "shfl.sync.bfly.b32" || opcode == "shfl.sync.idx.b32") {
+      in.action = opcode == "shfl.sync.idx.b32" ? Action::kShuffle : Action::kShuffleXor;
       in.source = {rest(1)[0], rest(2)[0], rest(3)[0], rest(4)[0]};
     } else if (opcode == "ldmatrix.sync.aligned.m8n8.x4.shared.b16") {
       in.action = Action::kLoadMatrix;

@@ -6,17 +6,6 @@
 
 namespace reel::cuda {
 
-/// Of the kRows batch rows from `first` on.
-template <int kRows>
-__device__ inline int longest_row(const std::int32_t* lengths, int first, int batch) {
-  int longest = 0;
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    if (first + r < batch) longest = max(longest, lengths[first + r]);
-  }
-  return longest;
-}
-
 /// In which order blocks take batch rows, longest first: what they wait for in the end is short then, and rows that are
 /// taken together are of similar length. Read before a row's first step alone.
 struct RowOrder {
@@ -24,6 +13,13 @@ struct RowOrder {
 
   __device__ int operator[](int i) const { return by_length != nullptr ? by_length[i] : i; }
 };
+
+/// Steps of the longest of the batch rows order[begin .. end).
+__device__ inline int longest_row(const std::int32_t* lengths, RowOrder order, int begin, int end) {
+  int longest = 0;
+  for (int i = begin; i < end; ++i) longest = max(longest, lengths[order[i]]);
+  return longest;
+}
 
 struct RnnForwardArgs {
   const std::int32_t* row_of;   // [B, T]

@@ -39,14 +39,14 @@ struct ClusterMemory {
   float vectors[2][kMaxGroups * kRows][kHidden];  // all units of h[t, b] or dz[t, b]; the other blocks write here
   OfThreads<float> values[kAhead];                // what steps are fetched
   OfThreads<int> rows[kAhead];                    // of the input, at the steps that are fetched next
-  OfThreads<int> lengths;                         // 0 where the thread has no result
+  OfThreads<int> batch_rows, lengths;             // 0 where the thread has no result
   OfThreads<float> last, every;                   // what the last step and every step adds to d h
   Exchange::Barriers arrived;
 };
 
-/// The batch rows that a cluster takes through all steps together.
+/// The batch rows that a cluster takes through all steps together, in their order from `first` to `end`.
 struct Tile {
-  int first, groups, longest;
+  int first, end, groups, longest;
   int stride;  // to the cluster's next tile
 
   __device__ explicit Tile(int batch) {
@@ -56,11 +56,10 @@ struct Tile {
     stride = share * groups;
   }
   /// False where no row is left.
-  __device__ bool begin(const std::int32_t* lengths, int batch) {
-    const int last = min(first + groups * kRows, batch);
-    groups = (last - first + kRows - 1) / kRows;
-    longest = 0;
-    for (int b = first; b < last; ++b) longest = max(longest, lengths[b]);
+  __device__ bool begin(const std::int32_t* lengths, RowOrder order, int batch) {
+    end = min(first + groups * kRows, batch);
+    groups = (end - first + kRows - 1) / kRows;
+    longest = longest_row(lengths, order, first, end);
     return first < batch;
   }
 };
@@ -110,22 +109,26 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1) rnn_forwa
   const auto value = [&](int t, int g) -> float& { return memory->values[t % kAhead][g][me]; };
   const auto input_row = [&](int t, int g) -> int& { return memory->rows[t % kAhead][g][me]; };
 
-  for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
-    const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
+  for (Tile tile(args.batch); tile.begin(args.lengths, args.order, args.batch); tile.first += tile.stride) {
+    const auto row = [&](int g) { return memory->batch_rows[g][me]; };
     // The inputs of step t, whose rows were fetched kAhead steps ago, and the rows of kAhead steps on.
     const auto fetch = [&](int t, int g) {
       if (runs(t, g)) cp_async_4(&value(t, g), args.input + input_row(t, g) * H + unit);
       if (runs(t + kAhead, g)) cp_async_4(&input_row(t, g), args.row_of + row(g) * T + t + kAhead);
     };
     for (int i = me; i < tile.groups * kRows * kHidden; i += ClusterMatrix<kHidden>::kThreads) {
-      const int r = i / kHidden, c = i % kHidden, b = tile.first + r;
-      memory->vectors[0][r][c] = b < args.batch && c < H ? args.h[b * H + c] : 0.0f;
+      const int r = i / kHidden, c = i % kHidden;
+      const bool exists = tile.first + r < tile.end && c < H;
+      memory->vectors[0][r][c] = exists ? args.h[args.order[tile.first + r] * H + c] : 0.0f;
       memory->vectors[1][r][c] = 0;  // from H on for good
     }
     cluster_arrive();
 #pragma unroll 1
     for (int g = 0; g < tile.groups; ++g) {
-      memory->lengths[g][me] = row(g) < args.batch && unit < H ? args.lengths[row(g)] : 0;
+      const int place = tile.first + g * kRows + w_hh.row;
+      const bool exists = place < tile.end && unit < H;
+      memory->batch_rows[g][me] = exists ? args.order[place] : 0;
+      memory->lengths[g][me] = exists ? args.lengths[row(g)] : 0;
       for (int t = 0; t < kAhead && runs(t, g); ++t) input_row(t, g) = args.row_of[row(g) * T + t];
     }
     for (int t = 0; t < kAhead; ++t) {
@@ -166,10 +169,8 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
   const auto runs = [&](int t, int g) { return t < memory->lengths[g][me]; };
   const auto value = [&](int t, int g) -> float& { return memory->values[t % kAhead][g][me]; };
 
-  for (Tile tile(args.batch); tile.begin(args.lengths, args.batch); tile.first += tile.stride) {
-    const auto row = [&](int g) { return tile.first + g * kRows + w_hh.row; };
-    const auto index = [&](int g) { return row(g) * H + unit; };
-    const auto valid = [&](int g) { return row(g) < args.batch && unit < H; };
+  for (Tile tile(args.batch); tile.begin(args.lengths, args.order, args.batch); tile.first += tile.stride) {
+    const auto index = [&](int g) { return memory->batch_rows[g][me] * H + unit; };
     const auto fetch = [&](int t, int g) {  // h[t+1]
       if (t >= 0 && runs(t, g)) cp_async_4(&value(t, g), args.h + (t + 1) * step_size + index(g));
     };
@@ -179,11 +180,14 @@ __global__ void __launch_bounds__(ClusterMatrix<kHidden>::kThreads, 1)
     cluster_arrive();
 #pragma unroll 1
     for (int g = 0; g < tile.groups; ++g) {
-      const int length = valid(g) ? args.lengths[row(g)] : 0;
+      const int place = tile.first + g * kRows + w_hh.row;
+      const bool exists = place < tile.end && unit < H;
+      const int b = exists ? args.order[place] : 0, length = exists ? args.lengths[b] : 0;
+      memory->batch_rows[g][me] = b;
       memory->lengths[g][me] = length;
-      memory->last[g][me] = valid(g) ? args.d_output.last_at(static_cast<std::size_t>(index(g))) : 0.0f;
-      memory->every[g][me] = valid(g) ? args.d_output.every_at(static_cast<std::size_t>(index(g))) : 0.0f;
-      for (int t = length; t < args.steps && valid(g); ++t) args.d_input[t * step_size + index(g)] = 0;
+      memory->last[g][me] = exists ? args.d_output.last_at(static_cast<std::size_t>(index(g))) : 0.0f;
+      memory->every[g][me] = exists ? args.d_output.every_at(static_cast<std::size_t>(index(g))) : 0.0f;
+      for (int t = length; t < args.steps && exists; ++t) args.d_input[t * step_size + index(g)] = 0;
     }
     for (int i = 1; i <= kAhead; ++i) {
       for (int g = 0; g < tile.groups; ++g) fetch(tile.longest - i, g);

@@ -2,7 +2,7 @@
 //
 // W_hh of an LSTM has 256 KB at H = 128, which no block can keep in registers: the blocks of a cluster share the units
 // (gated_matrix.cuh), and walk through batch rows together, one or kRows at a time, from their first tokens to the last
-// of the longest.
+// of the longest, the longest rows first.
 //
 // Forward, every block has the whole state in its own shared memory, double-buffered. The threads of a unit each end up
 // with one gate's product, work out that gate, and tell each other; all then know the unit's next state, and each
@@ -33,11 +33,6 @@ namespace {
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
 
-/// Without indexing registers.
-__device__ inline float pick(const float (&values)[4], int i) {
-  return i == 0 ? values[0] : i == 1 ? values[1] : i == 2 ? values[2] : values[3];
-}
-
 template <int kHidden, Cell kCell, int kRows>
 __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHidden>::kResident)
     rnn_forward_gated_kernel(RnnForwardArgs args) {
@@ -61,7 +56,8 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   w_hh.load([&](int g, int c) { return unit < H && c < H ? args.w_hh[(g * H + unit) * H + c] : 0.0f; });
   const float b_hh = traits(kCell).recurrent_bias && unit < H ? args.b_hh[unit] : 0.0f;
   const int column = min(gate, kGates - 1) * H + unit;  // of GRU's input: see gate_value()
-  const int step_size = args.batch * H;
+  unsigned step_size = static_cast<unsigned>(args.batch * H);
+  keep(step_size);
   const int stride = static_cast<int>(gridDim.x) / kBlocks * kRows;
   constexpr int kTargets = (kBlocks + kLanes - 1) / kLanes;  // blocks that a thread writes to, at most
   constexpr int kRowBytes = sizeof states[0][0];
@@ -75,23 +71,26 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   }
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < args.batch; first += stride) {
-    const int longest = longest_row<kRows>(args.lengths, first, args.batch);  // of those the cluster takes together
-    const int b = first + r;
-    const bool valid = unit < H && b < args.batch, owner = valid && slice == 4 * r;
+    const int end = min(first + kRows, args.batch);  // of those the cluster takes together
+    const int longest = longest_row(args.lengths, args.order, first, end);
+    const bool exists = first + r < end;
+    const int b = args.order[exists ? first + r : first];
+    const bool valid = unit < H && exists, owner = valid && slice == 4 * r;
     const bool saves = args.saved != nullptr && slice < 4 * kRows && valid;
     const int i = b * H + unit;
     InputQueue<kAhead, Shape::kThreads> queue{args.row_of + static_cast<std::size_t>(b) * args.steps,
                                               args.input + column,
                                               SlotRing<kAhead, Shape::kThreads>(inputs[0] + threadIdx.x),
                                               kGates * H * static_cast<int>(sizeof(float)),
-                                              b < args.batch ? args.lengths[b] : 0,
+                                              exists ? args.lengths[b] : 0,
                                               valid};
     queue.begin(kAhead);
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
+      const bool is_row = first + k < end;
+      const float* const state = args.h + static_cast<std::size_t>(args.order[is_row ? first + k : first]) * H;
       for (int j = static_cast<int>(threadIdx.x); j < kHidden; j += Shape::kThreads) {
-        const bool there = j < H && first + k < args.batch;
-        states[other > 0 ? 0 : 1][k][j] = there ? args.h[static_cast<std::size_t>(first + k) * H + j] : 0.0f;
+        states[other > 0 ? 0 : 1][k][j] = is_row && j < H ? state[j] : 0.0f;
       }
     }
     float h = valid ? args.h[i] : 0.0f, c = 0;
@@ -102,15 +101,19 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
 #pragma unroll 1
     for (int t = 0; t < longest; ++t) {
       float input, product;
-      const auto take = [&] { input = queue.take(); };
+      const auto take = [&] {
+        input = queue.take();
+        queue.fetch(t + kAhead);
+      };
       if constexpr (kRows == 1) {
         product = w_hh.times(read, take);
       } else {
         product = w_hh.times(read, read + (r == 0 ? kRowBytes : -kRowBytes), take);
       }
-      float gates[4], next_c = c;
-      gather_four(gate_value<kCell>(gate, product, input, b_hh), gates);
+      float own_gate = gate_value<kCell>(gate, product, input, b_hh), gates[4], next_c = c;
+      gather_four(own_gate, gates);
       h = next_gated_state<kCell>(gates, h, next_c);
+      if (kCell == Cell::kGru && gate >= 2) own_gate = gate == 2 ? gates[2] : gates[3];  // which have changed
       const bool goes_on = kRows == 1 || t < queue.length;  // what a row that has ended leaves nobody reads
       if (goes_on) c = next_c;
       if (kBlocks > 1) __syncwarp();  // all lanes of the unit have read the state
@@ -123,12 +126,11 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
       next_h += step_size;
       if (saves) {
         if (goes_on) {
-          *saved = pick(gates, gate);
+          *saved = own_gate;
           if (kCell == Cell::kLstm && gate == 0) saved[4 * H] = c;
         }
         saved += step_size * kSaved;
       }
-      queue.fetch(t + kAhead);
       read += other;
       other = -other;
       exchange.wait(kStepBytes);
@@ -231,9 +233,10 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
   auto their_share = exchange.target(shares[1][0][Exchange::rank()][target % kUnits], target / kUnits);
 
   for (int first = static_cast<int>(blockIdx.x) / kBlocks * kRows; first < all.batch; first += stride) {
-    const int longest = longest_row<kRows>(all.lengths, first, all.batch);
-    const int b = first + r;
-    const bool owner = works && unit < H && b < all.batch;
+    const int end = min(first + kRows, all.batch), longest = longest_row(all.lengths, all.order, first, end);
+    const bool exists = first + r < end;
+    const int b = all.order[exists ? first + r : first];
+    const bool owner = works && unit < H && exists;
     const int i = b * H + unit;
     const int length = owner ? all.lengths[b] : 0;
     Queue queue(all, slots[0][0] + (works ? me : 0), b, unit, longest);
@@ -256,12 +259,13 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
     }
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      if (first + k >= all.batch) continue;
-      for (int t = all.lengths[first + k]; t < all.steps; ++t) {
+      if (first + k >= end) continue;
+      const int row = all.order[first + k];
+      for (int t = all.lengths[row]; t < all.steps; ++t) {
         for (int g = me; g < kGates * kUnits; g += Shape::kThreads) {
           const int j = first_unit + g % kUnits;
           if (j >= H) continue;
-          const int to = (t * all.batch + first + k) * width + g / kUnits * H + j;
+          const int to = (t * all.batch + row) * width + g / kUnits * H + j;
           all.d_input[to] = 0;
           if (traits(kCell).recurrent_bias) all.d_recurrent[to] = 0;
         }
@@ -281,7 +285,6 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
     int to = ((longest - 1) * all.batch + b) * width + unit;  // of d_input
 #pragma unroll 1
     for (int t = longest - 1; t >= 0; --t) {
-      read_row(t - kAhead);
       GateGradients d{};
       const bool active = has(t);
       if (active) {
@@ -315,6 +318,7 @@ __global__ void __launch_bounds__(GatedShape<kHidden>::kThreads, GatedShape<kHid
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         const float share = w_hh.times(factors + k * kRowBytes, [&] {
+          if (k == 0) read_row(t - kAhead);
           if (kBlocks == 1) store_and_fetch();
         });
         if (Matrix::slice() < 4) exchange.send(their_share, k * kShareBytes, share);

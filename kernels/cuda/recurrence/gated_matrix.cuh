@@ -107,15 +107,8 @@ struct SlicedMatrix {
 
 /// The values of four lanes, 4i .. 4i + 3, for all of them.
 __device__ inline void gather_four(float value, float (&all)[4]) {
-  const bool upper = (threadIdx.x & 2) != 0, odd = (threadIdx.x & 1) != 0;
-  const float neighbour = __shfl_xor_sync(0xffffffffu, value, 1);
-  const float even_value = odd ? neighbour : value, odd_value = odd ? value : neighbour;
-  const float other_even = __shfl_xor_sync(0xffffffffu, even_value, 2);
-  const float other_odd = __shfl_xor_sync(0xffffffffu, odd_value, 2);
-  all[0] = upper ? other_even : even_value;
-  all[1] = upper ? other_odd : odd_value;
-  all[2] = upper ? even_value : other_even;
-  all[3] = upper ? odd_value : other_odd;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) all[i] = __shfl_sync(0xffffffffu, value, i, 4);
 }
 
 }  // namespace reel::cuda

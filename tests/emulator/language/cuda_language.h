@@ -94,14 +94,33 @@ inline void __syncwarp(std::uint32_t mask = 0xFFFFFFFFu, reel::emulator::Site si
       mask, "__syncwarp", site, nullptr, [](void* const*, std::uint32_t) {}, true);
 }
 
+namespace reel::emulator {
+
+/// The value of lane `source`, which takes part.
 template <class T>
-T __shfl_xor_sync(std::uint32_t mask, T value, int distance, reel::emulator::Site site = reel::emulator::Site::here()) {
+T shuffled(std::uint32_t mask, T value, std::uint32_t source, const char* what, Site site) {
   static_assert(sizeof(T) <= sizeof(std::uint64_t));
-  reel::emulator::Shuffle shuffle{0, (reel::emulator::current->lane ^ static_cast<std::uint32_t>(distance)) % 32};
+  Shuffle shuffle{0, source % 32};
   std::memcpy(&shuffle.value, &value, sizeof(T));
-  reel::emulator::warp_collective(mask, "__shfl_xor_sync", site, &shuffle, reel::emulator::exchange, false);
+  warp_collective(mask, what, site, &shuffle, exchange, false);
   std::memcpy(&value, &shuffle.value, sizeof(T));
   return value;
+}
+
+}  // namespace reel::emulator
+
+template <class T>
+T __shfl_xor_sync(std::uint32_t mask, T value, int distance, reel::emulator::Site site = reel::emulator::Site::here()) {
+  const std::uint32_t source = reel::emulator::current->lane ^ static_cast<std::uint32_t>(distance);
+  return reel::emulator::shuffled(mask, value, source, "__shfl_xor_sync", site);
+}
+/// width: of parts of the warp, a power of two; `source` counts within the lane's own.
+template <class T>
+T __shfl_sync(std::uint32_t mask, T value, int source, int width = 32,
+              reel::emulator::Site site = reel::emulator::Site::here()) {
+  const auto part = static_cast<std::uint32_t>(width);
+  const std::uint32_t first = reel::emulator::current->lane / part * part;
+  return reel::emulator::shuffled(mask, value, first + static_cast<std::uint32_t>(source) % part, "__shfl_sync", site);
 }
 
 using std::max;
