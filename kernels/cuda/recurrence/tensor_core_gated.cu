@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
        begin += static_cast<int>(gridDim.x) * tile) {
     const int end = min(begin + tile, args.batch);
-    const TileRows rows(args.lengths, begin, end, own.count > 0);
-    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps);
+    const TileRows rows(args.lengths, begin, end, own.count > 0, args.order);
+    const RowIndices input_rows(indices, args.row_of, args.lengths, begin, end, args.steps, args.order);
     __syncthreads();
     const auto fetch = [&](int t) {
       const Adjacent<std::int32_t, kOwnRows> row = input_rows.at(t);
@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
     Numbers h[kOwnRows] = {}, c[kOwnRows] = {}, gates[4][kOwnRows] = {};
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      const auto row = static_cast<unsigned>(rows.first + r), first = static_cast<unsigned>(own.first);
+      const auto row = static_cast<unsigned>(rows.row[r]), first = static_cast<unsigned>(own.first);
       to_h[r] = args.h + (row * H + first);
       to_saved[r] = saves ? args.saved + (row * kSaved * H + first) : nullptr;
       keep(to_h[r]);
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
       if (kCell != Cell::kLstm || args.final_c == nullptr || !rows.has(r)) continue;
-      own.store(args.final_c + (static_cast<unsigned>(rows.first + r) * H + static_cast<unsigned>(own.first)), c[r]);
+      own.store(args.final_c + (static_cast<unsigned>(rows.row[r]) * H + static_cast<unsigned>(own.first)), c[r]);
     }
   }
 }
@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
   const int tile = rows_of_tile(all.batch);
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < all.batch;
        begin += static_cast<int>(gridDim.x) * tile) {
-    const TileRows rows(all.lengths, begin, min(begin + tile, all.batch), own.count > 0);
+    const TileRows rows(all.lengths, begin, min(begin + tile, all.batch), own.count > 0, all.order);
     const int last = rows.longest - 1;
     const auto first = static_cast<unsigned>(own.first);
     // What is read of a row that has no step is the longest row's, and after its last step what that was: whatever
@@ -236,12 +236,12 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     float* d_input[kOwnRows];
     float* d_recurrent[kOwnRows];
     int last_step[kOwnRows], argmax[kOwnRows][kUnits], above_row[kOwnRows] = {};
-    const auto index = [&](int r) { return static_cast<unsigned>(rows.first + r) * H + first; };  // in [B, H]
+    const auto index = [&](int r) { return static_cast<unsigned>(rows.row[r]) * H + first; };  // in [B, H]
     Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, maximum[kOwnRows] = {}, c[kOwnRows] = {},
             carry[kOwnRows] = {};
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      const int row = rows.first + r, from = rows.length[r] > 0 ? row : rows.longest_row;
+      const int row = rows.row[r], from = rows.length[r] > 0 ? row : rows.longest_row;
       last_step[r] = rows.length[r] > 0 ? rows.length[r] - 1 : last;
       saved[r] = all.saved + (static_cast<unsigned>(from) * kSaved * H + first);
       h[r] = all.h + (static_cast<unsigned>(from) * H + first);
@@ -280,7 +280,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
         if (has_above && t >= 0 && t < rows.length[r]) {
-          above_row[r] = single.row_of[static_cast<std::size_t>(rows.first + r) * static_cast<unsigned>(all.steps) +
+          above_row[r] = single.row_of[static_cast<std::size_t>(rows.row[r]) * static_cast<unsigned>(all.steps) +
                                        static_cast<unsigned>(t)];
         }
       }
