@@ -83,7 +83,7 @@ struct Site {
 
 struct AsyncCopy {
   void* to;
-  const void* from;
+  const void* from;  // or null: zeros
   std::uint32_t bytes, group;
 };
 

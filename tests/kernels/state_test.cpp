@@ -224,19 +224,25 @@ TEST_P(DeviceState, GradientsStopAsFarFromTheEndAsIsAskedFor) {
   });
 }
 
-/// After a row's end gradients are 0, even where what flows into its steps is no number.
+/// After a row's end gradients are 0, even where what flows into its steps, or what they are made of, is no number.
 TEST_P(DeviceState, GradientsEndWithTheirRow) {
   if (GetParam().kind != DeviceKind::kCuda) GTEST_SKIP() << "leaves what is after a row's end as it is";
   for_each_cell([&](const CellTraits& cell) {
-    if (cell.gates > 1) return;
-    for (const float number : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-      Ran ran = forward_and_back(cell, whole(cell), 0, Values(static_cast<std::size_t>(B * H), number));
+    const std::int64_t GH = cell.gates * H;
+    const auto expect_zeros = [&](Ran ran) {
       for (std::int64_t b = 0; b < B; ++b) {
         for (std::int64_t t = kLengths[static_cast<std::size_t>(b)]; t < T; ++t) {
-          for (std::int64_t j = 0; j < H; ++j) EXPECT_EQ(at(ran.d_input, (t * B + b) * H + j), 0) << b << " " << t;
+          for (std::int64_t j = 0; j < GH; ++j) ASSERT_EQ(at(ran.d_input, (t * B + b) * GH + j), 0) << b << " " << t;
         }
       }
+    };
+    for (const float number : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+      expect_zeros(forward_and_back(cell, whole(cell), 0, Values(static_cast<std::size_t>(B * H), number)));
     }
+    if (GetParam().recurrence != Recurrence::kReel) return;  // cuDNN's
+    Rows rows = whole(cell);
+    std::ranges::fill(rows.h, std::numeric_limits<float>::quiet_NaN());
+    expect_zeros(forward_and_back(cell, rows, 0));
   });
 }
 

@@ -134,7 +134,9 @@ void BlockExecution::store_async(Warp& warp, const Instruction& in, int lane) {
 void BlockExecution::start_copy(Warp& warp, const Instruction& in, int lane) const {
   const auto bytes = static_cast<std::size_t>(in.bytes);
   char* const to = address(warp, in, Space::kShared, in.destination, lane, bytes);
-  const char* const from = address(warp, in, Space::kGlobal, in.source, lane, bytes);
+  const std::uint64_t read_bytes = in.source2.empty() ? bytes : read(warp, in.source2[0], lane);
+  if (read_bytes != 0 && read_bytes != bytes) fail(in, "part of a copy is supported neither as zeros nor as bytes");
+  const char* const from = read_bytes == 0 ? nullptr : address(warp, in, Space::kGlobal, in.source, lane, bytes);
   std::memset(to, 0xFF, bytes);
   warp.copies[lane].push_back({to, from, in.bytes, warp.groups[lane]});
 }
@@ -142,7 +144,9 @@ void BlockExecution::start_copy(Warp& warp, const Instruction& in, int lane) con
 void BlockExecution::finish_copies(Warp& warp, int pending, int lane) {
   std::erase_if(warp.copies[lane], [&](const Copy& copy) {
     if (copy.group + pending >= warp.groups[lane]) return false;
-    std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
+    const auto bytes = static_cast<std::size_t>(copy.bytes);
+    if (copy.from == nullptr) std::memset(copy.to, 0, bytes);
+    if (copy.from != nullptr) std::memcpy(copy.to, copy.from, bytes);
     return true;
   });
 }

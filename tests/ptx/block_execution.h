@@ -14,7 +14,7 @@ constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 
 struct Copy {
   char* to;
-  const char* from;
+  const char* from;  // or null: zeros
   int bytes, group;
 };
 

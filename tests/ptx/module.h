@@ -74,7 +74,7 @@ struct Instruction {
   bool sign_extended = false;
   int target = 0;                            // of a branch; groups that a wait leaves pending
   std::vector<Operand> destination, source;  // lists where written {a, b}
-  std::vector<Operand> source2, source3;     // further lists, of mma; a barrier, its parity
+  std::vector<Operand> source2, source3;     // further lists, of mma; a barrier, its parity; bytes that a copy reads
   std::string text;
 };
 

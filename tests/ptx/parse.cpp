@@ -206,6 +206,7 @@ class KernelParser {
       in.bytes = std::stoi(parts.at(2));
       in.destination = operands(parts[0]);
       in.source = operands(parts[1]);
+      if (parts.size() > 3) in.source2 = operands(parts[3]);
     } else if (begins("mbarrier.init.shared::cta.b64")) {
       in.action = Action::kInitBarrier;
       in.destination = operands(parts.at(0));

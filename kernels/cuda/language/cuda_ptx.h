@@ -77,6 +77,14 @@ __device__ __forceinline__ void cp_async(void* shared, const void* global) {
                : "memory");
 }
 
+/// The same, or zeros in its place: whether there is something to copy. Else nothing is read.
+template <int kBytes>
+__device__ __forceinline__ void cp_async_if(bool exists, void* shared, const void* global) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(shared)), "l"(global), "n"(kBytes),
+               "r"(exists ? kBytes : 0)
+               : "memory");
+}
+
 /// The copies that this thread started since the last commit become a group.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

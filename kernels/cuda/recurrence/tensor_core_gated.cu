@@ -229,24 +229,22 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     const TileRows rows(all.lengths, begin, min(begin + tile, all.batch), own.count > 0, all.order);
     const int last = rows.longest - 1;
     const auto first = static_cast<unsigned>(own.first);
-    // What is read of a row that has no step is the longest row's, and after its last step what that was: whatever
-    // flows back, it is multiplied by 0.
+    // After a row's end all that is read is 0, and nothing flows back: so are the products of both.
     const float* saved[kOwnRows];
     const float* h[kOwnRows];
     float* d_input[kOwnRows];
     float* d_recurrent[kOwnRows];
-    int last_step[kOwnRows], argmax[kOwnRows][kUnits], above_row[kOwnRows] = {};
+    int argmax[kOwnRows][kUnits], above_row[kOwnRows] = {};
     const auto index = [&](int r) { return static_cast<unsigned>(rows.row[r]) * H + first; };  // in [B, H]
     Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, maximum[kOwnRows] = {}, c[kOwnRows] = {},
             carry[kOwnRows] = {};
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
-      const int row = rows.row[r], from = rows.length[r] > 0 ? row : rows.longest_row;
-      last_step[r] = rows.length[r] > 0 ? rows.length[r] - 1 : last;
-      saved[r] = all.saved + (static_cast<unsigned>(from) * kSaved * H + first);
-      h[r] = all.h + (static_cast<unsigned>(from) * H + first);
-      d_input[r] = all.d_input + (static_cast<unsigned>(row) * kGates * H + first);
-      d_recurrent[r] = all.d_recurrent + (static_cast<unsigned>(row) * kGates * H + first);
+      const auto row = static_cast<unsigned>(rows.row[r]);
+      saved[r] = all.saved + (row * kSaved * H + first);
+      h[r] = all.h + (row * H + first);
+      d_input[r] = all.d_input + (row * kGates * H + first);
+      d_recurrent[r] = all.d_recurrent + (row * kGates * H + first);
       keep(saved[r]), keep(d_input[r]);
       if (!kCarriesC) keep(h[r]);
       if (kRecurrent) keep(d_recurrent[r]);
@@ -257,9 +255,8 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         const unsigned j = index(r) + static_cast<unsigned>(u);
         every[r].at[u] = all.d_output.every_at(j);
         at_last[r].at[u] = every[r].at[u] + all.d_output.last_at(j);
-        if (kCarriesC && rows.length[r] > 0) {
-          c[r].at[u] =
-              saved[r][static_cast<unsigned>(last_step[r]) * step_size * kSaved + 4 * H + static_cast<unsigned>(u)];
+        if (kCarriesC && last >= 0 && rows.length[r] == rows.longest) {  // others read it at the step after their last
+          c[r].at[u] = saved[r][static_cast<unsigned>(last) * step_size * kSaved + 4 * H + static_cast<unsigned>(u)];
         }
         if (kSteps && single.maximum != nullptr) {
           maximum[r].at[u] = single.maximum[j];
@@ -287,24 +284,27 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     };
     const auto fetch = [&](int t) {  // step t, whose rows above were read a step ago
       if (t < 0) return;
+      const unsigned at = static_cast<unsigned>(t) * step_size;
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
-        const unsigned at = static_cast<unsigned>(min(t, last_step[r])) * step_size;
+        const bool exists = t < rows.length[r];
 #pragma unroll
-        for (unsigned s = 0; s < 4; ++s) step.fetch(static_cast<int>(s), r, saved[r] + (at * kSaved + s * H));
+        for (unsigned s = 0; s < 4; ++s) {
+          step.fetch_if(exists, static_cast<int>(s), r, saved[r] + (at * kSaved + s * H));
+        }
         if (!kCarriesC) {
-          step.fetch(kBefore, r, h[r] + at);
+          step.fetch_if(exists, kBefore, r, h[r] + at);
         } else if (t > 0) {
-          step.fetch(kBefore, r, saved[r] + (at * kSaved + 4 * H - (at > 0 ? step_size * kSaved : 0)));
+          step.fetch_if(t <= rows.length[r], kBefore, r, saved[r] + ((at - step_size) * kSaved + 4 * H));
         } else if (all.initial_c != nullptr && rows.has(r)) {
           step.fetch(kBefore, r, all.initial_c + index(r));
         } else {
           step.oldest(kBefore, r) = Numbers{};
         }
         if (has_above) {
-          step.fetch(kAbove, r,
-                     single.above + static_cast<std::size_t>(above_row[r]) * static_cast<unsigned>(single.width) +
-                         (static_cast<unsigned>(single.column) + first));
+          step.fetch_if(exists, kAbove, r,
+                        single.above + static_cast<std::size_t>(above_row[r]) * static_cast<unsigned>(single.width) +
+                            (static_cast<unsigned>(single.column) + first));
         }
       }
       step.commit();
@@ -324,7 +324,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         }
       }
     };
-    const auto take = [&](int t) {
+    const auto take = [&] {
       step.wait();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
@@ -333,13 +333,13 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         if (!has_above) continue;
         const Numbers above = step.oldest(kAbove, r);
 #pragma unroll
-        for (int u = 0; u < kUnits; ++u) sums[0][u * kOwnRows + r] += t < rows.length[r] ? above.at[u] : 0.0f;
+        for (int u = 0; u < kUnits; ++u) sums[0][u * kOwnRows + r] += above.at[u];
       }
     };
     read_above_rows(last);
     fetch(last);
     begin_sums(last);
-    take(last);
+    take();
     fetch(last - 1);
     unsigned to = static_cast<unsigned>(last) * step_size * kGates;
 #pragma unroll 1
@@ -354,9 +354,9 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
           for (int s = 0; s < 4; ++s) numbers[s] = values[s][r].at[u];
           const float previous = values[kBefore][r].at[u];
           if constexpr (kCarriesC) numbers[4] = c[r].at[u];
-          const GateGradients d =
-              gate_gradients<kCell, false>(numbers, previous, sums[0][u * kOwnRows + r], carry[r].at[u]);
-          if (kCarriesC) c[r].at[u] = t < rows.length[r] ? previous : c[r].at[u];
+          const GateGradients d = gate_gradients<kCell, false>(
+              numbers, !kCarriesC || t < rows.length[r] ? previous : 0.0f, sums[0][u * kOwnRows + r], carry[r].at[u]);
+          if (kCarriesC) c[r].at[u] = previous;
 #pragma unroll
           for (int g = 0; g < kGates; ++g) d_in[g][r].at[u] = d.d_input[g];
           d_rec[r].at[u] = d.template recurrent<kCell>(kGates - 1);
@@ -385,7 +385,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
       begin_sums(t - 1);
       w_hh.add_products(fragments, sums);
       partner_sums[partner] = Sums{sums[1][0], sums[1][1], sums[1][2], sums[1][3]};
-      take(t - 1);
+      take();
       fetch(t - 2);
       __syncthreads();
       const Sums others = partner_sums[own_thread];

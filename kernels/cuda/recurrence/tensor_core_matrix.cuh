@@ -171,12 +171,11 @@ struct OwnUnits {
     if (count == 0) first = 0;
   }
   __device__ void fetch(Numbers& slot, const Number* from) const {
-    if constexpr (kWhole) {
-      cp_async<sizeof(Numbers)>(&slot, from);
-    } else {
-#pragma unroll
-      for (int u = 0; u < kUnits; ++u) cp_async<sizeof(Number)>(&slot.at[u], u < count ? from + u : from);
-    }
+    for_each_copy(slot, from, [](auto& to, const Number* at) { cp_async<sizeof to>(&to, at); });
+  }
+  /// Zeros where they do not exist.
+  __device__ void fetch_if(bool exists, Numbers& slot, const Number* from) const {
+    for_each_copy(slot, from, [&](auto& to, const Number* at) { cp_async_if<sizeof to>(exists, &to, at); });
   }
   __device__ void store(Number* to, const Numbers& numbers) const {
     if constexpr (kWhole) {
@@ -186,6 +185,17 @@ struct OwnUnits {
       for (int u = 0; u < kUnits; ++u) {
         if (u < count) to[u] = numbers.at[u];
       }
+    }
+  }
+
+ private:
+  template <class Copy>
+  __device__ void for_each_copy(Numbers& slot, const Number* from, const Copy& copy) const {
+    if constexpr (kWhole) {
+      copy(slot, from);
+    } else {
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) copy(slot.at[u], u < count ? from + u : from);
     }
   }
 };
@@ -210,6 +220,9 @@ struct StepQueue {
   __device__ Numbers& oldest(int number, int r) const { return at_offset<Numbers>(slots[0][number][r], own + step); }
   /// Into the oldest step's slots, once they have been read.
   __device__ void fetch(int number, int r, const Number* from) const { units.fetch(oldest(number, r), from); }
+  __device__ void fetch_if(bool exists, int number, int r, const Number* from) const {
+    units.fetch_if(exists, oldest(number, r), from);
+  }
   __device__ void commit() {
     cp_async_commit();
     if (kAhead > 1) step = (step + static_cast<unsigned>(sizeof(slots[0]))) % static_cast<unsigned>(sizeof(slots));
@@ -238,19 +251,17 @@ __device__ inline int rows_of_tile(int batch) {
 
 /// The batch rows of a tile that this thread has results of.
 struct TileRows {
-  int first, end;                // in their order; from `end` on they are not its own
-  int row[kOwnRows];             // some row in place of those
-  int length[kOwnRows];          // 0 of those
-  int longest = 0, longest_row;  // of the whole tile
+  int first, end;        // in their order; from `end` on they are not its own
+  int row[kOwnRows];     // some row in place of those
+  int length[kOwnRows];  // 0 of those
+  int longest = 0;       // of the whole tile
 
   /// Of the tile of batch rows order[begin .. tile_end); owner: whether the thread has units.
   __device__ TileRows(const std::int32_t* lengths, int begin, int tile_end, bool owner, RowOrder order = {})
-      : first(begin + own_row()), end(owner ? tile_end : 0), longest_row(order[begin]) {
+      : first(begin + own_row()), end(owner ? tile_end : 0) {
 #pragma unroll
     for (int i = begin; i < begin + kTileRows; ++i) {
-      if (i >= tile_end || lengths[order[i]] <= longest) continue;
-      longest = lengths[order[i]];
-      longest_row = order[i];
+      if (i < tile_end) longest = max(longest, lengths[order[i]]);
     }
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {

@@ -13,7 +13,8 @@
 
 namespace reel::emulator {
 
-/// cp.async fills the target with NaN when it starts, and copies at the latest legal moment: when its own thread waits.
+/// cp.async fills the target with NaN when it starts, and copies at the latest legal moment: when its own thread waits;
+/// from null, zeros.
 inline void start_copy(void* to, const void* from, std::uint32_t bytes) {
   Thread& thread = *current;
   if (!is_shared(to, bytes)) fail("cp.async: target %p is not in shared memory", to);
@@ -31,7 +32,8 @@ inline void finish_copies(std::uint32_t pending) {
   for (std::uint32_t i = 0; i < thread.copies; ++i) {
     const AsyncCopy copy = thread.copy[i];
     if (copy.group + pending < thread.group) {
-      std::memcpy(copy.to, copy.from, copy.bytes);
+      if (copy.from == nullptr) std::memset(copy.to, 0, copy.bytes);
+      if (copy.from != nullptr) std::memcpy(copy.to, copy.from, copy.bytes);
     } else {
       thread.copy[left++] = copy;
     }
@@ -88,6 +90,10 @@ template <int kBytes>
 void cp_async(void* shared, const void* global) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
   emulator::start_copy(shared, global, kBytes);
+}
+template <int kBytes>
+void cp_async_if(bool exists, void* shared, const void* global) {
+  cp_async<kBytes>(shared, exists ? global : nullptr);
 }
 inline void cp_async_commit() { ++emulator::current->group; }
 template <int kPending>
