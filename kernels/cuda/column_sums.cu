@@ -2,8 +2,11 @@
 // sums are added in order; the last block of these columns to end adds the slices' sums, in order.
 #include "kernels/cuda/column_sums.h"
 
+#include <cuda_bf16.h>
+
 #include <algorithm>
 
+#include "kernels/contract/packed.h"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/reduce.cuh"
 
@@ -13,7 +16,7 @@ namespace {
 constexpr int kColumns = 32, kRows = 8;
 
 struct ColumnSumArgs {
-  const float* matrix;  // [rows, columns], rows `stride` floats apart
+  const float* matrix;  // [rows, columns], rows `stride` numbers apart
   float* partial;       // [slices, columns]
   float* sums;          // [columns]
   std::uint32_t* arrived;
@@ -23,7 +26,8 @@ struct ColumnSumArgs {
 
 /// Of a column's rows first, first + step, ... by each of its threads, the sum of them all in the first one. All
 /// threads of a block call it.
-__device__ inline float sum_column(const float* column, std::int64_t rows, std::int64_t stride, std::int64_t first,
+template <class Number>
+__device__ inline float sum_column(const Number* column, std::int64_t rows, std::int64_t stride, std::int64_t first,
                                    std::int64_t step, bool there, float (&sums)[kRows][kColumns]) {
   const int lane = static_cast<int>(threadIdx.x) % kColumns, thread = static_cast<int>(threadIdx.x) / kColumns;
   const std::int64_t count = there && first < rows ? (rows - first + step - 1) / step : 0;
@@ -34,14 +38,15 @@ __device__ inline float sum_column(const float* column, std::int64_t rows, std::
   return sum;
 }
 
-__global__ void sum_columns_kernel(ColumnSumArgs args) {
+template <class Number>
+__device__ inline void sum_columns_of(const ColumnSumArgs& args) {
   REEL_SHARED(float[kRows][kColumns], sums);
   const int thread = static_cast<int>(threadIdx.x) / kColumns;
   const std::int64_t tile = blockIdx.x / args.slices, slice = blockIdx.x % args.slices;
   const std::int64_t j = tile * kColumns + threadIdx.x % kColumns;
   const bool there = j < args.columns, writes = there && thread == 0;
-  float sum =
-      sum_column(args.matrix + j, args.rows, args.stride, slice * kRows + thread, args.slices * kRows, there, sums);
+  float sum = sum_column(reinterpret_cast<const Number*>(args.matrix) + j, args.rows, args.stride,
+                         slice * kRows + thread, args.slices * kRows, there, sums);
   if (args.slices > 1) {
     if (writes) args.partial[slice * args.columns + j] = sum;
     if (!is_last_block(args.arrived + tile, static_cast<unsigned>(args.slices))) return;
@@ -49,6 +54,9 @@ __global__ void sum_columns_kernel(ColumnSumArgs args) {
   }
   if (writes) args.sums[j] = sum;
 }
+
+__global__ void sum_columns_kernel(ColumnSumArgs args) { sum_columns_of<float>(args); }
+__global__ void sum_packed_columns_kernel(ColumnSumArgs args) { sum_columns_of<__nv_bfloat16>(args); }
 
 std::int64_t tiles_of(const ColumnSums& args) { return (args.columns + kColumns - 1) / kColumns; }
 
@@ -66,9 +74,9 @@ void sum_columns(CudaContext& context, const ColumnSums& args) {
   const auto loads = [](std::int64_t rows) {
     return static_cast<double>((rows + kRows * kLoadsAtOnce - 1) / (kRows * kLoadsAtOnce));
   };
-  launch(sum_columns_kernel,
+  launch(args.packed ? sum_packed_columns_kernel : sum_columns_kernel,
          per_block(context, tiles_of(args) * slices, kRows * kColumns,
-                   {.bytes = bytes_of(args.rows * args.columns),
+                   {.bytes = bytes_of(packed_size(args.rows * args.columns, args.packed)),
                     .loads = loads((args.rows + slices - 1) / slices),
                     .last_loads = slices > 1 ? 1 + loads(slices) : 0}),
          {args.matrix, context.scratch.take<float>(slices * args.columns), args.sums, context.arrived, args.rows,

@@ -6,9 +6,10 @@
 namespace reel::cuda {
 
 struct ColumnSums {
-  const float* matrix;  // [rows, columns], rows `stride` floats apart
+  const float* matrix;  // [rows, columns], rows `stride` numbers apart
   std::int64_t rows, stride, columns;
-  float* sums;  // out [columns]
+  float* sums;          // out [columns]
+  bool packed = false;  // the matrix: its numbers are bfloat16
 
   std::size_t scratch() const { return Scratch::need<float>(slices() * columns); }
   /// Of the rows, so many that a thread of each loads a few times and all of them fill the device.

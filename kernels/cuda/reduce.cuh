@@ -11,11 +11,12 @@ namespace reel::cuda {
 constexpr int kLoadsAtOnce = 8;
 
 /// sum + values[0] + values[stride] + ..., `count` of them, one after the other.
-__device__ inline float add_in_order(float sum, const float* values, std::int64_t stride, std::int64_t count) {
+template <class Number>
+__device__ inline float add_in_order(float sum, const Number* values, std::int64_t stride, std::int64_t count) {
   for (; count > 0; count -= kLoadsAtOnce) {
     float next[kLoadsAtOnce];
 #pragma unroll
-    for (int i = 0; i < kLoadsAtOnce; ++i) next[i] = i < count ? values[i * stride] : 0.0f;
+    for (int i = 0; i < kLoadsAtOnce; ++i) next[i] = i < count ? static_cast<float>(values[i * stride]) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kLoadsAtOnce; ++i) sum = i < count ? sum + next[i] : sum;
     values += kLoadsAtOnce * stride;

@@ -175,13 +175,17 @@ TEST_F(RuntimePlan, NamesWhatKernelsAreInstancesOf) {
   config.model.vocabulary = 1 << 18;  // rows may lag behind
   EXPECT_EQ(last_name(OptimizerKind::kAdamW), "lazy_rows_kernel<adam>");
 
-  config = preset_config(Preset::kRecipe, Cell::kTanh);
-  config.model.vocabulary = 100;
-  config.preprocessing.maxlen = 2;
   const auto mixed = make_backend({.device = DeviceKind::kCuda, .precision = Precision::kMixed});
-  std::vector<std::string> names;
-  for (const PlanNode& node : plan_step(*mixed, config).nodes) names.push_back(node.name);
-  EXPECT_THAT(names, Contains("rnn_forward_tensor_core_kernel<128, tanh, packed>"));
+  const auto names = [&](Cell cell) {
+    config = preset_config(Preset::kRecipe, cell);
+    config.model.vocabulary = 100;
+    config.preprocessing.maxlen = 2;
+    std::vector<std::string> all;
+    for (const PlanNode& node : plan_step(*mixed, config).nodes) all.push_back(node.name);
+    return all;
+  };
+  EXPECT_THAT(names(Cell::kTanh), Contains("rnn_forward_tensor_core_kernel<128, tanh, packed>"));
+  EXPECT_THAT(names(Cell::kGru), Contains("rnn_backward_tensor_core_gated_kernel<128, gru, packed, false>"));
 }
 
 TEST_F(RuntimePlan, EndsWithAnError) {

@@ -184,8 +184,8 @@ TEST_P(Operations, AnyNumberOfThreadsGivesTheSameBits) {
 TEST(Recurrence, PacksSequencesWhereTensorCoresRunBothWays) {
   if (!kEmulated) GTEST_SKIP() << "the same decisions";
   const auto packs = [](std::int64_t hidden, Precision precision = Precision::kMixed, bool has_steps = false,
-                        Cell cell = Cell::kTanh) {
-    const SequenceShape shape{.batch = 9, .steps = 5, .hidden = hidden};
+                        Cell cell = Cell::kTanh, std::int64_t batch = 9) {
+    const SequenceShape shape{.batch = batch, .steps = 5, .hidden = hidden};
     return cuda_device("", precision).make()->packs_sequences(cell, shape, 10, has_steps);
   };
   for (const std::int64_t hidden : {8, 64, 128, 200, 256}) EXPECT_TRUE(packs(hidden)) << hidden;
@@ -193,7 +193,12 @@ TEST(Recurrence, PacksSequencesWhereTensorCoresRunBothWays) {
   EXPECT_FALSE(packs(128, Precision::kFloat32));
   EXPECT_FALSE(packs(128, Precision::kMixed, true));
   EXPECT_FALSE(packs(128, Precision::kMixed, false, Cell::kRelu));
-  EXPECT_FALSE(packs(128, Precision::kMixed, false, Cell::kLstm));
+  for (const Cell cell : {Cell::kGru, Cell::kLstm}) {
+    for (const std::int64_t hidden : {8, 64, 72, 128}) EXPECT_TRUE(packs(hidden, Precision::kMixed, false, cell));
+    for (const std::int64_t hidden : {7, 12, 136}) EXPECT_FALSE(packs(hidden, Precision::kMixed, false, cell));
+    EXPECT_FALSE(packs(128, Precision::kMixed, true, cell));
+    EXPECT_FALSE(packs(128, Precision::kMixed, false, cell, 2)) << "a cluster for each row is faster";
+  }
 }
 
 /// Pins the dispatch: a shape that stops selecting a kernel silently loses its coverage.
@@ -273,6 +278,7 @@ const Case kCases[] = {
     Case{{20, 4, 128, 7, 6}, Pool::kMean, kGru}, Case{{20, 4, 100, 10, 3}, Pool::kLast, kGru},
     Case{{30, 6, 90, 5, 20}, Pool::kConcat, kLstm}, Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm},
     Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}, Case{{40, 5, 50, 21, 9}, Pool::kConcat, kLstm},
+    Case{{40, 5, 64, 21, 9}, Pool::kMean, kLstm}, Case{{40, 5, 72, 19, 9}, Pool::kLast, kGru},
     // Several logits, and other losses of one:
     Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 1, .loss = Loss::kSoftmax}},
     Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 2, .loss = Loss::kSoftmax}},

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "kernels/contract/cells.h"
+#include "kernels/cuda/recurrence/moves.h"
+#include "kernels/error.h"
 
 namespace reel::cuda {
 
@@ -64,6 +66,23 @@ template <class AllWidths, class Op, class F>
 void with_width_and_gates(AllWidths widths, const Op& op, const F& f) {
   with_gated_cell(op.cell,
                   [&](auto cell) { with_width(widths, op.shape.hidden, [&](auto width) { f(width, cell); }); });
+}
+
+template <Moves kMoves>
+using MovesConstant = std::integral_constant<Moves, kMoves>;
+
+/// f(MovesConstant<moves>()) with how sequences are moved, packed or not; whole: whether a thread's units can be at
+/// once.
+template <class F>
+void with_moves(bool packed, bool whole, const F& f) {
+  if (packed && !whole) throw Error("tensor cores: packed sequences whose units cannot be moved together");
+  if (packed) {
+    f(MovesConstant<Moves::kPacked>());
+  } else if (whole) {
+    f(MovesConstant<Moves::kTogether>());
+  } else {
+    f(MovesConstant<Moves::kSingly>());
+  }
 }
 
 }  // namespace reel::cuda

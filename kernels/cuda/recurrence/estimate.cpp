@@ -17,9 +17,9 @@ std::optional<std::string> arguments_of(const RecurrenceRun& run) {
   const auto text = [](bool yes) { return std::string(yes ? "true" : "false"); };
   const bool back = has("backward"), gated = has("gated");
   if (has("tensor_core")) {
-    const bool whole = run.shape.hidden % 4 == 0;  // units are moved several at once
-    if (!gated) return name_of(run.packed ? Moves::kPacked : whole ? Moves::kTogether : Moves::kSingly);
-    return text(whole) + (back ? ", " + text(run.has_steps || !whole) : "");
+    const bool whole = run.shape.hidden % (gated ? 2 : 4) == 0;  // units are moved several at once
+    const Moves moves = run.packed ? Moves::kPacked : whole ? Moves::kTogether : Moves::kSingly;
+    return std::string(name_of(moves)) + (gated && back ? ", " + text(run.has_steps || !whole) : "");
   }
   if (gated) return std::nullopt;
   return back && !has("cluster") ? text(run.has_steps) : "";

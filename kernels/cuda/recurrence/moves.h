@@ -1,4 +1,4 @@
-// How a thread of tensor_core.cu moves its units from and to sequences.
+// How a thread of tensor_core.cu or tensor_core_gated.cu moves its units from and to sequences.
 #pragma once
 
 #include <array>

@@ -75,7 +75,6 @@ struct StepGradientQueue {
   /// Of unit j of row b, if this thread has one.
   __device__ StepGradientQueue(const StepGradientArgs& args, int b, int j, int steps, int hidden, bool owner)
       : width_bytes(static_cast<unsigned>(args.width) * static_cast<unsigned>(sizeof(float))) {
-    keep(width_bytes);
     if (!owner) return;
     if (args.maximum != nullptr) {
       const std::size_t i = static_cast<std::size_t>(b) * hidden + j;

@@ -78,6 +78,7 @@ template <int kHidden, Cell kCell, bool kSteps>
 __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
     rnn_backward_kernel(RnnStepsBackwardArgs args) {
   using Matrix = ResidentMatrix<kHidden, kSteps>;
+  constexpr bool kHasRegisters = kHidden < 256;  // for what saves a branch and a load
   REEL_SHARED(float[2][kHidden], gradients);
   REEL_SHARED(float[kSteps ? 2 : 1][kAhead][kHidden], fetched);  // h, and what flows into single steps
   REEL_DYNAMIC_SHARED(float, spilled);
@@ -98,6 +99,7 @@ __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
     const int length = all.lengths[b];
     SlotRing<kAhead, kHidden> slots(fetched[0][0] + column);
     StepGradientQueue single(args.single, b, column, all.steps, H, kSteps && owner);
+    if (kHasRegisters) keep(single.width_bytes);
     const float* next_state = all.h + length * step_size + i;  // h[t+1] of the step t that is fetched next
     const auto fetch = [&](int t) {
       if (owner && t >= 0) cp_async_4(slots.current, next_state);
@@ -121,7 +123,7 @@ __global__ void __launch_bounds__(2 * kHidden, ResidentMatrix<kHidden>::kBlocks)
     const auto take = [&](int t) {
       cp_async_wait<kAhead - 1>();
       state = owner ? load_shared(slots.current) : 0.0f;
-      if constexpr (kSteps) added = single.take(t, slots.current + sizeof fetched[0]);
+      if (kSteps && (kHasRegisters || owner)) added = single.take(t, slots.current + sizeof fetched[0]);
     };
     take(length - 1);
 #pragma unroll 1

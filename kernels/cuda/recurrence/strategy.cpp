@@ -92,8 +92,10 @@ const Strategy* on_tensor_cores(Cell cell, const SequenceShape& s) {
   return s.hidden <= kMaxResidentHidden ? &kTensorCores : nullptr;
 }
 
-/// Whether its kernels take packed sequences of so many units.
-bool can_pack(const Strategy& strategy, std::int64_t hidden) { return &strategy == &kTensorCores && hidden % 8 == 0; }
+/// Whether its kernels take packed sequences of so many units, where no gradients of single steps flow into them.
+bool can_pack(const Strategy& strategy, std::int64_t hidden) {
+  return (&strategy == &kTensorCores || &strategy == &kTensorCoresGated) && hidden % 8 == 0;
+}
 
 struct Choice {
   const Strategy& strategy;
@@ -104,9 +106,9 @@ struct Choice {
 /// the kernels that keep W_hh takes less than the launch of one kernel (see README.md). All but the stepwise ones index
 /// with 32 bits: the states, what is saved, and the input's `rows`. With gradients of single steps (has_steps, back)
 /// only those run that add to them. kMixed takes tensor cores where they have kernels and float32 is not expected to be
-/// faster (step_cycles.h).
-Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows, Way way,
-              bool has_steps) {
+/// faster (step_cycles.h), of sequences that are packed or not.
+Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows, Way way, bool has_steps,
+              bool packed) {
   if (context.recurrence != Recurrence::kReel) return {kCudnn};
   const std::int64_t numbers = std::max(traits(cell).gates, traits(cell).saved);  // of a unit and step, at most
   const std::int64_t largest = std::max((s.steps + 1) * s.batch, rows) * numbers * s.hidden;
@@ -116,17 +118,17 @@ Choice choose(const CudaContext& context, Cell cell, const SequenceShape& s, std
   const Strategy& float32 = runs(first) ? first : kStepwise;
   const Strategy* const tensor_cores = multiplies_16_bits(context, cell) ? on_tensor_cores(cell, s) : nullptr;
   if (tensor_cores == nullptr || !runs(*tensor_cores)) return {float32};
-  const auto theirs = estimate_of(context, *tensor_cores, cell, s, way, has_steps, can_pack(*tensor_cores, s.hidden));
+  const auto theirs = estimate_of(context, *tensor_cores, cell, s, way, has_steps, packed);
   const auto its = estimate_of(context, float32, cell, s, way, has_steps, false);
   if (theirs && its && *theirs > *its) return {float32, true};
   return {*tensor_cores};
 }
 
-Choice choose_forward(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows) {
-  return choose(context, cell, s, rows, Way::kForward, false);
+Choice choose_forward(const CudaContext& context, Cell cell, const SequenceShape& s, std::int64_t rows, bool packed) {
+  return choose(context, cell, s, rows, Way::kForward, false, packed);
 }
-Choice choose_back(const CudaContext& context, Cell cell, const SequenceShape& s, bool has_steps) {
-  return choose(context, cell, s, 0, Way::kBack, has_steps);
+Choice choose_back(const CudaContext& context, Cell cell, const SequenceShape& s, bool has_steps, bool packed) {
+  return choose(context, cell, s, 0, Way::kBack, has_steps, packed);
 }
 
 std::string text_of(const CudaContext& context, const Choice& choice, Cell cell, std::int64_t hidden) {
@@ -184,15 +186,17 @@ bool projects_input(const CudaContext& context, Cell cell) {
 
 bool packs_sequences(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                      bool has_steps) {
-  const Strategy& forward = choose_forward(context, cell, shape, rows).strategy;
-  const Strategy& back = choose_back(context, cell, shape, has_steps).strategy;
-  return !has_steps && can_pack(forward, shape.hidden) && can_pack(back, shape.hidden);
+  if (has_steps) return false;
+  const Strategy& forward = choose_forward(context, cell, shape, rows, true).strategy;
+  const Strategy& back = choose_back(context, cell, shape, false, true).strategy;
+  return can_pack(forward, shape.hidden) && can_pack(back, shape.hidden);
 }
 
 std::string describe_recurrence(const CudaContext& context, Cell cell, const SequenceShape& shape, std::int64_t rows,
                                 bool has_steps) {
-  const Choice forward = choose_forward(context, cell, shape, rows),
-               back = choose_back(context, cell, shape, has_steps);
+  const bool packed = packs_sequences(context, cell, shape, rows, has_steps);
+  const Choice forward = choose_forward(context, cell, shape, rows, packed),
+               back = choose_back(context, cell, shape, has_steps, packed);
   std::string text = text_of(context, forward, cell, shape.hidden);
   if (&back.strategy != &forward.strategy) text += "; back " + text_of(context, back, cell, shape.hidden);
   return text;
@@ -211,7 +215,7 @@ void execute(CudaContext& context, const LayerBackward<float>& op) {
 void execute(CudaContext& context, const RecurrenceForward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const CellTraits& cell = traits(op.cell);
-  const Strategy& strategy = choose_forward(context, op.cell, op.shape, op.input.rows()).strategy;
+  const Strategy& strategy = choose_forward(context, op.cell, op.shape, op.input.rows(), op.packed).strategy;
   REEL_CHECK(!op.packed || can_pack(strategy, op.shape.hidden), "packed states: {}", strategy.description);
   const PlannedWork work(known_of(context, strategy, op.cell, op.shape, Way::kForward, false, op.packed,
                                   cell.gates + (op.packed ? 0.5 : 1) + (op.saved.empty() ? 0 : cell.saved)));
@@ -221,7 +225,7 @@ void execute(CudaContext& context, const RecurrenceForward<float>& op) {
 void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   REEL_CHECK(!projects_input(context, op.cell), "{} without its projection", traits(op.cell).name);
   const bool has_steps = op.d_output.has_steps();
-  const Strategy& strategy = choose_back(context, op.cell, op.shape, has_steps).strategy;
+  const Strategy& strategy = choose_back(context, op.cell, op.shape, has_steps, op.packed).strategy;
   REEL_CHECK(!op.packed || (can_pack(strategy, op.shape.hidden) && !has_steps), "packed gradients: {}",
              strategy.description);
   {
@@ -237,18 +241,25 @@ void execute(CudaContext& context, const RecurrenceBackward<float>& op) {
   const std::int64_t GH = traits(op.cell).gates * H;
   const std::span<const float> d_recurrent = op.recurrent_gradient();
   CudaContext& side = context.fork(Side::kRecurrent);
-  if (op.packed) return weight_gradient(side, op);
-  side.platform.product({.m = GH,
-                         .n = H,
-                         .k = T * B,
-                         .a = d_recurrent.data(),
-                         .b = op.h.data(),
-                         .c = op.d_w_hh.data(),
-                         .a_transposed = true,
-                         .tensor_cores = multiplies_16_bits(context, op.cell)});
+  if (op.packed) {
+    weight_gradient(side, op);
+  } else {
+    side.platform.product({.m = GH,
+                           .n = H,
+                           .k = T * B,
+                           .a = d_recurrent.data(),
+                           .b = op.h.data(),
+                           .c = op.d_w_hh.data(),
+                           .a_transposed = true,
+                           .tensor_cores = multiplies_16_bits(context, op.cell)});
+  }
   if (op.d_b_hh.empty()) return;
-  const ColumnSums bias{
-      .matrix = d_recurrent.data() + GH - H, .rows = T * B, .stride = GH, .columns = H, .sums = op.d_b_hh.data()};
+  const ColumnSums bias{.matrix = d_recurrent.data() + packed_size(GH - H, op.packed),
+                        .rows = T * B,
+                        .stride = GH,
+                        .columns = H,
+                        .sums = op.d_b_hh.data(),
+                        .packed = op.packed};
   side.scratch.reserve(bias.scratch());
   sum_columns(side, bias);
 }

@@ -10,12 +10,10 @@
 // result is stored after the barrier, while the next product waits for its operands; back, slopes are made of states
 // then that were taken a step before, so that none waits behind the product.
 #include <initializer_list>
-#include <type_traits>
 
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
-#include "kernels/cuda/recurrence/moves.h"
 #include "kernels/cuda/recurrence/strategies.h"
 #include "kernels/cuda/recurrence/tensor_core_matrix.cuh"
 #include "kernels/error.h"
@@ -25,10 +23,6 @@ namespace {
 
 constexpr Widths<64, 128, 256> kWidths;
 constexpr int kAhead = 4;  // steps between fetching a value and using it
-
-/// What sequences hold: float, or what goes into the next product.
-template <class Element, Moves kMoves>
-using NumberOf = std::conditional_t<kMoves == Moves::kPacked, Element, float>;
 
 /// W_hh, or its transpose, of up to kHidden units.
 template <int kHidden, class Element>
@@ -66,18 +60,12 @@ struct TensorCoreMatrix : TensorCoreTiles<(kHidden > 64 ? 2 : 1), kHidden, 2, El
   }
 };
 
-/// Pairs of adjacent numbers as they lie in memory.
-template <class Number, class Pairs>
-__device__ inline void move_whole(Number* to, const Pairs& pairs) {
-  *reinterpret_cast<Pairs*>(to) = pairs;
-}
-
 template <int kHidden, Cell kCell, Moves kMoves>
 __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1)
     rnn_forward_tensor_core_kernel(RnnForwardArgs args) {
   using Matrix = TensorCoreMatrix<kHidden, __half>;
   constexpr int kUnits = Matrix::kUnits;
-  constexpr bool kWhole = kMoves != Moves::kSingly, kPacked = kMoves == Moves::kPacked;
+  constexpr bool kWhole = kMoves != Moves::kSingly;
   using Queue = StepQueue<1, kAhead, Matrix::kThreads, kUnits, kWhole>;
   using Numbers = typename Matrix::Numbers;
   using State = NumberOf<__half, kMoves>;
@@ -130,11 +118,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __half>::kThreads, 1
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
         if (static_cast<unsigned>(t - 1) >= static_cast<unsigned>(rows.length[r])) continue;
-        if constexpr (kPacked) {
-          move_whole(h[r] + at, rounded[r]);
-        } else {
-          own.store(h[r] + at, Matrix::numbers(rounded[r]));
-        }
+        own.store(h[r] + at, Matrix::numbers(rounded[r]), rounded[r]);
       }
       at += step_size;
     };
@@ -192,19 +176,11 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
   REEL_SHARED(Memory, memory);
   Matrix w_hh;
   w_hh.template read<true>(memory.staging, args.w_hh, args.hidden);
-  const OwnUnits<kUnits, kWhole, State> own(Matrix::first_unit(), args.hidden);
+  const OwnUnits<kUnits, kWhole> own(Matrix::first_unit(), args.hidden);
   unsigned step_size = static_cast<unsigned>(args.batch * args.hidden);
   keep(step_size);
   VectorBuffers vectors(gradients, Matrix::first_unit());  // a slow warp may still read the last tile's
   Queue states(memory.slots, own);
-
-  const auto store = [&](Gradient* to, const Numbers& numbers, const typename Matrix::Rounded& rounded) {
-    if constexpr (kPacked) {
-      move_whole(to, rounded);
-    } else {
-      own.store(to, numbers);
-    }
-  };
 
   const int tile = rows_of_tile(args.batch);
   for (int begin = static_cast<int>(blockIdx.x) * tile; begin < args.batch;
@@ -228,7 +204,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
         at_last[r].at[u] = every[r].at[u] + args.d_output.last_at(first + static_cast<unsigned>(u));
       }
       for (int t = rows.longest; t < args.steps && rows.has(r); ++t) {
-        store(d_input[r] + static_cast<unsigned>(t) * step_size, Numbers{}, typename Matrix::Rounded{});
+        own.store(d_input[r] + static_cast<unsigned>(t) * step_size, Numbers{}, typename Matrix::Rounded{});
       }
     }
     const auto fetch = [&](int t, unsigned from) {  // h[t+1], `from` of step t
@@ -291,7 +267,7 @@ __global__ void __launch_bounds__(TensorCoreMatrix<kHidden, __nv_bfloat16>::kThr
       vectors.swap();
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
-        if (rows.has(r)) store(d_input[r] + at, d_z[r], rounded[r]);
+        if (rows.has(r)) own.store(d_input[r] + at, d_z[r], rounded[r]);
       }
       at -= step_size;
       find_slopes();
@@ -312,23 +288,14 @@ void run(CudaContext& context, void (*kernel)(Args), const Args& args) {
          args);
 }
 
-template <Moves kMoves>
-using MovesConstant = std::integral_constant<Moves, kMoves>;
-
 /// f(width, cell, moves)
 template <class Op, class F>
 void with_kernel(const Op& op, std::initializer_list<const void*> arrays, const F& f) {
-  const bool whole = can_move_units(4, op.shape.hidden, arrays);
-  if (op.packed && !whole) throw Error("tensor cores: packed sequences whose units cannot be moved together");
   with_width_and_cell(kWidths, op, [&](auto width, auto cell) {
     if constexpr (!traits(cell()).bounded) {
       throw Error("tensor cores: states that are not bounded");
-    } else if (op.packed) {
-      f(width, cell, MovesConstant<Moves::kPacked>());
-    } else if (whole) {
-      f(width, cell, MovesConstant<Moves::kTogether>());
     } else {
-      f(width, cell, MovesConstant<Moves::kSingly>());
+      with_moves(op.packed, can_move_units(4, op.shape.hidden, arrays), [&](auto moves) { f(width, cell, moves); });
     }
   });
 }

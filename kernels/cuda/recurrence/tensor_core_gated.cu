@@ -49,9 +49,11 @@ __device__ inline float gate_of(int g, float sum) {
   return fmaf(0.5f, tanh_approx(__fmul_rn(0.5f, sum)), 0.5f);
 }
 
-template <int kHidden, Cell kCell, bool kWhole>
+template <int kHidden, Cell kCell, Moves kMoves>
 __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_gated_kernel(RnnForwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
+  constexpr bool kWhole = kMoves != Moves::kSingly;
+  using State = NumberOf<__half, kMoves>;
   using Matrix = TensorCoreTiles<kGates, kHidden, 1, __half>;
   using Queue = StepQueue<kGates, kAhead, kThreads<kHidden>, kUnits, kWhole>;
   REEL_SHARED(typename Matrix::Vectors[2], states);
@@ -104,32 +106,33 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
       }
     };
     for (int t = 0; t < kAhead; ++t) fetch(t);
-    float* to_h[kOwnRows];
+    State* to_h[kOwnRows];
     float* to_saved[kOwnRows];
     const bool saves = args.saved != nullptr;
     unsigned at = 0;  // step t from the first, in h
     Numbers h[kOwnRows] = {}, c[kOwnRows] = {}, gates[4][kOwnRows] = {};
+    Pair rounded[kOwnRows];
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
       const auto row = static_cast<unsigned>(rows.row[r]), first = static_cast<unsigned>(own.first);
-      to_h[r] = args.h + (row * H + first);
+      to_h[r] = reinterpret_cast<State*>(args.h) + (row * H + first);
       to_saved[r] = saves ? args.saved + (row * kSaved * H + first) : nullptr;
       keep(to_h[r]);
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
         if (u >= own.count || !rows.has(r)) continue;
-        h[r].at[u] = to_h[r][u];
+        h[r].at[u] = static_cast<float>(to_h[r][u]);
         if (kCell == Cell::kLstm && args.initial_c != nullptr) {
           c[r].at[u] = args.initial_c[row * H + first + static_cast<unsigned>(u)];
         }
       }
-      vectors.write(r, Pair{pack_fp16(h[r].at[0], h[r].at[1])});
+      vectors.write(r, rounded[r] = Pair{pack_fp16(h[r].at[0], h[r].at[1])});
     }
     const auto store = [&](int t) {  // h[t], but for the one that was given, and what was saved before it
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
         if (static_cast<unsigned>(t - 1) >= static_cast<unsigned>(rows.length[r])) continue;
-        own.store(to_h[r] + at, h[r]);
+        own.store(to_h[r] + at, h[r], rounded[r]);
         if (!saves) continue;
         float* const saved = to_saved[r] + (at - step_size) * kSaved;
 #pragma unroll
@@ -174,7 +177,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
 #pragma unroll
           for (int g = 0; g < 4; ++g) gates[g][r].at[u] = values[g];
         }
-        vectors.write(r, Pair{pack_fp16(h[r].at[0], h[r].at[1])});
+        vectors.write(r, rounded[r] = Pair{pack_fp16(h[r].at[0], h[r].at[1])});
       }
       __syncthreads();
     }
@@ -189,11 +192,15 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1) rnn_forward_tensor_core_
 }
 
 /// kSteps: with what flows into single steps, which is left out otherwise.
-template <int kHidden, Cell kCell, bool kWhole, bool kSteps>
+template <int kHidden, Cell kCell, Moves kMoves, bool kSteps>
 __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     rnn_backward_tensor_core_gated_kernel(RnnStepsBackwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
+  constexpr bool kWhole = kMoves != Moves::kSingly;
+  using State = NumberOf<__half, kMoves>;
   constexpr bool kCarriesC = kCell == Cell::kLstm, kRecurrent = traits(kCell).recurrent_bias;
+  using Gradient = NumberOf<__nv_bfloat16, kMoves>;
+  using Before = std::conditional_t<kCarriesC, float, State>;
   constexpr int kBefore = 4, kAbove = 5;  // numbers beside what was saved, but c: c (LSTM) or h (GRU) before the step,
                                           // and what a layer above adds
   constexpr int kDepth = kGates * kHidden / 2, kHalf = kThreads<kHidden> / 2;
@@ -231,9 +238,9 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     const auto first = static_cast<unsigned>(own.first);
     // After a row's end all that is read is 0, and nothing flows back: so are the products of both.
     const float* saved[kOwnRows];
-    const float* h[kOwnRows];
-    float* d_input[kOwnRows];
-    float* d_recurrent[kOwnRows];
+    const State* h[kOwnRows];
+    Gradient* d_input[kOwnRows];
+    Gradient* d_recurrent[kOwnRows];
     int argmax[kOwnRows][kUnits], above_row[kOwnRows] = {};
     const auto index = [&](int r) { return static_cast<unsigned>(rows.row[r]) * H + first; };  // in [B, H]
     Numbers every[kOwnRows] = {}, at_last[kOwnRows] = {}, maximum[kOwnRows] = {}, c[kOwnRows] = {},
@@ -242,9 +249,9 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     for (int r = 0; r < kOwnRows; ++r) {
       const auto row = static_cast<unsigned>(rows.row[r]);
       saved[r] = all.saved + (row * kSaved * H + first);
-      h[r] = all.h + (row * H + first);
-      d_input[r] = all.d_input + (row * kGates * H + first);
-      d_recurrent[r] = all.d_recurrent + (row * kGates * H + first);
+      h[r] = reinterpret_cast<const State*>(all.h) + (row * H + first);
+      d_input[r] = reinterpret_cast<Gradient*>(all.d_input) + (row * kGates * H + first);
+      d_recurrent[r] = reinterpret_cast<Gradient*>(all.d_recurrent) + (row * kGates * H + first);
       keep(saved[r]), keep(d_input[r]);
       if (!kCarriesC) keep(h[r]);
       if (kRecurrent) keep(d_recurrent[r]);
@@ -268,8 +275,8 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         const unsigned to = static_cast<unsigned>(t) * step_size * kGates;
 #pragma unroll
         for (unsigned g = 0; g < kGates; ++g) {
-          own.store(d_input[r] + (to + g * H), Numbers{});
-          if (kRecurrent) own.store(d_recurrent[r] + (to + g * H), Numbers{});
+          own.store(d_input[r] + (to + g * H), Numbers{}, Pair{});
+          if (kRecurrent) own.store(d_recurrent[r] + (to + g * H), Numbers{}, Pair{});
         }
       }
     }
@@ -329,7 +336,10 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
 #pragma unroll
-        for (int s = 0; s < 5; ++s) values[s][r] = step.oldest(s, r);
+        for (int s = 0; s < 4; ++s) values[s][r] = step.oldest(s, r);
+        const auto before = step.template oldest<Before>(kBefore, r);
+#pragma unroll
+        for (int u = 0; u < kUnits; ++u) values[kBefore][r].at[u] = static_cast<float>(before.at[u]);
         if (!has_above) continue;
         const Numbers above = step.oldest(kAbove, r);
 #pragma unroll
@@ -345,6 +355,7 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
 #pragma unroll 1
     for (int t = last; t >= 0; --t) {
       Numbers d_in[kGates][kOwnRows], d_rec[kOwnRows];
+      Pair rounded_in[kGates][kOwnRows], rounded_rec[kGates][kOwnRows];
 #pragma unroll
       for (int r = 0; r < kOwnRows; ++r) {
 #pragma unroll
@@ -363,8 +374,10 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         }
 #pragma unroll
         for (int g = 0; g < kGates; ++g) {
-          const Numbers& rounded = kRecurrent && g == kGates - 1 ? d_rec[r] : d_in[g][r];
-          vectors.write(r, Pair{pack_bf16(rounded.at[0], rounded.at[1])}, g * kHidden);
+          rounded_in[g][r] = Pair{pack_bf16(d_in[g][r].at[0], d_in[g][r].at[1])};
+          rounded_rec[g][r] =
+              g < kGates - 1 || !kRecurrent ? rounded_in[g][r] : Pair{pack_bf16(d_rec[r].at[0], d_rec[r].at[1])};
+          vectors.write(r, rounded_rec[g][r], g * kHidden);
         }
       }
       __syncthreads();
@@ -376,8 +389,9 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
         if (!rows.has(r)) continue;
 #pragma unroll
         for (unsigned g = 0; g < kGates; ++g) {
-          own.store(d_input[r] + (to + g * H), d_in[g][r]);
-          if (kRecurrent) own.store(d_recurrent[r] + (to + g * H), g == kGates - 1 ? d_rec[r] : d_in[g][r]);
+          own.store(d_input[r] + (to + g * H), d_in[g][r], rounded_in[g][r]);
+          if (!kRecurrent) continue;
+          own.store(d_recurrent[r] + (to + g * H), g == kGates - 1 ? d_rec[r] : d_in[g][r], rounded_rec[g][r]);
         }
       }
       to -= step_size * kGates;
@@ -411,12 +425,10 @@ void rnn_forward_tensor_core_gated(CudaContext& context, const RecurrenceForward
   const bool whole = can_move_units(kUnits, op.shape.hidden,
                                     {op.input.values.data(), op.h.data(), op.saved.data(), op.final_c.data()});
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
-    const auto run_kernel = [&](auto kernel) { run<width()>(context, kernel, op.shape.batch, RnnForwardArgs(op)); };
-    if (whole) {
-      run_kernel(rnn_forward_tensor_core_gated_kernel<width(), cell(), true>);
-    } else {
-      run_kernel(rnn_forward_tensor_core_gated_kernel<width(), cell(), false>);
-    }
+    with_moves(op.packed, whole, [&](auto moves) {
+      run<width()>(context, rnn_forward_tensor_core_gated_kernel<width(), cell(), moves()>, op.shape.batch,
+                   RnnForwardArgs(op));
+    });
   });
 }
 
@@ -426,17 +438,19 @@ void rnn_backward_tensor_core_gated(CudaContext& context, const RecurrenceBackwa
                      can_move_units(kUnits, op.shape.hidden,
                                     {op.h.data(), op.saved.data(), op.initial_c.data(), op.d_input.data(),
                                      op.d_recurrent.data(), above.values.data()});
+  const bool steps = op.d_output.has_steps();
+  if (op.packed && steps) throw Error("tensor cores: packed sequences, and gradients of single steps");
   with_width_and_gates(kWidths, op, [&](auto width, auto cell) {
     const auto run_kernel = [&](auto kernel) {
       run<width()>(context, kernel, op.shape.batch, RnnStepsBackwardArgs(op));
     };
-    if (!whole) {
-      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), false, true>);
-    } else if (op.d_output.has_steps()) {
-      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), true, true>);
-    } else {
-      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), true, false>);
-    }
+    with_moves(op.packed, whole, [&](auto moves) {
+      constexpr Moves kMoves = moves();
+      if constexpr (kMoves == Moves::kTogether) {
+        if (steps) return run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), kMoves, true>);
+      }
+      run_kernel(rnn_backward_tensor_core_gated_kernel<width(), cell(), kMoves, kMoves == Moves::kSingly>);
+    });
   });
 }
 

@@ -14,9 +14,11 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <type_traits>
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/recurrence/arguments.cuh"
+#include "kernels/cuda/recurrence/moves.h"
 
 namespace reel::cuda {
 
@@ -159,27 +161,32 @@ struct VectorBuffers {
   }
 };
 
-/// A thread's kUnits adjacent units, each a Number, and how they are moved: kWhole, all at once (see can_move_units());
-/// else one by one. In place of units that do not exist others of the same row are fetched: numbers that are finite if
-/// the row's are, since what is made of them is multiplied by 0.
-template <int kUnits, bool kWhole, class Number = float>
+/// What sequences hold: float, or what goes into the next product.
+template <class Element, Moves kMoves>
+using NumberOf = std::conditional_t<kMoves == Moves::kPacked, Element, float>;
+
+/// A thread's kUnits adjacent units, and how they are moved: kWhole, all at once (see can_move_units()); else one by
+/// one. In place of units that do not exist others of the same row are fetched: numbers that are finite if the row's
+/// are, since what is made of them is multiplied by 0.
+template <int kUnits, bool kWhole>
 struct OwnUnits {
-  using Numbers = Adjacent<Number, kUnits>;
   int first, count;  // of those that exist; first 0 if none does
 
   __device__ OwnUnits(int unit, int hidden) : first(unit), count(min(max(hidden - unit, 0), kUnits)) {
     if (count == 0) first = 0;
   }
-  __device__ void fetch(Numbers& slot, const Number* from) const {
+  template <class Number>
+  __device__ void fetch(Adjacent<Number, kUnits>& slot, const Number* from) const {
     for_each_copy(slot, from, [](auto& to, const Number* at) { cp_async<sizeof to>(&to, at); });
   }
   /// Zeros where they do not exist.
-  __device__ void fetch_if(bool exists, Numbers& slot, const Number* from) const {
+  template <class Number>
+  __device__ void fetch_if(bool exists, Adjacent<Number, kUnits>& slot, const Number* from) const {
     for_each_copy(slot, from, [&](auto& to, const Number* at) { cp_async_if<sizeof to>(exists, &to, at); });
   }
-  __device__ void store(Number* to, const Numbers& numbers) const {
+  __device__ void store(float* to, const Adjacent<float, kUnits>& numbers) const {
     if constexpr (kWhole) {
-      *reinterpret_cast<Numbers*>(to) = numbers;
+      *reinterpret_cast<Adjacent<float, kUnits>*>(to) = numbers;
     } else {
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
@@ -187,10 +194,20 @@ struct OwnUnits {
       }
     }
   }
+  /// To a sequence: the numbers, or of one that is packed what they have been rounded to.
+  template <class Number, class Rounded>
+  __device__ void store(Number* to, const Adjacent<float, kUnits>& numbers, const Rounded& rounded) const {
+    static_assert(sizeof rounded == kUnits * sizeof(std::uint16_t));
+    if constexpr (sizeof(Number) < sizeof(float)) {
+      *reinterpret_cast<Rounded*>(to) = rounded;
+    } else {
+      store(to, numbers);
+    }
+  }
 
  private:
-  template <class Copy>
-  __device__ void for_each_copy(Numbers& slot, const Number* from, const Copy& copy) const {
+  template <class Number, class Copy>
+  __device__ void for_each_copy(Adjacent<Number, kUnits>& slot, const Number* from, const Copy& copy) const {
     if constexpr (kWhole) {
       copy(slot, from);
     } else {
@@ -201,27 +218,32 @@ struct OwnUnits {
 };
 
 /// What a thread reads of its units in each step, kNumbers for each, fetched kAhead steps early into slots that it
-/// alone reads, so that its own wait suffices.
+/// alone reads, so that its own wait suffices. Some may be smaller than a Number: an Element.
 template <int kNumbers, int kAhead, int kThreads, int kUnits, bool kWhole, class Number = float>
 struct StepQueue {
   using Numbers = Adjacent<Number, kUnits>;
   using Slots = Numbers[kAhead][kNumbers][kOwnRows][kThreads];
 
   Slots& slots;
-  OwnUnits<kUnits, kWhole, Number> units;
+  OwnUnits<kUnits, kWhole> units;
   unsigned own, step = 0;  // bytes to this thread's slots, and to those of the oldest step
 
-  __device__ StepQueue(Slots& memory, const OwnUnits<kUnits, kWhole, Number>& own_units)
+  __device__ StepQueue(Slots& memory, const OwnUnits<kUnits, kWhole>& own_units)
       : slots(memory), units(own_units), own(threadIdx.x * static_cast<unsigned>(sizeof(Numbers))) {
     keep(own);
   }
   /// Until the oldest step is there.
   __device__ void wait() const { cp_async_wait<kAhead - 1>(); }
-  __device__ Numbers& oldest(int number, int r) const { return at_offset<Numbers>(slots[0][number][r], own + step); }
+  template <class Element = Number>
+  __device__ Adjacent<Element, kUnits>& oldest(int number, int r) const {
+    static_assert(sizeof(Element) <= sizeof(Number));
+    return at_offset<Adjacent<Element, kUnits>>(slots[0][number][r], own + step);
+  }
   /// Into the oldest step's slots, once they have been read.
   __device__ void fetch(int number, int r, const Number* from) const { units.fetch(oldest(number, r), from); }
-  __device__ void fetch_if(bool exists, int number, int r, const Number* from) const {
-    units.fetch_if(exists, oldest(number, r), from);
+  template <class Element>
+  __device__ void fetch_if(bool exists, int number, int r, const Element* from) const {
+    units.fetch_if(exists, oldest<Element>(number, r), from);
   }
   __device__ void commit() {
     cp_async_commit();
