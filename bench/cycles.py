@@ -49,7 +49,7 @@ STRATEGIES = {
 MOST = 1.3  # times a kernel's latency floor; where it is more, a reason: (kernels, of one block or two, reason)
 REASONS = [
     ("", "two blocks", "the other block's turns"),
-    (r"singly|gated_kernel<\d+, \w+, false", "", "units one by one: a width that 4 does not divide"),
+    ("singly", "", "units one by one: a width that 4 does not divide"),
     (r"rnn_backward_kernel<.*true>|backward_tensor_core_gated.*true>", "", "a step's own gradients: a row number, then the row"),
     (r"forward_kernel<64, relu", "one block", "addresses and the loop for 32 multiply-adds"),
     (r"rnn_backward_tensor_core_kernel<(64|128|256), tanh, (packed|together)", "one block", "selecting and rounding eight values; the queue of ldmatrix"),

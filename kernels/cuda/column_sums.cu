@@ -22,6 +22,7 @@ struct ColumnSumArgs {
   std::uint32_t* arrived;
   std::int64_t rows, stride, columns;
   std::int64_t slices;
+  std::int64_t packed;  // 0 or 1: the matrix' numbers are bfloat16
 };
 
 /// Of a column's rows first, first + step, ... by each of its threads, the sum of them all in the first one. All
@@ -38,15 +39,17 @@ __device__ inline float sum_column(const Number* column, std::int64_t rows, std:
   return sum;
 }
 
-template <class Number>
-__device__ inline void sum_columns_of(const ColumnSumArgs& args) {
+__global__ void sum_columns_kernel(ColumnSumArgs args) {
   REEL_SHARED(float[kRows][kColumns], sums);
   const int thread = static_cast<int>(threadIdx.x) / kColumns;
   const std::int64_t tile = blockIdx.x / args.slices, slice = blockIdx.x % args.slices;
   const std::int64_t j = tile * kColumns + threadIdx.x % kColumns;
   const bool there = j < args.columns, writes = there && thread == 0;
-  float sum = sum_column(reinterpret_cast<const Number*>(args.matrix) + j, args.rows, args.stride,
-                         slice * kRows + thread, args.slices * kRows, there, sums);
+  const auto sum_rows = [&](auto* column) {
+    return sum_column(column, args.rows, args.stride, slice * kRows + thread, args.slices * kRows, there, sums);
+  };
+  float sum =
+      args.packed ? sum_rows(reinterpret_cast<const __nv_bfloat16*>(args.matrix) + j) : sum_rows(args.matrix + j);
   if (args.slices > 1) {
     if (writes) args.partial[slice * args.columns + j] = sum;
     if (!is_last_block(args.arrived + tile, static_cast<unsigned>(args.slices))) return;
@@ -54,9 +57,6 @@ __device__ inline void sum_columns_of(const ColumnSumArgs& args) {
   }
   if (writes) args.sums[j] = sum;
 }
-
-__global__ void sum_columns_kernel(ColumnSumArgs args) { sum_columns_of<float>(args); }
-__global__ void sum_packed_columns_kernel(ColumnSumArgs args) { sum_columns_of<__nv_bfloat16>(args); }
 
 std::int64_t tiles_of(const ColumnSums& args) { return (args.columns + kColumns - 1) / kColumns; }
 
@@ -74,13 +74,13 @@ void sum_columns(CudaContext& context, const ColumnSums& args) {
   const auto loads = [](std::int64_t rows) {
     return static_cast<double>((rows + kRows * kLoadsAtOnce - 1) / (kRows * kLoadsAtOnce));
   };
-  launch(args.packed ? sum_packed_columns_kernel : sum_columns_kernel,
+  launch(sum_columns_kernel,
          per_block(context, tiles_of(args) * slices, kRows * kColumns,
                    {.bytes = bytes_of(packed_size(args.rows * args.columns, args.packed)),
                     .loads = loads((args.rows + slices - 1) / slices),
                     .last_loads = slices > 1 ? 1 + loads(slices) : 0}),
          {args.matrix, context.scratch.take<float>(slices * args.columns), args.sums, context.arrived, args.rows,
-          args.stride, args.columns, slices});
+          args.stride, args.columns, slices, args.packed});
 }
 
 }  // namespace reel::cuda

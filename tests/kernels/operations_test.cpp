@@ -266,7 +266,8 @@ const Case kCases[] = {
     // In clusters of blocks:
     Case{{3, 4, 300, 5, 5}}, Case{{4, 3, 257, 1, 1}, Pool::kLast, kRelu},
     Case{{5, 3, 259, 35, 2}, Pool::kMean},  // on the emulator one cluster takes two tiles
-    Case{{30, 4, 512, 6, 7}, Pool::kMean, kRelu},
+    Case{{30, 4, 512, 6, 7}, Pool::kMean, kRelu}, Case{{9, 3, 384, 41, 7}, Pool::kMean},
+    Case{{9, 3, 500, 38, 6}, Pool::kLast, kRelu},  // rows by length in two tiles
     // Step by step: too wide, or too many rows for the emulator's clusters.
     Case{{3, 4, 515, 3, 4}, Pool::kMean, kRelu, 0.5f}, Case{{5, 3, 270, 65, 2}},
     // Cells of several gates:
@@ -279,6 +280,8 @@ const Case kCases[] = {
     Case{{30, 6, 90, 5, 20}, Pool::kConcat, kLstm}, Case{{20, 4, 256, 5, 4}, Pool::kConcat, kLstm},
     Case{{9, 3, 190, 7, 5}, Pool::kMax, kGru}, Case{{40, 5, 50, 21, 9}, Pool::kConcat, kLstm},
     Case{{40, 5, 64, 21, 9}, Pool::kMean, kLstm}, Case{{40, 5, 72, 19, 9}, Pool::kLast, kGru},
+    Case{{9, 3, 256, 9, 7}, Pool::kMean, kGru}, Case{{9, 3, 131, 10, 6}, Pool::kLast, kLstm},  // two rows at once
+    Case{{9, 3, 66, 9, 8}, Pool::kMean, kLstm},
     // Several logits, and other losses of one:
     Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 1, .loss = Loss::kSoftmax}},
     Case{{20, 4, 16, 7, 5}, Pool::kLast, kTanh, 0, {.count = 2, .loss = Loss::kSoftmax}},

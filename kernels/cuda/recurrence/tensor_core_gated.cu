@@ -2,20 +2,24 @@
 // (--precision mixed).
 //
 // As in tensor_core.cu a block walks through tiles of up to eight batch rows, states are rounded to fp16 and gradients
-// to bfloat16 where they are multiplied, a step's results are stored after its barrier, and what belongs to no row is
-// computed like the rest. A warp has 16 units, and of them all gates. Forward it has a tile of W_hh for each gate, so
-// that a thread ends up with the products of all gates of its two units. Back, where the vectors are the gates of all
-// units, two warps share 32 units: each multiplies with one half of the vectors, its own tile of W_hh^T and the
-// other's, so that each reads only half of them from shared memory; a second barrier, and the sums are exchanged.
+// to bfloat16 where they are multiplied (and in memory, where sequences are packed), a step's results are stored after
+// its barrier, and what belongs to no row is computed like the rest. A warp has 16 units, and of them all gates.
+// Forward it has a tile of W_hh for each gate, so that a thread ends up with the products of all gates of its two
+// units. Back, where the vectors are the gates of all units, two warps share 32 units: each multiplies with one half of
+// the vectors, its own tile of W_hh^T and the other's, so that each reads only half of them from shared memory; a
+// second barrier, and the sums are exchanged.
 //
 // What a unit keeps from step to step stays in its thread's registers, in float32. What a thread reads of a step it
 // fetches by cp.async: forward two steps early, since the compiler starts a copy only after the products, and what is
 // left of a step is shorter than the way from memory; back one step early, where a step is long enough.
+#include <type_traits>
+
 #include "kernels/cuda/recurrence/arguments.cuh"
 #include "kernels/cuda/recurrence/cells.cuh"
 #include "kernels/cuda/recurrence/dispatch.h"
 #include "kernels/cuda/recurrence/strategies.h"
 #include "kernels/cuda/recurrence/tensor_core_matrix.cuh"
+#include "kernels/error.h"
 
 namespace reel::cuda {
 namespace {
@@ -197,8 +201,8 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
     rnn_backward_tensor_core_gated_kernel(RnnStepsBackwardArgs args) {
   constexpr int kGates = traits(kCell).gates, kSaved = traits(kCell).saved;
   constexpr bool kWhole = kMoves != Moves::kSingly;
-  using State = NumberOf<__half, kMoves>;
   constexpr bool kCarriesC = kCell == Cell::kLstm, kRecurrent = traits(kCell).recurrent_bias;
+  using State = NumberOf<__half, kMoves>;
   using Gradient = NumberOf<__nv_bfloat16, kMoves>;
   using Before = std::conditional_t<kCarriesC, float, State>;
   constexpr int kBefore = 4, kAbove = 5;  // numbers beside what was saved, but c: c (LSTM) or h (GRU) before the step,
@@ -303,10 +307,9 @@ __global__ void __launch_bounds__(kThreads<kHidden>, 1)
           step.fetch_if(exists, kBefore, r, h[r] + at);
         } else if (t > 0) {
           step.fetch_if(t <= rows.length[r], kBefore, r, saved[r] + ((at - step_size) * kSaved + 4 * H));
-        } else if (all.initial_c != nullptr && rows.has(r)) {
-          step.fetch(kBefore, r, all.initial_c + index(r));
         } else {
-          step.oldest(kBefore, r) = Numbers{};
+          const bool begins = all.initial_c != nullptr && rows.has(r);
+          step.fetch_if(begins, kBefore, r, begins ? all.initial_c + index(r) : saved[r]);
         }
         if (has_above) {
           step.fetch_if(exists, kAbove, r,
